@@ -1,0 +1,33 @@
+# Each target does the whole set-up on a fresh machine; the second time it starts at once.
+#   PYTHON=python3.12 make setup      another interpreter
+#   EXTRAS=dev,robosuite make setup   with Robosuite
+PYTHON ?= python3
+EXTRAS ?= dev
+VENV := .venv
+comma := ,
+READY := $(VENV)/ready-$(subst $(comma),-,$(EXTRAS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint
+
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## install everything into .venv, with a renderer that needs no screen
+
+demo: $(READY)  ## train, wrap and watch: core-repr demo
+	$(VENV)/bin/core-repr demo
+
+test: export OMP_NUM_THREADS ?= 2
+test: $(READY)  ## run the tests (the slow ones: .venv/bin/pytest -m slow)
+	$(VENV)/bin/pytest -q
+
+lint: $(READY)  ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(READY): pyproject.toml constraints.txt .ci/setup
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' EXTRAS='$(EXTRAS)' .ci/setup
+	@touch $@

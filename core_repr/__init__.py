@@ -1,0 +1,68 @@
+"""Robust representations for robot learning from pixels.
+
+Importing this package registers its environments with Gymnasium. Everything else is loaded when it
+is first used, so that whoever only makes an environment never waits for the learner:
+
+    import gymnasium as gym
+    from core_repr import CoReWrapper
+
+    env = gym.make("distracting_control/cartpole-swingup-v0", difficulty="medium", dynamic=True)
+    env = CoReWrapper(env, "cartpole-swingup-medium-v0")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from core_repr.envs import register
+
+if TYPE_CHECKING:
+    from core_repr import agent, config, envs, evaluation, world_model, wrappers, zoo
+    from core_repr.agent import CoReSAC
+    from core_repr.config import CoReConfig
+    from core_repr.world_model import CoReWorldModel, LatentState
+    from core_repr.wrappers import CoReWrapper
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CoReConfig",
+    "CoReSAC",
+    "CoReWorldModel",
+    "CoReWrapper",
+    "LatentState",
+    "__version__",
+    "agent",
+    "config",
+    "envs",
+    "evaluation",
+    "world_model",
+    "wrappers",
+    "zoo",
+]
+
+_HOME = {
+    "CoReConfig": "core_repr.config",
+    "CoReSAC": "core_repr.agent",
+    "CoReWorldModel": "core_repr.world_model",
+    "CoReWrapper": "core_repr.wrappers",
+    "LatentState": "core_repr.world_model",
+}
+_SUBPACKAGES = {"agent", "config", "envs", "evaluation", "world_model", "wrappers", "zoo"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return import_module(f"core_repr.{name}")
+    if name in _HOME:
+        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return value
+    raise AttributeError(f"module 'core_repr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+register()

@@ -1,0 +1,1 @@
+"""What puts a world model around an environment."""

@@ -1,0 +1,1 @@
+"""Pretrained world models: their names, files, recipes and results."""
