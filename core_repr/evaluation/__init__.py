@@ -1,0 +1,17 @@
+"""How good an agent is: episodes, and the videos and plots that show it."""
+
+from core_repr.evaluation.episodes import Agent, Evaluation, RandomAgent, evaluate
+from core_repr.evaluation.plots import learning_curve, training_diagnostics
+from core_repr.evaluation.video import side_by_side, upscale, write_video
+
+__all__ = [
+    "Agent",
+    "Evaluation",
+    "RandomAgent",
+    "evaluate",
+    "learning_curve",
+    "side_by_side",
+    "training_diagnostics",
+    "upscale",
+    "write_video",
+]

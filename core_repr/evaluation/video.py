@@ -1,0 +1,140 @@
+"""Frames to H.264 videos that play in any browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import UInt8
+
+Frame = UInt8[np.ndarray, "height width 3"]
+
+
+def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: float) -> Path:
+    """Write frames as an H.264 video (yuv420p), whole or not at all.
+
+    Odd heights and widths, which H.264 does not know, grow by one repeated row or column.
+
+    Args:
+        path: where to, ending in ".mp4". Missing folders are made.
+        frames: uint8 images of one size; a generator is read frame by frame.
+        fps: frames a second of the video.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if there is no frame, a frame is not such an image or differs in size from the
+            first, the path does not end in ".mp4", or `fps` is not positive.
+        RuntimeError: if ffmpeg fails.
+    """
+    path = Path(path)
+    if path.suffix != ".mp4":
+        raise ValueError(f"the video's name is {path.name!r}, but must end in '.mp4'")
+    if not fps > 0:
+        raise ValueError(f"fps is {fps}, but a video needs a positive number of frames a second")
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"there are no frames to write to {path}: collect at least one")
+    _check(first, number=0, shape=None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.stem}.unfinished.mp4")
+    try:
+        _encode(unfinished, chain([first], frames), first.shape, fps)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def upscale(frame: Frame, factor: int) -> Frame:
+    """Enlarge a frame by a whole factor; each pixel becomes a square, so pixels stay visible."""
+    if factor < 1:
+        raise ValueError(f"factor is {factor}, but a frame can only be enlarged 1, 2, 3, … times")
+    return frame.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def side_by_side(frames: Sequence[Frame], gap: int = 4) -> Frame:
+    """Join frames from left to right.
+
+    Args:
+        frames: one or more frames. Lower ones are enlarged to the height of the highest if that
+            is a multiple of theirs, and else stand in the middle, on white.
+        gap: white columns between two frames.
+
+    Returns:
+        One frame.
+    """
+    if not frames:
+        raise ValueError("there are no frames to join: give at least one")
+    height = max(frame.shape[0] for frame in frames)
+    columns: list[npt.NDArray[np.uint8]] = []
+    for frame in frames:
+        if columns:
+            columns.append(np.full((height, gap, 3), 255, dtype=np.uint8))
+        if height % frame.shape[0] == 0:
+            frame = upscale(frame, height // frame.shape[0])
+        missing = height - frame.shape[0]
+        above_below = (missing // 2, missing - missing // 2)
+        columns.append(np.pad(frame, (above_below, (0, 0), (0, 0)), constant_values=255))
+    return np.concatenate(columns, axis=1)
+
+
+def _encode(path: Path, frames: Iterator[Frame], shape: tuple[int, ...], fps: float) -> None:
+    import imageio_ffmpeg
+
+    odd = [(0, shape[0] % 2), (0, shape[1] % 2), (0, 0)]
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (shape[1] + odd[1][1], shape[0] + odd[0][1]),
+        fps=fps,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        quality=8,
+        macro_block_size=2,
+        # A browser starts to play such a file before it has all of it.
+        output_params=["-movflags", "+faststart"],
+    )
+    try:
+        writer.send(None)
+        for number, frame in enumerate(frames):
+            _check(frame, number, shape)
+            writer.send(np.ascontiguousarray(np.pad(frame, odd, mode="edge")))
+    except OSError as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
+        raise RuntimeError(
+            f"ffmpeg could not write {path.parent}: {reason}; `core-repr doctor` tells whether "
+            "ffmpeg works here"
+        ) from error
+    finally:
+        writer.close()  # Waits for ffmpeg, which would otherwise write on.
+    if not path.exists() or path.stat().st_size == 0:
+        raise RuntimeError(
+            f"ffmpeg wrote nothing to {path.parent}; check that the disk has room, and with "
+            "`core-repr doctor` that ffmpeg works here"
+        )
+
+
+def _check(frame: Frame, number: int, shape: tuple[int, ...] | None) -> None:
+    if not (
+        isinstance(frame, np.ndarray)
+        and frame.dtype == np.uint8
+        and frame.ndim == 3
+        and frame.shape[2] == 3
+    ):
+        seen = (
+            f"{frame.dtype} {frame.shape}"
+            if isinstance(frame, np.ndarray)
+            else type(frame).__name__
+        )
+        raise ValueError(f"frame {number} is {seen}, but must be a uint8 array (height, width, 3)")
+    if shape is not None and frame.shape != shape:
+        raise ValueError(
+            f"frame {number} has shape {frame.shape}, but the first has {shape}; all frames of a "
+            "video must have one size"
+        )
