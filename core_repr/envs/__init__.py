@@ -1,0 +1,29 @@
+"""The environments, by their Gymnasium names.
+
+`register` only writes names down. MuJoCo and everything else that is heavy is imported when
+`gymnasium.make` builds an environment.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+
+from core_repr.envs.distracting_control.tasks import TASKS, task_names
+
+__all__ = ["register", "task_names"]
+
+
+def register() -> None:
+    """Registers every environment with Gymnasium; calling it again changes nothing.
+
+    The Distracting Control Suite has the ids `distracting_control/<domain>-<task>-v0`, one for
+    each of `task_names()`.
+    """
+    for name in TASKS:
+        environment_id = f"distracting_control/{name}-v0"
+        if environment_id not in gymnasium.registry:
+            gymnasium.register(
+                id=environment_id,
+                entry_point="core_repr.envs.distracting_control.environment:DistractingControlEnv",
+                kwargs={"task": name},
+            )

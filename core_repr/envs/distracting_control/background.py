@@ -1,0 +1,87 @@
+"""Background distraction: the sky plays a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core_repr.envs.distracting_control.clips import Clip
+
+
+class Playback:
+    """Which frame of a clip is shown: back and forth, one frame a simulator step.
+
+    At either end the direction turns, so the frames 0, 1, 2 play as 0, 1, 2, 1, 0, 1, …
+
+    Args:
+        length: Number of frames, at least 1.
+        index: The frame to start at.
+        direction: +1 forwards, −1 backwards.
+    """
+
+    def __init__(self, length: int, index: int, direction: int) -> None:
+        self.length = length
+        self.index = index
+        self.direction = direction
+
+    def step(self) -> None:
+        """Moves on to the next frame."""
+        if self.length == 1:
+            return
+        if not 0 <= self.index + self.direction < self.length:
+            self.direction = -self.direction
+        self.index += self.direction
+
+
+class Background:
+    """Chooses a clip for each episode and plays it on the sky, behind a half-transparent ground.
+
+    A static episode shows one random frame of it.
+
+    Args:
+        model: The `mujoco.MjModel` whose sky is used. Its sky texture takes the size of the clips.
+        clips: What to choose from, all of one size.
+        ground_alpha: Opacity of the ground's grid in [0, 1].
+        dynamic: Whether the clip plays.
+
+    Attributes:
+        frame: The picture shown now, shape (size, size, 3).
+        clip: The clip of this episode.
+    """
+
+    def __init__(
+        self, model: Any, clips: Sequence[Clip], *, ground_alpha: float, dynamic: bool
+    ) -> None:
+        import mujoco
+
+        self._clips = clips
+        self._dynamic = dynamic
+        sky = int(np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)[0])
+        # A square sky texture stands for all six faces; MuJoCo reads only as much of the
+        # original's data as the smaller size needs.
+        model.tex_width[sky] = clips[0].size
+        model.tex_height[sky] = clips[0].size
+        model.mat_rgba[model.material("grid").id, 3] = ground_alpha
+        self.clip = clips[0]
+        self.frame: NDArray[np.uint8] | None = None
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Draws a clip, a frame to start at and a direction."""
+        self.clip = self._clips[rng.integers(len(self._clips))]
+        self._frames = self.clip.frames()
+        length = len(self._frames)
+        self._playback = Playback(length, int(rng.integers(length)), 2 * int(rng.integers(2)) - 1)
+        self.frame = self._frames[self._playback.index]
+
+    def step(self) -> None:
+        """Moves the clip on by one simulator step."""
+        if self._dynamic:
+            self._playback.step()
+
+    def apply(self) -> None:
+        """Makes the frame that is due the picture to show."""
+        if self._dynamic:
+            self.frame = self._frames[self._playback.index]

@@ -1,0 +1,313 @@
+"""Offscreen rendering with MuJoCo: which OpenGL to use, and a renderer for small frames.
+
+MuJoCo and dm_control fix their OpenGL platform when they are imported, from the variable
+`MUJOCO_GL`; call `select_backend` before.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import ctypes.util
+import importlib
+import os
+import subprocess
+import sys
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEADLESS_BACKENDS = ("egl", "osmesa")
+INSTALL_HINT = (
+    "install one with `apt-get install libegl1 libgl1-mesa-dri` (EGL) or `apt-get install "
+    "libosmesa6` (OSMesa)"
+)
+
+
+def select_backend() -> str:
+    """Sets `MUJOCO_GL` where it is unset: EGL if it finds a device, else OSMesa.
+
+    Outside Linux, MuJoCo's own choice stands.
+
+    Returns:
+        The backend that will be used: "egl", "osmesa", "glfw", or "" for MuJoCo's own choice.
+
+    Raises:
+        RuntimeError: There is neither EGL nor OSMesa, or `MUJOCO_GL` switches rendering off.
+    """
+    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
+    if chosen in ("off", "false", "0", "disable", "disabled"):
+        raise RuntimeError(
+            f"MUJOCO_GL={chosen} switches rendering off, but these environments are seen through "
+            "pixels: unset it, or set it to egl or osmesa."
+        )
+    if chosen or sys.platform != "linux":
+        return chosen
+    if _egl_devices() > 0:
+        backend = "egl"
+    elif ctypes.util.find_library("OSMesa"):
+        backend = "osmesa"
+    else:
+        raise RuntimeError(f"There is no OpenGL to render with on this machine: {INSTALL_HINT}.")
+    os.environ["MUJOCO_GL"] = backend
+    return backend
+
+
+def _egl_devices() -> int:
+    """Returns how many devices EGL offers, hardware and software; 0 without EGL."""
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return 0
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    address = egl.eglGetProcAddress(b"eglQueryDevicesEXT")
+    if not address:
+        return 0
+    signature = ctypes.CFUNCTYPE(
+        ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)
+    )
+    count = ctypes.c_int(0)
+    ok = signature(address)(0, None, ctypes.byref(count))
+    return count.value if ok else 0
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What a trial of one rendering backend gave.
+
+    Attributes:
+        backend: Its name, a value of `MUJOCO_GL`.
+        works: Whether a picture came out.
+        detail: The OpenGL renderer's name, or the last line of the error.
+    """
+
+    backend: str
+    works: bool
+    detail: str
+
+
+_TRIAL = """
+import mujoco
+from OpenGL import GL
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><light pos='0 0 3'/><geom size='1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 32, 32) as renderer:
+    renderer.update_scene(data)
+    if not renderer.render().any():
+        raise SystemExit("the picture is black")
+    print(GL.glGetString(GL.GL_RENDERER).decode())
+"""
+
+
+def try_backends(timeout: float = 60.0) -> list[BackendReport]:
+    """Renders one small picture with each headless backend, each in a process of its own.
+
+    Args:
+        timeout: Seconds until a trial counts as failed.
+
+    Returns:
+        One report a backend, in the order of preference.
+    """
+    reports = []
+    for backend in HEADLESS_BACKENDS:
+        try:
+            trial = subprocess.run(
+                [sys.executable, "-c", _TRIAL],
+                env={**os.environ, "MUJOCO_GL": backend},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            reports.append(BackendReport(backend, False, f"no picture after {timeout:g} s"))
+            continue
+        works = trial.returncode == 0
+        lines = (trial.stdout if works else trial.stderr).strip().splitlines()
+        reports.append(BackendReport(backend, works, lines[-1] if lines else "no message"))
+    return reports
+
+
+_open_renderers: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for renderer in list(_open_renderers):
+        renderer.close()
+
+
+class FrameRenderer:
+    """Renders one fixed camera of a MuJoCo model into small square or larger frames.
+
+    Shadows and reflections are left out: a frame of 64 to 100 pixels hardly shows them, and
+    a software renderer spends most of its time on them. A frame is rendered at twice its size and
+    averaged, which keeps a thin pole visible.
+
+    The renderer has an OpenGL context of its own, so a process may hold many. Building it is the
+    slow part (about 0.2 s); it is best built at the first frame, after worker processes were
+    forked.
+
+    Args:
+        model: The `mujoco.MjModel` to render. Its quality settings are changed.
+        height: Height of a frame in pixels.
+        width: Width of a frame in pixels.
+        aspect: Width over height of the view that fills the frame. The view is squeezed where it
+            differs from the frame's own.
+        camera_id: Which of the model's cameras looks.
+
+    Raises:
+        RuntimeError: OpenGL cannot start.
+    """
+
+    _SUPERSAMPLING = 2
+
+    def __init__(
+        self, model: Any, *, height: int, width: int, aspect: float, camera_id: int
+    ) -> None:
+        import mujoco
+
+        self._mujoco = mujoco
+        self._model = model
+        self._aspect = aspect
+        rows, columns = height * self._SUPERSAMPLING, width * self._SUPERSAMPLING
+        self._gl = _gl_context(rows, columns)
+        _open_renderers.add(self)
+
+        model.vis.quality.offsamples = 0
+        model.vis.quality.shadowsize = 0
+        model.vis.global_.offwidth = columns
+        model.vis.global_.offheight = rows
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._viewport = mujoco.MjrRect(0, 0, columns, rows)
+        self._pixels = np.empty((rows, columns, 3), np.uint8)
+
+        self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        for flag in ("mjRND_SHADOW", "mjRND_REFLECTION"):
+            self._scene.flags[getattr(mujoco.mjtRndFlag, flag)] = 0
+        self._option = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._camera.fixedcamid = camera_id
+        self._sky = _SkyTexture(model, self._context)
+
+    def render(self, data: Any, sky: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Renders a frame.
+
+        Args:
+            data: The `mujoco.MjData` to render, its camera's pose included.
+            sky: Picture for each face of the sky, shape (size, size, 3); None leaves the sky. The
+                model's sky texture must have that size.
+
+        Returns:
+            The frame, shape (height, width, 3).
+        """
+        mujoco = self._mujoco
+        self._gl.make_current()
+        if sky is not None:
+            self._sky.show(sky)
+        mujoco.mjv_updateScene(
+            self._model,
+            data,
+            self._option,
+            None,
+            self._camera,
+            mujoco.mjtCatBit.mjCAT_ALL,
+            self._scene,
+        )
+        for eye in self._scene.camera:
+            eye.frustum_width = 0.5 * (eye.frustum_top - eye.frustum_bottom) * self._aspect
+        mujoco.mjr_render(self._viewport, self._scene, self._context)
+        mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._context)
+        return halve(self._pixels[::-1])
+
+    def close(self) -> None:
+        """Frees the OpenGL context; calling it again does nothing."""
+        if self._gl is None:
+            return
+        _open_renderers.discard(self)
+        self._gl.make_current()
+        self._context.free()
+        self._gl.free()
+        self._gl = None
+
+
+class _SkyTexture:
+    """Writes pictures straight into the sky's cube map.
+
+    MuJoCo's own upload also computes mipmaps, five times the cost of the rest of a frame.
+    """
+
+    def __init__(self, model: Any, context: Any) -> None:
+        import mujoco
+        from OpenGL import GL
+
+        self._gl = GL
+        skies = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+        self._name = int(context.texture[skies[0]]) if len(skies) else 0
+        self._shown: NDArray[np.uint8] | None = None
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        if picture is self._shown:
+            return
+        gl = self._gl
+        gl.glBindTexture(gl.GL_TEXTURE_CUBE_MAP, self._name)
+        if self._shown is None:
+            gl.glTexParameteri(gl.GL_TEXTURE_CUBE_MAP, gl.GL_TEXTURE_MIN_FILTER, gl.GL_LINEAR)
+        gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)
+        pixels = np.ascontiguousarray(picture)
+        height, width, _ = pixels.shape
+        for face in range(6):
+            gl.glTexSubImage2D(
+                gl.GL_TEXTURE_CUBE_MAP_POSITIVE_X + face,
+                0,
+                0,
+                0,
+                width,
+                height,
+                gl.GL_RGB,
+                gl.GL_UNSIGNED_BYTE,
+                pixels,
+            )
+        self._shown = picture
+
+
+def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Averages each block of 2×2 pixels.
+
+    Args:
+        pixels: Shape (2·height, 2·width, channels).
+
+    Returns:
+        Shape (height, width, channels), rounded.
+    """
+    rows = pixels[::2].astype(np.uint16)
+    rows += pixels[1::2]
+    total = rows[:, ::2] + rows[:, 1::2]
+    total += 2
+    total >>= 2
+    return total.astype(np.uint8)
+
+
+def _gl_context(height: int, width: int) -> Any:
+    """Returns a new OpenGL context from the selected backend."""
+    backend = select_backend()
+    module = f"mujoco.{backend}" if backend in HEADLESS_BACKENDS else "mujoco.gl_context"
+    try:
+        context = importlib.import_module(module).GLContext(width, height)
+    except Exception as error:
+        raise RuntimeError(
+            f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
+            "then set MUJOCO_GL to its name."
+        ) from error
+    if not _open_renderers:
+        # Registered after the platform's own exit handlers, so it runs before them.
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)
+    return context
