@@ -27,7 +27,8 @@ from OpenGL import GL
 
 model = mujoco.MjModel.from_xml_string(
     '<mujoco><visual><quality shadowsize="0" offsamples="0"/></visual><worldbody>'
-    '<light pos="0 0 3"/><geom type="plane" size="2 2 .1"/><geom type="sphere" size=".3" pos="0 0 .3" rgba="1 0 0 1"/></worldbody></mujoco>'
+    '<light pos="0 0 3"/><geom type="plane" size="2 2 .1"/>'
+    '<geom type="sphere" size=".3" pos="0 0 .3" rgba="1 0 0 1"/></worldbody></mujoco>'
 )
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
