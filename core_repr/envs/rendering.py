@@ -10,6 +10,7 @@ import atexit
 import ctypes
 import ctypes.util
 import importlib
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core_repr.envs.sky import SkyTexture, faces_in_view
 
 HEADLESS_BACKENDS = ("egl", "osmesa")
 INSTALL_HINT = (
@@ -195,7 +198,7 @@ class FrameRenderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = camera_id
-        self._sky = _SkyTexture(model, self._context)
+        self._sky: SkyTexture | None = None
 
     def render(self, data: Any, sky: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Renders a frame.
@@ -210,8 +213,6 @@ class FrameRenderer:
         """
         mujoco = self._mujoco
         self._gl.make_current()
-        if sky is not None:
-            self._sky.show(sky)
         mujoco.mjv_updateScene(
             self._model,
             data,
@@ -223,9 +224,19 @@ class FrameRenderer:
         )
         for eye in self._scene.camera:
             eye.frustum_width = 0.5 * (eye.frustum_top - eye.frustum_bottom) * self._aspect
+        if sky is not None:
+            if self._sky is None:
+                self._sky = SkyTexture(self._model, self._context)
+            self._sky.show(sky, self._faces_in_view(data))
         mujoco.mjr_render(self._viewport, self._scene, self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._context)
         return halve(self._pixels[::-1])
+
+    def _faces_in_view(self, data: Any) -> NDArray[np.intp]:
+        camera = self._camera.fixedcamid
+        half_height = math.tan(math.radians(self._model.cam_fovy[camera]) / 2)
+        rotation = data.cam_xmat[camera].reshape(3, 3)
+        return faces_in_view(rotation, half_height, half_height * self._aspect)
 
     def close(self) -> None:
         """Frees the OpenGL context; calling it again does nothing."""
@@ -236,46 +247,6 @@ class FrameRenderer:
         self._context.free()
         self._gl.free()
         self._gl = None
-
-
-class _SkyTexture:
-    """Writes pictures straight into the sky's cube map.
-
-    MuJoCo's own upload also computes mipmaps, five times the cost of the rest of a frame.
-    """
-
-    def __init__(self, model: Any, context: Any) -> None:
-        import mujoco
-        from OpenGL import GL
-
-        self._gl = GL
-        skies = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)
-        self._name = int(context.texture[skies[0]]) if len(skies) else 0
-        self._shown: NDArray[np.uint8] | None = None
-
-    def show(self, picture: NDArray[np.uint8]) -> None:
-        if picture is self._shown:
-            return
-        gl = self._gl
-        gl.glBindTexture(gl.GL_TEXTURE_CUBE_MAP, self._name)
-        if self._shown is None:
-            gl.glTexParameteri(gl.GL_TEXTURE_CUBE_MAP, gl.GL_TEXTURE_MIN_FILTER, gl.GL_LINEAR)
-        gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)
-        pixels = np.ascontiguousarray(picture)
-        height, width, _ = pixels.shape
-        for face in range(6):
-            gl.glTexSubImage2D(
-                gl.GL_TEXTURE_CUBE_MAP_POSITIVE_X + face,
-                0,
-                0,
-                0,
-                width,
-                height,
-                gl.GL_RGB,
-                gl.GL_UNSIGNED_BYTE,
-                pixels,
-            )
-        self._shown = picture
 
 
 def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -57,7 +57,7 @@ def fetch(key: str, size: int, make: Callable[[], NDArray[np.uint8]]) -> NDArray
 def _read(path: Path, size: int) -> NDArray[np.uint8] | None:
     """Returns a file's frames, or None where there is no whole file."""
     try:
-        frames = np.load(path, mmap_mode="r")
+        frames: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return None
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
