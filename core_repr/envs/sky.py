@@ -60,17 +60,13 @@ def faces_in_view(
     Returns:
         Numbers of the faces, in OpenGL's order.
     """
+    height, width = half_height, half_width
     edges = np.array(
-        [
-            (-half_width, -half_height, -1),
-            (-half_width, half_height, -1),
-            (half_width, half_height, -1),
-            (half_width, -half_height, -1),
-        ]
+        [(-width, -height, -1), (-width, height, -1), (width, height, -1), (width, -height, -1)]
     )
-    view = edges @ rotation.T
-    beyond_view = (_CORNERS @ _inward_planes(view).T <= 0).all(axis=1).any(axis=1)
-    beyond_face = (_PLANES @ view.T <= 0).all(axis=2).any(axis=1)
+    sides = np.array([(1, 0, -width), (-1, 0, -width), (0, 1, -height), (0, -1, -height)])
+    beyond_view = (_CORNERS @ (rotation @ sides.T) <= 0).all(axis=1).any(axis=1)
+    beyond_face = (_PLANES @ (rotation @ edges.T) <= 0).all(axis=2).any(axis=1)
     return np.flatnonzero(~(beyond_view | beyond_face))
 
 
