@@ -1,1 +1,5 @@
-"""What puts a world model around an environment."""
+"""What puts a model around an environment."""
+
+from core_repr.wrappers.core_wrapper import CoReWrapper
+
+__all__ = ["CoReWrapper"]

@@ -141,6 +141,8 @@ def try_backends(timeout: float = 60.0) -> list[BackendReport]:
 
 
 _open_renderers: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
+_gl_process: int | None = None
+"""The process that started OpenGL. Its forks inherit an OpenGL that hangs."""
 
 
 def _close_all() -> None:
@@ -219,7 +221,7 @@ class FrameRenderer:
             The frame, shape (height, width, 3).
         """
         mujoco = self._mujoco
-        self._gl.make_current()
+        self._make_current()
         mujoco.mjv_updateScene(
             self._model,
             data,
@@ -247,13 +249,23 @@ class FrameRenderer:
 
     def close(self) -> None:
         """Frees the OpenGL context; calling it again does nothing."""
-        if self._gl is None:
+        if self._gl is None or _gl_process != os.getpid():
             return
+        self._make_current()
         _open_renderers.discard(self)
-        self._gl.make_current()
         self._context.free()
         self._gl.free()
         self._gl = None
+
+    def _make_current(self) -> None:
+        _refuse_fork()
+        try:
+            self._gl.make_current()
+        except Exception as error:
+            raise RuntimeError(
+                "this environment is rendered by another thread: use it in the thread that first "
+                "reset it, or make one for each thread."
+            ) from error
 
 
 def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -273,8 +285,21 @@ def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return total.astype(np.uint8)
 
 
+def _refuse_fork() -> None:
+    """Raises RuntimeError where OpenGL was started before this process was forked."""
+    if _gl_process not in (None, os.getpid()):
+        raise RuntimeError(
+            "this process was forked after its parent had rendered, and OpenGL does not outlive a "
+            "fork: start workers with the method 'spawn' or 'forkserver' (AsyncVectorEnv: "
+            "context='forkserver'; SubprocVecEnv: start_method='forkserver'), or before the first "
+            "reset."
+        )
+
+
 def _gl_context(height: int, width: int) -> Any:
     """Returns a new OpenGL context from the selected backend."""
+    global _gl_process
+    _refuse_fork()
     backend = select_backend()
     module = f"mujoco.{backend}" if backend in HEADLESS_BACKENDS else "mujoco.gl_context"
     try:
@@ -284,8 +309,8 @@ def _gl_context(height: int, width: int) -> Any:
             f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
             "then set MUJOCO_GL to its name."
         ) from error
-    if not _open_renderers:
+    if _gl_process is None:
         # Registered after the platform's own exit handlers, so it runs before them.
-        atexit.unregister(_close_all)
         atexit.register(_close_all)
+    _gl_process = os.getpid()
     return context

@@ -1,0 +1,592 @@
+"""CoReSAC: soft actor-critic and a CoRe world model that learn together (Algorithm 1)."""
+
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Float
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecEnv,
+    VecTransposeImage,
+    is_vecenv_wrapped,
+)
+from torch import Tensor, nn
+
+from core_repr.agent.policy import CoRePolicy, RecurrentState
+from core_repr.agent.replay import SequenceReplayBuffer
+from core_repr.config import PRESETS, CoReConfig, EnvironmentConfig
+from core_repr.world_model import LatentState, SequenceBatch, WorldModelLosses, storage
+from core_repr.world_model.losses import masked_mean
+
+AGENT_FILE = "agent.safetensors"
+
+
+class CoReSAC(OffPolicyAlgorithm):
+    """Recurrent SAC whose critics, actor and world model learn from the same sequences.
+
+    Collects whole episodes, then makes ``config.agent.updates_per_step`` updates for each step.
+    Frames stay channels-last; actions are scaled to [−1, 1] inside.
+
+    Args:
+        policy: ``"CoRePolicy"``.
+        env: Environment with square RGB frames ``(side, side, 3)`` of uint8 and a bounded
+            ``Box`` of actions; a Gymnasium environment, an id, or an SB3 ``VecEnv``.
+        config: A preset's name (``"compact"``, ``"paper"``) or a config; the environment in it
+            is filled in from ``env``.
+        stats_window_size: Episodes over which the logged return is averaged.
+        tensorboard_log: Folder for TensorBoard.
+        verbose: 0 silent, 1 information, 2 debugging.
+        seed: Seeds networks, replay, exploration and environment.
+        device: Where the networks are, ``"auto"`` takes a GPU where there is one.
+
+    Raises:
+        ValueError: If observations or actions are not of these forms.
+
+    Example:
+        >>> import gymnasium as gym, core_repr  # doctest: +SKIP
+        >>> env = gym.make("distracting_control/cartpole-swingup-v0")  # doctest: +SKIP
+        >>> agent = CoReSAC("CoRePolicy", env).learn(20_000)  # doctest: +SKIP
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CoRePolicy": CoRePolicy}
+    policy: CoRePolicy
+    replay_buffer: SequenceReplayBuffer  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        policy: str | type[CoRePolicy],
+        env: GymEnv | str | None,
+        config: CoReConfig | str = "compact",
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+    ) -> None:
+        if isinstance(config, str):
+            if config not in PRESETS:
+                raise ValueError(
+                    f"There is no preset {config!r}; the presets are {', '.join(PRESETS)}."
+                )
+            config = PRESETS[config]()
+        settings = config.agent
+        super().__init__(
+            policy,
+            env,  # type: ignore[arg-type]
+            learning_rate=settings.actor_learning_rate,
+            buffer_size=settings.replay_size,
+            learning_starts=settings.learning_starts,
+            batch_size=settings.batch_size,
+            tau=settings.target_rate,
+            gamma=settings.discount,
+            gradient_steps=-1,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            support_multi_env=True,
+            seed=seed,
+            sde_support=False,
+        )
+        if self.env is None:
+            if config.environment is None:
+                raise ValueError("Without an env, the config must name its environment.")
+            self.observation_space = _frame_space(config.world_model.frame_size)
+            self.action_space = _action_space(config.environment)
+            self.n_envs = 1
+        else:
+            _check_spaces(self.observation_space, self.action_space, config)
+            config = config.replace(environment=describe_environment(self.env))
+        assert config.environment is not None
+        self.config = config
+        self.environment_config = config.environment
+        self._recurrent_state: RecurrentState | None = None
+        self._updates_due = 0.0
+        self._setup_model()
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """Makes a ``VecEnv`` of any environment, and leaves the frames channels-last."""
+        if not isinstance(env, VecEnv):
+            if monitor_wrapper and not is_wrapped(env, Monitor):
+                env = Monitor(env)
+            single = env
+            env = DummyVecEnv([lambda: single])
+        if is_vecenv_wrapped(env, VecTransposeImage):
+            raise ValueError(
+                "CoReSAC takes frames channels-last, as Gymnasium has them; "
+                "pass the environment without VecTransposeImage."
+            )
+        return env
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self._convert_train_freq()
+        settings = self.config.agent
+        self.policy = CoRePolicy(
+            self.observation_space,
+            self.action_space,  # type: ignore[arg-type]
+            self.lr_schedule,
+            config=self.config,
+        ).to(self.device)
+        if self.seed is None:
+            self.policy.generator.seed()
+        else:
+            self.policy.generator.manual_seed(self.seed)
+        if self.env is not None:
+            self.replay_buffer = SequenceReplayBuffer(
+                settings.replay_size,
+                self.observation_space.shape or (),
+                self.environment_config.action_size,
+                self.config.world_model.crop_size,
+                self.n_envs,
+                self.seed,
+            )
+
+        self.world_model = self.policy.world_model
+        self.agent = self.policy.agent
+        # Lists of `Tensor`, not of `Parameter`: torch's foreach functions take no other.
+        self._theta: list[Tensor] = [
+            parameter
+            for name, parameter in self.world_model.named_parameters()
+            if name != "inverse_temperature_logit"
+        ]
+        self._critic_target_parameters: list[Tensor] = [*self.agent.critic_target.parameters()]
+        self._critic_parameters: list[Tensor] = list(self.agent.critic.parameters())
+        self._actor_parameters = list(self.agent.actor.parameters())
+        temperature = [self.world_model.inverse_temperature_logit]
+        self.model_optimizer = torch.optim.Adam(
+            [
+                {"params": self._theta, "lr": settings.model_learning_rate},
+                {"params": temperature, "lr": settings.temperature_learning_rate},
+            ],
+            fused=True,
+        )
+        self.critic_optimizer = torch.optim.Adam(
+            self._critic_parameters + ([] if settings.joint_update else self._theta),
+            lr=settings.critic_learning_rate,
+            fused=True,
+        )
+        self.actor_optimizer = torch.optim.Adam(
+            self._actor_parameters, lr=settings.actor_learning_rate, fused=True
+        )
+        self.entropy_optimizer = torch.optim.Adam(
+            [self.agent.log_entropy_weight], lr=settings.entropy_learning_rate, betas=(0.5, 0.999)
+        )
+        self.target_entropy = -float(self.environment_config.action_size)
+        self._update_model_and_critic = (
+            self._joint_update if settings.joint_update else self._sequential_update
+        )
+        self._autocast_dtype = autocast_dtype(settings.precision, self.device)
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "CoReSAC",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> "CoReSAC":
+        """Learns for ``total_timesteps`` agent steps; see SB3's ``OffPolicyAlgorithm.learn``."""
+        return super().learn(
+            total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+        )
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        before = self._last_obs
+        result = super()._setup_learn(*args, **kwargs)
+        if self._last_obs is not before:
+            # The environments were reset: unfinished episodes have no end.
+            self.replay_buffer.discard_staged()
+            self._recurrent_state = None
+        return result
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        *_: Any,
+        learning_starts: int = 0,
+        log_interval: int | None = None,
+        **__: Any,
+    ) -> RolloutReturn:
+        """Acts until an episode ends in one of the environments.
+
+        Args:
+            env: The training environments.
+            callback: Called at each step.
+            learning_starts: Agent steps of uniform random actions.
+            log_interval: Episodes between two lines of the log.
+
+        Returns:
+            Steps taken in all environments together, episodes finished, and whether to go on.
+        """
+        self.policy.set_training_mode(False)
+        steps = episodes = 0
+        callback.on_rollout_start()
+        while not episodes:
+            frames = np.asarray(self._last_obs)
+            starts = np.asarray(self._last_episode_starts)
+            actions, scaled = self._act(frames, starts, self.num_timesteps < learning_starts)
+            observations, rewards, dones, infos = env.step(actions)
+            self.num_timesteps += env.num_envs
+            steps += 1
+            self._last_obs = observations  # type: ignore[assignment]
+            self._last_episode_starts = dones
+
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return RolloutReturn(steps * env.num_envs, episodes, continue_training=False)
+            self._update_info_buffer(infos, dones)
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+
+            for i, (done, info) in enumerate(zip(dones, infos, strict=True)):
+                self.replay_buffer.add(i, frames[i], scaled[i], rewards[i])
+                if done:
+                    truncated = info.get("TimeLimit.truncated", False)
+                    last_frame = info["terminal_observation"]
+                    self.replay_buffer.end_episode(i, last_frame, terminated=not truncated)
+                    episodes += 1
+                    self._episode_num += 1
+                    if log_interval is not None and self._episode_num % log_interval == 0:
+                        self.dump_logs()
+        callback.on_rollout_end()
+        return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
+
+    def _act(
+        self, frames: NDArray[np.uint8], starts: NDArray[np.bool_], at_random: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns actions in the environment's units, and the same flat in [−1, 1]."""
+        if at_random:
+            actions = np.stack([self.action_space.sample() for _ in frames])
+            scaled = self.policy.scale_action(actions).reshape(len(frames), -1)
+            if self._recurrent_state is None:
+                self._recurrent_state = self.policy.initial_state(len(frames))
+            # The latent state keeps up, so that the policy can take over in mid-episode.
+            state = self._observe(frames, starts)
+            self._recurrent_state = RecurrentState(
+                state.latent, torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
+            )
+            return actions, scaled
+        self._recurrent_state = self._observe(frames, starts)
+        scaled = self._recurrent_state.action.cpu().numpy()
+        shaped = scaled.reshape(len(frames), *(self.action_space.shape or ()))
+        return self.policy.unscale_action(shaped), scaled
+
+    def _observe(self, frames: NDArray[np.uint8], starts: NDArray[np.bool_]) -> RecurrentState:
+        state = self._recurrent_state
+        if state is None:
+            state = self.policy.initial_state(len(frames))
+        return self.policy.advance(
+            state,
+            torch.from_numpy(frames).to(self.device),
+            torch.from_numpy(np.asarray(starts, np.bool_)).to(self.device),
+            deterministic=False,
+        )
+
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """Makes the updates that are due after ``gradient_steps`` agent steps.
+
+        Each mini-batch serves J_M, J_Q and J_π, one after the other or, in the joint update, the
+        first two at once.
+        """
+        self.policy.set_training_mode(True)
+        self._updates_due += gradient_steps * self.config.agent.updates_per_step
+        for _ in range(int(self._updates_due)):
+            batch = self.replay_buffer.sample(batch_size, self.config.agent.sequence_length)
+            self.update(batch.to(self.device))
+        self._updates_due -= int(self._updates_due)
+
+    def update(self, batch: SequenceBatch) -> None:
+        """Makes one update of world model, critics, actor and entropy weight."""
+        losses, critic_loss, features = self._update_model_and_critic(batch)
+        actor_loss, entropy = self._actor_update(features, batch.mask)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._critic_target_parameters, self._critic_parameters, self.tau)
+        self._n_updates += 1
+        self._log_update(losses, critic_loss, actor_loss, entropy)
+
+    def _joint_update(
+        self, batch: SequenceBatch
+    ) -> tuple[WorldModelLosses, Float[Tensor, ""], Float[Tensor, "t b z"]]:
+        """One forward pass and one step for J_M + critic_weight · J_Q."""
+        with self._autocast():
+            losses, posterior = self._model_losses(batch)
+            features = posterior.features
+            weight = self.config.agent.critic_weight
+            # The critics see the features as they are; Θ gets the share `weight` of the gradient.
+            shared = torch.lerp(features.detach(), features, weight)
+            critic_loss = self._critic_loss(shared, batch)
+        self.model_optimizer.zero_grad()
+        self.critic_optimizer.zero_grad()
+        (losses.total + critic_loss).backward()
+        self._clip_model()
+        self.model_optimizer.step()
+        nn.utils.clip_grad_norm_(
+            self._critic_parameters, self.config.agent.critic_max_gradient_norm
+        )
+        self.critic_optimizer.step()
+        return losses, critic_loss, features.detach()
+
+    def _sequential_update(
+        self, batch: SequenceBatch
+    ) -> tuple[WorldModelLosses, Float[Tensor, ""], Float[Tensor, "t b z"]]:
+        """A step for J_M, then a fresh forward pass and a step for J_Q, which moves Θ too."""
+        with self._autocast():
+            losses, _ = self._model_losses(batch)
+        self.model_optimizer.zero_grad()
+        losses.total.backward()
+        self._clip_model()
+        self.model_optimizer.step()
+
+        with self._autocast():
+            noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
+            _, posterior = self.world_model.observe(
+                batch.frames, batch.actions, batch.is_first, noise
+            )
+            features = posterior.features
+            critic_loss = self._critic_loss(features, batch)
+        self.model_optimizer.zero_grad()
+        self.critic_optimizer.zero_grad()
+        critic_loss.backward()
+        self._clip_model()
+        nn.utils.clip_grad_norm_(
+            self._critic_parameters, self.config.agent.critic_max_gradient_norm
+        )
+        self.critic_optimizer.step()
+        return losses, critic_loss, features.detach()
+
+    def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:
+        noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
+        x = self.world_model.encode(batch.frames)
+        prior, posterior = self.world_model.observe_encodings(
+            x, batch.actions, batch.is_first, noise
+        )
+        return self.world_model.losses(batch, x, prior, posterior), posterior
+
+    def _clip_model(self) -> None:
+        nn.utils.clip_grad_norm_(self._theta, self.config.agent.model_max_gradient_norm)
+
+    def _critic_loss(
+        self, features: Float[Tensor, "t b z"], batch: SequenceBatch
+    ) -> Float[Tensor, ""]:
+        """J_Q, equations (3) and (4)."""
+        with torch.no_grad():
+            later = features[1:].detach()
+            action, log_density = self.agent.actor.sample(later, self.policy.generator)
+            value = torch.min(*self.agent.critic_target(later, action))
+            value = value - self.agent.entropy_weight * log_density
+            goes_on = (~batch.terminated[:-1]).float()
+            target = batch.rewards[:-1] + self.gamma * goes_on * value
+        first, second = self.agent.critic(features[:-1], batch.actions[:-1])
+        error = (first - target).square() + (second - target).square()
+        return masked_mean(error, batch.mask[1:])
+
+    def _actor_update(
+        self, features: Float[Tensor, "t b z"], mask: Tensor
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """A step of the actor for J_π, equation (5), and of the entropy weight."""
+        with self._autocast():
+            action, log_density = self.agent.actor.sample(features, self.policy.generator)
+            self.agent.critic.requires_grad_(False)
+            value = torch.min(*self.agent.critic(features, action))
+            self.agent.critic.requires_grad_(True)
+            loss = masked_mean(self.agent.entropy_weight * log_density - value, mask)
+        self.actor_optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._actor_parameters, self.config.agent.actor_max_gradient_norm)
+        self.actor_optimizer.step()
+
+        entropy = -masked_mean(log_density.detach(), mask)
+        log_weight = self.agent.log_entropy_weight
+        self.entropy_optimizer.zero_grad()
+        (log_weight * (entropy - self.target_entropy)).backward()
+        nn.utils.clip_grad_norm_([log_weight], 1.0)
+        self.entropy_optimizer.step()
+        with torch.no_grad():
+            log_weight.clamp_(max=self.config.agent.max_log_entropy_weight)
+        return loss.detach(), entropy
+
+    def _log_update(
+        self,
+        losses: WorldModelLosses,
+        critic_loss: Tensor,
+        actor_loss: Tensor,
+        entropy: Tensor,
+    ) -> None:
+        values = {
+            "model_loss": losses.total,
+            "contrastive_loss": losses.contrastive,
+            "contrastive_chance": losses.contrastive_chance,
+            "kl": losses.kl,
+            "reward_loss": losses.reward,
+            "inverse_dynamics_loss": losses.inverse_dynamics,
+            "critic_loss": critic_loss,
+            "actor_loss": actor_loss,
+            "policy_entropy": entropy,
+            "entropy_weight": self.agent.entropy_weight,
+            "inverse_temperature": self.world_model.inverse_temperature,
+        }
+        for name, value in values.items():
+            number = value.item()
+            if not np.isfinite(number):
+                raise FloatingPointError(
+                    f"The {name.replace('_', ' ')} is {number} at update {self._n_updates}, "
+                    f"agent step {self.num_timesteps}: the training is stopped. Go on from the "
+                    "last checkpoint, with smaller learning rates if it happens again."
+                )
+            self.logger.record_mean(f"train/{name}", number)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    def dump_logs(self) -> None:
+        """Writes a line of the log; ``time/env_steps`` counts simulator steps."""
+        self.logger.record("time/env_steps", self.env_steps)
+        super().dump_logs()
+
+    @property
+    def env_steps(self) -> int:
+        """Simulator steps taken, before action repeat."""
+        return self.num_timesteps * self.environment_config.action_repeat
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(
+            self.device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json``, ``model.safetensors`` and ``agent.safetensors`` to a folder."""
+        storage.save(
+            folder,
+            self.config,
+            {storage.MODEL_FILE: self.world_model, AGENT_FILE: self.agent},
+        )
+
+    def save(  # type: ignore[override]
+        self, path: str | Path, exclude: Iterable[str] | None = None, include: Any = None
+    ) -> None:
+        """Saves to a folder, as :meth:`save_pretrained` does; no pickle is written.
+
+        Args:
+            path: The folder.
+            exclude: Not used; SB3's callbacks pass it.
+            include: Not used.
+        """
+        self.save_pretrained(path)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        env: GymEnv | None = None,
+        device: torch.device | str = "auto",
+        **kwargs: Any,
+    ) -> "CoReSAC":
+        """Loads what :meth:`save_pretrained` wrote.
+
+        Args:
+            folder: The folder.
+            env: An environment to go on learning in; not needed for ``predict``.
+            device: Where the networks go.
+            **kwargs: Further arguments of the constructor.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is broken or does not fit, in one sentence that says where.
+        """
+        config = storage.load_config(folder)
+        algorithm = cls("CoRePolicy", env, config, device=device, **kwargs)
+        storage.load_weights(Path(folder) / storage.MODEL_FILE, algorithm.world_model)
+        storage.load_weights(Path(folder) / AGENT_FILE, algorithm.agent)
+        return algorithm
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls,
+        path: str | Path,
+        env: GymEnv | None = None,
+        device: torch.device | str = "auto",
+        **kwargs: Any,
+    ) -> "CoReSAC":
+        """Loads a folder that :meth:`save` wrote; see :meth:`from_pretrained`."""
+        return cls.from_pretrained(path, env, device, **kwargs)
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Returns the type that the networks run in under autocast; ``None`` for float32.
+
+    Args:
+        precision: ``AgentConfig.precision``.
+        device: Where they run.
+    """
+    if precision == "auto":
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+        precision = "bfloat16" if fast else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def describe_environment(env: VecEnv) -> EnvironmentConfig:
+    """Returns what a model's config records of the environment that it is trained in."""
+    spec = env.get_attr("spec")[0]
+    action_space = env.action_space
+    assert isinstance(action_space, spaces.Box)
+    arguments = {} if spec is None else dict(spec.kwargs)
+    arguments.pop("render_mode", None)
+    try:
+        arguments = json.loads(json.dumps(arguments))
+    except TypeError as error:
+        raise ValueError(
+            f"The environment's arguments cannot be written to a model's config ({error}); "
+            "pass plain numbers, strings, lists and dictionaries to gym.make."
+        ) from None
+    return EnvironmentConfig(
+        id=str(env.unwrapped) if spec is None else spec.id,
+        arguments=arguments,
+        action_low=tuple(float(low) for low in action_space.low.flatten()),
+        action_high=tuple(float(high) for high in action_space.high.flatten()),
+        action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,
+    )
+
+
+def _frame_space(side: int) -> spaces.Box:
+    return spaces.Box(0, 255, (side, side, 3), np.uint8)
+
+
+def _action_space(environment: EnvironmentConfig) -> spaces.Box:
+    low = np.array(environment.action_low, np.float32)
+    return spaces.Box(low, np.array(environment.action_high, np.float32), dtype=np.float32)
+
+
+def _check_spaces(
+    observations: spaces.Space[Any], actions: spaces.Space[Any], config: CoReConfig
+) -> None:
+    expected = _frame_space(config.world_model.frame_size)
+    if observations != expected:
+        raise ValueError(
+            f"CoReSAC learns from RGB frames, observation space {expected}, but this environment "
+            f"has {observations}; set its frame size, or world_model.frame_size in the config."
+        )
+    if not isinstance(actions, spaces.Box) or not (
+        np.isfinite(actions.low).all() and np.isfinite(actions.high).all()
+    ):
+        raise ValueError(
+            f"CoReSAC needs a bounded Box of continuous actions, not {actions}; "
+            "wrap the environment with RescaleAction or another action wrapper."
+        )

@@ -1,0 +1,102 @@
+"""Actor and critics of the SAC agent (Table 4); both read [h, mean] of the latent state."""
+
+import math
+from copy import deepcopy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core_repr.config import AgentConfig
+from core_repr.world_model.layers import mlp
+
+MEAN_BOUND = 5.0
+LOG_STD_RANGE = (-10.0, 2.0)
+
+
+class Actor(nn.Module):
+    """A tanh-squashed normal distribution over actions in [−1, 1].
+
+    Args:
+        latent_size: Size of the features.
+        action_size: Number of action dimensions.
+        config: Hidden layers.
+    """
+
+    def __init__(self, latent_size: int, action_size: int, config: AgentConfig) -> None:
+        super().__init__()
+        self.network = mlp(latent_size, config.actor_layers, 2 * action_size, nn.ReLU)
+
+    def forward(
+        self, features: Float[Tensor, "*batch z"]
+    ) -> tuple[Float[Tensor, "*batch a"], Float[Tensor, "*batch a"]]:
+        """Returns mean and log standard deviation before squashing, in float32."""
+        mean, log_std = self.network(features).float().chunk(2, -1)
+        low, high = LOG_STD_RANGE
+        mean = MEAN_BOUND * torch.tanh(mean / MEAN_BOUND)
+        return mean, low + (high - low) * torch.sigmoid(log_std)
+
+    def mode(self, features: Float[Tensor, "*batch z"]) -> Float[Tensor, "*batch a"]:
+        """Returns the deterministic action."""
+        return torch.tanh(self(features)[0])
+
+    def sample(
+        self, features: Float[Tensor, "*batch z"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "*batch a"], Float[Tensor, "*batch"]]:
+        """Returns reparametrised actions and their log densities in nats."""
+        mean, log_std = self(features)
+        noise = torch.randn(
+            mean.shape, generator=generator, device=generator.device if generator else mean.device
+        ).to(mean.device)
+        raw = mean + log_std.exp() * noise
+        normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+        # log(1 - tanh²(u)) in a form that does not underflow for large |u|.
+        squash = 2 * (math.log(2) - raw - F.softplus(-2 * raw))
+        return torch.tanh(raw), (normal - squash).sum(-1)
+
+
+class TwinCritic(nn.Module):
+    """Two action-value networks Q₁ and Q₂.
+
+    Args:
+        latent_size: Size of the features.
+        action_size: Number of action dimensions.
+        config: Hidden layers.
+    """
+
+    def __init__(self, latent_size: int, action_size: int, config: AgentConfig) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(
+            mlp(latent_size + action_size, config.critic_layers, 1, nn.ReLU) for _ in range(2)
+        )
+
+    def forward(
+        self, features: Float[Tensor, "*batch z"], action: Float[Tensor, "*batch a"]
+    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+        """Returns both values in float32."""
+        inputs = torch.cat([features, action], -1)
+        first, second = (critic(inputs).float().squeeze(-1) for critic in self.critics)
+        return first, second
+
+
+class Agent(nn.Module):
+    """Everything of the SAC agent that learns, beside the world model.
+
+    Args:
+        latent_size: Size of the features.
+        action_size: Number of action dimensions.
+        config: Hidden layers and the entropy weight at the start.
+    """
+
+    def __init__(self, latent_size: int, action_size: int, config: AgentConfig) -> None:
+        super().__init__()
+        self.actor = Actor(latent_size, action_size, config)
+        self.critic = TwinCritic(latent_size, action_size, config)
+        self.critic_target = deepcopy(self.critic).requires_grad_(False)
+        self.log_entropy_weight = nn.Parameter(torch.tensor(config.initial_log_entropy_weight))
+
+    @property
+    def entropy_weight(self) -> Float[Tensor, ""]:
+        """α, without gradient."""
+        return self.log_entropy_weight.detach().exp()

@@ -1,0 +1,344 @@
+"""Every setting of a model and of its training, as validated, JSON-serialisable dataclasses.
+
+The defaults are the preset ``paper`` (Tables 4 and 5 of the paper, with the settings that its
+authors published later); :data:`PRESETS` holds the presets by name.
+"""
+
+import dataclasses
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+FORMAT_VERSION = 1
+"""Version of the layout of ``config.json``; it grows when a field changes its meaning."""
+
+_strict = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Size = Annotated[int, Field(ge=1, le=16_384)]
+Layers = Annotated[tuple[Size, ...], Field(max_length=16)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=_strict)
+class EnvironmentConfig:
+    """The environment that a model was trained in.
+
+    Attributes:
+        id: Gymnasium id.
+        arguments: Keyword arguments of ``gym.make``; they hold the frame's side in pixels too.
+        action_low: Lower bound of each action dimension, in the environment's own units.
+        action_high: Upper bound of each action dimension.
+        action_repeat: Simulator steps for each agent step.
+    """
+
+    id: str
+    arguments: dict[str, Any]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    action_repeat: Size = 1
+
+    @property
+    def action_size(self) -> int:
+        """Number of action dimensions."""
+        return len(self.action_low)
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> "EnvironmentConfig":
+        if not self.action_low or len(self.action_low) != len(self.action_high):
+            raise ValueError(
+                "action_low and action_high must have the same length, at least 1, "
+                f"not {len(self.action_low)} and {len(self.action_high)}"
+            )
+        if any(low >= high for low, high in zip(self.action_low, self.action_high, strict=True)):
+            raise ValueError("each action_low must be below its action_high")
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class EncoderConfig:
+    """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
+
+    Attributes:
+        filters: Output channels of each convolution.
+        kernel_size: Side of every kernel in pixels.
+        strides: Stride of each convolution.
+        output_size: Size of the encoding x.
+        delta_orthogonal: Start the kernels delta-orthogonal (only the centre tap is not zero)
+            instead of orthogonal.
+    """
+
+    filters: Layers = (32, 32, 32, 32)
+    kernel_size: Size = 3
+    strides: Layers = (2, 1, 1, 1)
+    output_size: Size = 50
+    delta_orthogonal: bool = True
+
+    @model_validator(mode="after")
+    def _strides_fit(self) -> "EncoderConfig":
+        if not self.filters or len(self.filters) != len(self.strides):
+            raise ValueError(
+                "filters and strides must have the same length, at least 1, "
+                f"not {len(self.filters)} and {len(self.strides)}"
+            )
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class WorldModelConfig:
+    """Sizes of the encoder, the recurrent state-space model and its heads (Table 4).
+
+    Attributes:
+        frame_size: Side in pixels of the square frames that the environment gives.
+        crop_size: Side in pixels of the square that the encoder sees: cut at random while
+            learning, from the centre while acting.
+        encoder: The observation encoder f.
+        deterministic_size: Size of h.
+        stochastic_size: Size of s.
+        observation_layers: ObsMLP, whose output has LayerNorm.
+        recurrent_layers: GRU_MLP.
+        prior_layers: Hidden layers of PriorMLP.
+        posterior_layers: Hidden layers of PosteriorMLP.
+        normalize_statistics: LayerNorm over the joined mean and log standard deviation, as
+            published. It makes the first samples wide (standard deviation about 1).
+        log_std_offset: Added to the log standard deviations of prior and posterior.
+        initial_std: Standard deviation of s before the first frame.
+        decoder_layers: Hidden layers of the observation-representation decoder g.
+        reward_layers: Hidden layers of the reward head.
+        inverse_dynamics_layers: Hidden layers of the inverse dynamics head.
+    """
+
+    frame_size: Size = 100
+    crop_size: Size = 84
+    encoder: EncoderConfig = EncoderConfig()
+    deterministic_size: Size = 200
+    stochastic_size: Size = 64
+    observation_layers: Layers = (256, 256)
+    recurrent_layers: Layers = (400, 400)
+    prior_layers: Layers = (400, 400, 400)
+    posterior_layers: Layers = (400, 400)
+    normalize_statistics: bool = True
+    log_std_offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    initial_std: NonNegative = 1.0
+    decoder_layers: Layers = (256, 256)
+    reward_layers: Layers = (128, 128)
+    inverse_dynamics_layers: Layers = (128, 128)
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "WorldModelConfig":
+        if self.crop_size > self.frame_size:
+            raise ValueError(
+                f"crop_size must be at most frame_size ({self.frame_size}), not {self.crop_size}"
+            )
+        side = self.crop_size
+        for stride in self.encoder.strides:
+            side = (side - self.encoder.kernel_size) // stride + 1
+            if side < 1:
+                raise ValueError(
+                    f"crop_size {self.crop_size} is too small for the encoder's "
+                    f"{len(self.encoder.strides)} convolutions"
+                )
+        for name in ("observation_layers", "recurrent_layers", "prior_layers", "posterior_layers"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must name at least one layer")
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class LossConfig:
+    """Weights of the terms of J_M.
+
+    Attributes:
+        contrastive_weight: Weight of L_c, equation (1).
+        kl_weight: β, the weight of L_KL, equation (2).
+        reward_weight: α_r.
+        inverse_dynamics_weight: α_a.
+        free_nats: L_KL is clipped from below at this many nats.
+        inverse_temperature: ℓ at the start; λ = softplus(ℓ).
+    """
+
+    contrastive_weight: NonNegative = 1.0
+    kl_weight: NonNegative = 0.01
+    reward_weight: NonNegative = 1.0
+    inverse_dynamics_weight: NonNegative = 1.0
+    free_nats: NonNegative = 1.0
+    inverse_temperature: float = 1.0
+
+
+@dataclass(frozen=True, config=_strict)
+class AgentConfig:
+    """The SAC agent and the schedule of collecting and learning (Table 5).
+
+    Attributes:
+        actor_layers: Hidden layers of the actor.
+        critic_layers: Hidden layers of each of the two critics.
+        replay_size: Agent steps that the replay buffer holds.
+        learning_starts: Agent steps of uniform random actions before learning.
+        updates_per_step: Updates for each agent step collected.
+        batch_size: Sequences in a mini-batch.
+        sequence_length: Frames in a sequence.
+        discount: γ.
+        target_rate: τ of the target critics' moving average.
+        joint_update: One forward pass and one optimiser of Θ for J_M + critic_weight · J_Q,
+            instead of an update for J_M and, after a fresh forward pass, one for J_Q.
+        critic_weight: Weight of J_Q's gradient into Θ in the joint update.
+        model_learning_rate: Adam on Θ under J_M, and under both in the joint update.
+        temperature_learning_rate: Adam on ℓ.
+        critic_learning_rate: Adam on the critics, and on Θ under J_Q in the sequential update.
+        actor_learning_rate: Adam on the actor.
+        entropy_learning_rate: Adam on the logarithm of the entropy weight, with β₁ = 0.5.
+        initial_log_entropy_weight: Logarithm of the entropy weight at the start.
+        max_log_entropy_weight: The entropy weight is at most exp of this.
+        model_max_gradient_norm: Clipping norm of Θ's gradient.
+        critic_max_gradient_norm: Clipping norm of the critics' gradient.
+        actor_max_gradient_norm: Clipping norm of the actor's gradient.
+        precision: ``"bfloat16"`` runs the networks under autocast; ``"auto"`` does so where the
+            hardware multiplies bfloat16 faster than float32. Statistics of the latents, losses
+            and optimisers are float32 always.
+    """
+
+    actor_layers: Layers = (1024, 1024, 1024)
+    critic_layers: Layers = (1024, 1024, 1024)
+    replay_size: Annotated[int, Field(ge=1)] = 100_000
+    learning_starts: Annotated[int, Field(ge=0)] = 1_000
+    updates_per_step: Positive = 0.5
+    batch_size: Size = 32
+    sequence_length: Annotated[int, Field(ge=2, le=1_000)] = 32
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
+    joint_update: bool = False
+    critic_weight: NonNegative = 1.0
+    model_learning_rate: Positive = 3e-4
+    temperature_learning_rate: Positive = 2e-3
+    critic_learning_rate: Positive = 1e-3
+    actor_learning_rate: Positive = 1e-3
+    entropy_learning_rate: Positive = 1e-3
+    initial_log_entropy_weight: float = -2.3
+    max_log_entropy_weight: float = 3.0
+    model_max_gradient_norm: Positive = 10.0
+    critic_max_gradient_norm: Positive = 100.0
+    actor_max_gradient_norm: Positive = 10.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+@dataclass(frozen=True, config=_strict)
+class CoReConfig:
+    """A model, its losses, its agent and the environment that they are trained in.
+
+    Attributes:
+        world_model: Sizes of the world model.
+        loss: Weights of J_M.
+        agent: The SAC agent and its training.
+        environment: Recorded when the training starts; ``None`` before.
+        format_version: Version of this layout.
+    """
+
+    world_model: WorldModelConfig = WorldModelConfig()
+    loss: LossConfig = LossConfig()
+    agent: AgentConfig = AgentConfig()
+    environment: EnvironmentConfig | None = None
+    format_version: int = FORMAT_VERSION
+
+    @model_validator(mode="after")
+    def _version_fits(self) -> "CoReConfig":
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version {self.format_version} is not one that this release reads "
+                f"({FORMAT_VERSION}); install a core-repr release that fits the model"
+            )
+        return self
+
+    def replace(self, **changes: Any) -> "CoReConfig":
+        """Returns a copy with some parts replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """Returns the config as indented JSON."""
+        return _adapter.dump_json(self, indent=2).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "CoReConfig":
+        """Reads :meth:`to_json`'s form; every field must be known, present and possible.
+
+        Raises:
+            ValueError: If it is not JSON or a field does not fit. The message is one sentence
+                that names the field.
+        """
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"The config is not valid JSON: {error}.") from None
+        _require_fields(fields, cls)
+        try:
+            return _adapter.validate_python(fields)
+        except ValidationError as error:
+            raise ValueError(_sentence(error)) from None
+
+
+_adapter: TypeAdapter[CoReConfig] = TypeAdapter(CoReConfig)
+
+
+def _require_fields(fields: Any, part: Any, path: str = "") -> None:
+    """A saved config is complete: a default of a later release must not slip into it."""
+    if not isinstance(fields, dict):
+        raise ValueError(f"The config's {path or 'content'} must be a JSON object.")
+    for field in dataclasses.fields(part):
+        name = f"{path}.{field.name}" if path else field.name
+        if field.name not in fields:
+            raise ValueError(f"The config lacks the field {name!r}.")
+        if dataclasses.is_dataclass(field.type):
+            _require_fields(fields[field.name], field.type, name)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    where = f"The config's field {name!r}" if name else "The config"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where} is not known to this release; remove it or install a newer core-repr."
+    value = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    return f"{where} does not fit: {message[0].lower()}{message[1:]}{value}."
+
+
+def paper() -> CoReConfig:
+    """The paper's sizes and settings, for a GPU or for patience."""
+    return CoReConfig()
+
+
+def compact() -> CoReConfig:
+    """Sizes and settings that learn on a laptop's CPU in an hour or two."""
+    return CoReConfig(
+        world_model=WorldModelConfig(
+            frame_size=72,
+            crop_size=64,
+            encoder=EncoderConfig(
+                filters=(32, 64, 128),
+                kernel_size=4,
+                strides=(4, 2, 2),
+                delta_orthogonal=False,
+            ),
+            observation_layers=(128,),
+            recurrent_layers=(256,),
+            prior_layers=(256, 256),
+            posterior_layers=(256,),
+            decoder_layers=(256,),
+            normalize_statistics=False,
+            log_std_offset=-2.0,
+            initial_std=0.0,
+        ),
+        agent=AgentConfig(
+            actor_layers=(256, 256),
+            critic_layers=(256, 256),
+            batch_size=16,
+            target_rate=0.02,
+            joint_update=True,
+            critic_weight=0.01,
+        ),
+    )
+
+
+PRESETS = {"compact": compact, "paper": paper}
+"""Preset name → function that returns its :class:`CoReConfig`."""

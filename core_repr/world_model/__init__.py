@@ -1,0 +1,7 @@
+"""The world model: encoder, recurrent state-space model, heads and losses."""
+
+from core_repr.world_model.latent import LatentState
+from core_repr.world_model.rssm import Noise
+from core_repr.world_model.world_model import CoReWorldModel, SequenceBatch, WorldModelLosses
+
+__all__ = ["CoReWorldModel", "LatentState", "Noise", "SequenceBatch", "WorldModelLosses"]

@@ -1,0 +1,40 @@
+"""The observation encoder f: frames → x (Table 4)."""
+
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from core_repr.config import EncoderConfig
+from core_repr.world_model.layers import delta_orthogonal_, orthogonal_linear
+
+
+class Encoder(nn.Module):
+    """Convolutions with ReLU, a linear layer and LayerNorm without affine.
+
+    Args:
+        config: Sizes and strides.
+        side: Side in pixels of the square frames.
+    """
+
+    def __init__(self, config: EncoderConfig, side: int) -> None:
+        super().__init__()
+        gain = nn.init.calculate_gain("relu")
+        layers: list[nn.Module] = []
+        channels = 3
+        for filters, stride in zip(config.filters, config.strides, strict=True):
+            convolution = nn.Conv2d(channels, filters, config.kernel_size, stride)
+            if config.delta_orthogonal:
+                delta_orthogonal_(convolution.weight, gain)
+            else:
+                nn.init.orthogonal_(convolution.weight, gain)
+            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+            layers += [convolution, nn.ReLU(inplace=True)]
+            channels, side = filters, (side - config.kernel_size) // stride + 1
+        self.convolutions = nn.Sequential(*layers)
+        self.linear = orthogonal_linear(channels * side * side, config.output_size)
+        self.norm = nn.LayerNorm(config.output_size, elementwise_affine=False)
+
+    def forward(self, frames: UInt8[Tensor, "n side side 3"]) -> Float[Tensor, "n x"]:
+        """Returns the encodings x in float32, each of mean 0 and variance 1."""
+        pixels = frames.permute(0, 3, 1, 2).to(self.linear.weight.dtype).div_(255).sub_(0.5)
+        x: Tensor = self.norm(self.linear(self.convolutions(pixels).flatten(1)).float())
+        return x

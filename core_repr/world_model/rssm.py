@@ -1,0 +1,127 @@
+"""The recurrent state-space model: how z_t follows from z_{t−1}, a_{t−1} and x_t (Appendix A)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core_repr.config import WorldModelConfig
+from core_repr.world_model.latent import LatentState
+from core_repr.world_model.layers import LayerNormGRUCell, mlp, orthogonal_linear
+
+LOG_STD_BOUND = 10.0
+"""Logarithms of standard deviations are clamped to plus and minus this."""
+
+
+class Noise(NamedTuple):
+    """Standard normal draws for one step of a batch, or for a sequence of them.
+
+    Attributes:
+        initial: Draws the stochastic state before the first frame of an episode.
+        prior: Draws ŝ.
+        posterior: Draws s.
+    """
+
+    initial: Float[Tensor, "*batch s"]
+    prior: Float[Tensor, "*batch s"]
+    posterior: Float[Tensor, "*batch s"]
+
+
+class RSSM(nn.Module):
+    """GRU_MLP, GRUCell, ObsMLP, PriorMLP and PosteriorMLP.
+
+    Args:
+        config: Sizes.
+        action_size: Number of action dimensions.
+    """
+
+    def __init__(self, config: WorldModelConfig, action_size: int) -> None:
+        super().__init__()
+        h, s = config.deterministic_size, config.stochastic_size
+        observation_size = config.observation_layers[-1]
+        self.observation_mlp = nn.Sequential(
+            mlp(config.encoder.output_size, config.observation_layers),
+            nn.LayerNorm(observation_size),
+        )
+        self.recurrent_mlp = mlp(s + action_size, config.recurrent_layers)
+        self.cell = LayerNormGRUCell(config.recurrent_layers[-1], h)
+        self.prior_mlp = mlp(h, config.prior_layers, 2 * s)
+        # The first layer of PosteriorMLP stands apart: its share for x needs no recurrence.
+        first, *further = config.posterior_layers
+        self.posterior_input = orthogonal_linear(h + observation_size, first)
+        self.posterior_mlp = nn.Sequential(nn.ELU(), mlp(first, further, 2 * s))
+        normalize = config.normalize_statistics
+        self.prior_norm = nn.LayerNorm(2 * s) if normalize else nn.Identity()
+        self.posterior_norm = nn.LayerNorm(2 * s) if normalize else nn.Identity()
+        self.log_std_offset = config.log_std_offset
+        self.initial_std = config.initial_std
+        self.stochastic_size = s
+        self.deterministic_size = h
+
+    def initial_state(self, batch_size: int) -> LatentState:
+        """Returns the state before the first frame: h = 0, s = 0."""
+        weight = self.cell.norm.weight
+        zeros = weight.new_zeros(batch_size, self.stochastic_size)
+        return LatentState(
+            weight.new_zeros(batch_size, self.deterministic_size), zeros, zeros, zeros
+        )
+
+    def prior(
+        self, h: Float[Tensor, "*batch h"], noise: Float[Tensor, "*batch s"] | None
+    ) -> LatentState:
+        """Returns the state ẑ that is expected from h alone."""
+        return self._state(h, self.prior_norm(self.prior_mlp(h).float()), noise)
+
+    def project(self, x: Float[Tensor, "*batch x"]) -> Float[Tensor, "*batch p"]:
+        """Returns what the posterior's first layer adds for x; it needs no recurrence."""
+        weight = self.posterior_input.weight[:, self.deterministic_size :]
+        return F.linear(self.observation_mlp(x), weight, self.posterior_input.bias)
+
+    def step(
+        self,
+        state: LatentState,
+        previous_action: Float[Tensor, "b a"],
+        projected: Float[Tensor, "b p"],
+        is_first: Bool[Tensor, " b"],
+        noise: Noise | None,
+    ) -> LatentState:
+        """Returns the posterior after one more frame.
+
+        Args:
+            state: The posterior after the frame before.
+            previous_action: Action in [−1, 1] between the two frames.
+            projected: :meth:`project` of the frame's encoding.
+            is_first: Rows whose frame is the first one of an episode; their ``state`` and
+                ``previous_action`` do not count.
+            noise: Draws of this step; ``None`` lets the means go on.
+        """
+        goes_on = ~is_first[:, None]
+        sample = state.sample * goes_on
+        if noise is not None and self.initial_std > 0:
+            sample = sample + self.initial_std * noise.initial * ~goes_on
+        action = previous_action * goes_on
+        h = self.advance(state.h * goes_on, sample, action)
+        weight = self.posterior_input.weight[:, : self.deterministic_size]
+        hidden = projected + F.linear(h, weight)
+        statistics = self.posterior_norm(self.posterior_mlp(hidden).float())
+        return self._state(h, statistics, None if noise is None else noise.posterior)
+
+    def advance(
+        self, h: Float[Tensor, "b h"], sample: Float[Tensor, "b s"], action: Float[Tensor, "b a"]
+    ) -> Float[Tensor, "b h"]:
+        """Returns the next h; it is never sampled."""
+        next_h: Tensor = self.cell(self.recurrent_mlp(torch.cat([sample, action], -1)), h)
+        return next_h
+
+    def _state(
+        self,
+        h: Float[Tensor, "*batch h"],
+        statistics: Float[Tensor, "*batch 2s"],
+        noise: Float[Tensor, "*batch s"] | None,
+    ) -> LatentState:
+        mean, log_std = statistics.chunk(2, -1)
+        log_std = (log_std + self.log_std_offset).clamp(-LOG_STD_BOUND, LOG_STD_BOUND)
+        sample = mean if noise is None else mean + log_std.exp() * noise
+        return LatentState(h, mean, log_std, sample)

@@ -1,0 +1,311 @@
+"""CoReWorldModel: encoder, recurrent state-space model and heads behind four verbs.
+
+Section 2 and Appendix A of the paper.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core_repr.config import CoReConfig
+from core_repr.world_model import storage
+from core_repr.world_model.encoder import Encoder
+from core_repr.world_model.latent import LatentState
+from core_repr.world_model.layers import mlp
+from core_repr.world_model.losses import (
+    balanced_kl,
+    info_nce,
+    inverse_dynamics_loss,
+    masked_mean,
+    reward_loss,
+)
+from core_repr.world_model.rssm import RSSM, Noise
+
+
+class SequenceBatch(NamedTuple):
+    """A time-major mini-batch of sequences; none crosses the end of an episode.
+
+    Attributes:
+        frames: ``(T, B, side, side, 3)`` uint8.
+        actions: ``(T, B, A)`` in [−1, 1]; ``actions[t]`` follows ``frames[t]``.
+        rewards: ``(T, B)``; ``rewards[t]`` follows ``actions[t]``.
+        is_first: ``(T, B)``; the recurrent state starts afresh at this frame.
+        terminated: ``(T, B)``; the episode terminated (was not just cut off) after
+            ``actions[t]``.
+        mask: ``(T, B)``; false for the padding after the end of a short episode.
+    """
+
+    frames: UInt8[Tensor, "t b side side 3"]
+    actions: Float[Tensor, "t b a"]
+    rewards: Float[Tensor, "t b"]
+    is_first: Bool[Tensor, "t b"]
+    terminated: Bool[Tensor, "t b"]
+    mask: Bool[Tensor, "t b"]
+
+    def to(self, device: torch.device) -> "SequenceBatch":
+        """Returns the batch on ``device``."""
+        return SequenceBatch(*(field.to(device, non_blocking=True) for field in self))
+
+
+class WorldModelLosses(NamedTuple):
+    """J_M and its terms, unweighted, each averaged over the mini-batch.
+
+    Attributes:
+        total: J_M.
+        contrastive: L_c in nats.
+        contrastive_chance: log N, what L_c is for a model that knows nothing.
+        kl: L_KL in nats, balanced and clipped.
+        reward: L_r.
+        inverse_dynamics: L_a.
+    """
+
+    total: Float[Tensor, ""]
+    contrastive: Float[Tensor, ""]
+    contrastive_chance: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
+    reward: Float[Tensor, ""]
+    inverse_dynamics: Float[Tensor, ""]
+
+
+class CoReWorldModel(nn.Module):
+    """A contrastive recurrent state-space model.
+
+    Args:
+        config: Sizes, and the environment that the model is for.
+
+    Attributes:
+        config: The same.
+        latent_size: Size of ``LatentState.features``.
+
+    Raises:
+        ValueError: If ``config.environment`` is ``None``.
+
+    Example:
+        >>> model = CoReWorldModel.from_pretrained("runs/cartpole/model")  # doctest: +SKIP
+        >>> state = model.initial_state(batch_size=1)  # doctest: +SKIP
+    """
+
+    def __init__(self, config: CoReConfig) -> None:
+        super().__init__()
+        if config.environment is None:
+            raise ValueError(
+                "A world model needs config.environment, which tells it the action size; "
+                "set it with config.replace(environment=EnvironmentConfig(...))."
+            )
+        sizes = config.world_model
+        action_size = config.environment.action_size
+        self.config = config
+        self.latent_size = sizes.deterministic_size + sizes.stochastic_size
+        self.encoder = Encoder(sizes.encoder, sizes.crop_size)
+        self.rssm = RSSM(sizes, action_size)
+        self.decoder = mlp(self.latent_size, sizes.decoder_layers, sizes.encoder.output_size)
+        self.reward_head = mlp(self.latent_size, sizes.reward_layers, 1)
+        self.inverse_dynamics_head = nn.Sequential(
+            mlp(2 * self.latent_size, sizes.inverse_dynamics_layers, action_size), nn.Tanh()
+        )
+        self.inverse_temperature_logit = nn.Parameter(torch.tensor(config.loss.inverse_temperature))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def inverse_temperature(self) -> Float[Tensor, ""]:
+        """λ = softplus(ℓ)."""
+        return F.softplus(self.inverse_temperature_logit)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.inverse_temperature_logit.device
+
+    def encode(self, frames: UInt8[Tensor, "*batch side side 3"]) -> Float[Tensor, "*batch x"]:
+        """Returns the encodings x of frames.
+
+        Args:
+            frames: Of ``config.world_model.frame_size``, whose centre is encoded, or of
+                ``crop_size``.
+        """
+        crop = self.config.world_model.crop_size
+        start = (frames.shape[-2] - crop) // 2
+        cropped = frames[..., start : start + crop, start : start + crop, :]
+        x: Tensor = self.encoder(cropped.reshape(-1, crop, crop, 3))
+        return x.reshape(*frames.shape[:-3], -1)
+
+    def initial_state(self, batch_size: int) -> LatentState:
+        """Returns a state to pass to :meth:`step` before the first frames."""
+        return self.rssm.initial_state(batch_size)
+
+    def noise(self, generator: torch.Generator, *batch: int) -> Noise:
+        """Draws the noise of a step (``batch = (B,)``) or a sequence (``(T, B)``)."""
+        shape = (3, *batch, self.config.world_model.stochastic_size)
+        drawn = torch.randn(shape, generator=generator, device=generator.device)
+        return Noise(*drawn.to(self.device))
+
+    def step(
+        self,
+        state: LatentState,
+        previous_action: Float[Tensor, "b a"],
+        frames: UInt8[Tensor, "b side side 3"],
+        is_first: Bool[Tensor, " b"],
+        noise: Noise | None = None,
+    ) -> LatentState:
+        """Takes one posterior step for a batch of environments.
+
+        Args:
+            state: The state after the frame before.
+            previous_action: Actions in [−1, 1] that led to ``frames``.
+            frames: The new frames.
+            is_first: Rows that start an episode: they start afresh, whatever ``state`` and
+                ``previous_action`` hold there.
+            noise: Draws for the samples; without it, the mean goes on.
+
+        Returns:
+            The state after ``frames``.
+        """
+        projected = self.rssm.project(self.encode(frames))
+        return self.rssm.step(state, previous_action, projected, is_first, noise)
+
+    def observe(
+        self,
+        frames: UInt8[Tensor, "t b side side 3"],
+        actions: Float[Tensor, "t b a"],
+        is_first: Bool[Tensor, "t b"],
+        noise: Noise | None = None,
+    ) -> tuple[LatentState, LatentState]:
+        """Runs over whole sequences from fresh states.
+
+        Args:
+            frames: Time-major frames.
+            actions: ``actions[t]`` in [−1, 1] follows ``frames[t]``; the last one is not used.
+            is_first: Frames at which an episode starts; ``is_first[0]`` is taken as true.
+            noise: Draws for the samples; without it, the means go on.
+
+        Returns:
+            The prior ẑ and the posterior z at every frame, ``(T, B, ...)``.
+        """
+        return self.observe_encodings(self.encode(frames), actions, is_first, noise)
+
+    def observe_encodings(
+        self,
+        x: Float[Tensor, "t b x"],
+        actions: Float[Tensor, "t b a"],
+        is_first: Bool[Tensor, "t b"],
+        noise: Noise | None = None,
+    ) -> tuple[LatentState, LatentState]:
+        """:meth:`observe` for frames that are encoded already."""
+        length, batch_size = x.shape[:2]
+        projected = self.rssm.project(x)
+        state = self.initial_state(batch_size)
+        action = torch.zeros_like(actions[0])
+        is_first = is_first.clone()
+        is_first[0] = True
+        states = []
+        for t in range(length):
+            step_noise = None if noise is None else Noise(*(draw[t] for draw in noise))
+            state = self.rssm.step(state, action, projected[t], is_first[t], step_noise)
+            action = actions[t]
+            states.append(state)
+        posterior = LatentState(*(torch.stack(fields) for fields in zip(*states, strict=True)))
+        prior = self.rssm.prior(posterior.h, None if noise is None else noise.prior)
+        return prior, posterior
+
+    def imagine(
+        self,
+        state: LatentState,
+        actions: Float[Tensor, "t b a"],
+        noise: Noise | None = None,
+    ) -> LatentState:
+        """Goes on from ``state`` with the prior alone.
+
+        Args:
+            state: States after the last frames that were seen.
+            actions: Actions in [−1, 1]; ``actions[0]`` follows ``state``.
+            noise: Draws for the samples, ``(T, B, ...)``; without it, the means go on.
+
+        Returns:
+            The states after each action, ``(T, B, ...)``.
+        """
+        states = []
+        for t, action in enumerate(actions):
+            h = self.rssm.advance(state.h, state.sample, action)
+            state = self.rssm.prior(h, None if noise is None else noise.prior[t])
+            states.append(state)
+        return LatentState(*(torch.stack(fields) for fields in zip(*states, strict=True)))
+
+    def decode(self, state: LatentState) -> Float[Tensor, "*batch x"]:
+        """Returns y = g(z), the predicted encodings, each of mean 0 and variance 1."""
+        y = self.decoder(state.sample_features).float()
+        return F.layer_norm(y, y.shape[-1:])
+
+    def predict_reward(self, state: LatentState) -> Float[Tensor, "*batch"]:
+        """Returns the predicted reward of the step that led to ``state``."""
+        reward: Tensor = self.reward_head(state.sample_features)
+        return reward.float().squeeze(-1)
+
+    def losses(
+        self,
+        batch: SequenceBatch,
+        x: Float[Tensor, "t b x"],
+        prior: LatentState,
+        posterior: LatentState,
+    ) -> WorldModelLosses:
+        """Returns J_M for a mini-batch.
+
+        Args:
+            batch: The mini-batch.
+            x: Its encodings.
+            prior: The first and
+            posterior: the second result of :meth:`observe` for it.
+        """
+        weights = self.config.loss
+        # The prior of the first frame knows nothing and is not scored.
+        mask = batch.mask[1:]
+        later_prior, later_posterior = prior.at(slice(1, None)), posterior.at(slice(1, None))
+
+        pairs = mask.flatten()
+        y = self.decode(later_prior)
+        contrastive = info_nce(
+            x[1:].flatten(0, 1)[pairs], y.flatten(0, 1)[pairs], self.inverse_temperature
+        )
+        kl = masked_mean(balanced_kl(later_posterior, later_prior, weights.free_nats), mask)
+        reward = masked_mean(
+            reward_loss(self.predict_reward(later_posterior), batch.rewards[:-1]), mask
+        )
+        features = posterior.sample_features
+        action = self.inverse_dynamics_head(torch.cat([features[:-1], features[1:]], -1)).float()
+        inverse_dynamics = masked_mean(inverse_dynamics_loss(action, batch.actions[:-1]), mask)
+        total = (
+            weights.contrastive_weight * contrastive
+            + weights.kl_weight * kl
+            + weights.reward_weight * reward
+            + weights.inverse_dynamics_weight * inverse_dynamics
+        )
+        chance = pairs.sum().clamp(min=1).log()
+        return WorldModelLosses(total, contrastive, chance, kl, reward, inverse_dynamics)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors`` into a folder, made if needed."""
+        storage.save(folder, self.config, {storage.MODEL_FILE: self})
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, device: torch.device | str = "cpu"
+    ) -> "CoReWorldModel":
+        """Loads what :meth:`save_pretrained` wrote.
+
+        Args:
+            folder: The folder.
+            device: Where the model goes.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: If the folder or one of its two files is missing.
+            ValueError: If a file is broken or does not fit, in one sentence that says where.
+        """
+        model = cls(storage.load_config(folder))
+        storage.load_weights(Path(folder) / storage.MODEL_FILE, model)
+        return model.to(device).eval()
