@@ -39,7 +39,8 @@ def select_backend() -> str:
         The backend that will be used: "egl", "osmesa", "glfw", or "" for MuJoCo's own choice.
 
     Raises:
-        RuntimeError: There is neither EGL nor OSMesa, or `MUJOCO_GL` switches rendering off.
+        RuntimeError: There is neither EGL nor OSMesa, or not the one that `MUJOCO_GL` names, or it
+            switches rendering off.
     """
     chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
     if chosen in ("off", "false", "0", "disable", "disabled"):
@@ -47,16 +48,15 @@ def select_backend() -> str:
             f"MUJOCO_GL={chosen} switches rendering off, but these environments are seen through "
             "pixels: unset it, or set it to egl or osmesa."
         )
-    if chosen or sys.platform != "linux":
+    if sys.platform != "linux" or chosen not in ("", *HEADLESS_BACKENDS):
         return chosen
-    if _egl_devices() > 0:
-        backend = "egl"
-    elif ctypes.util.find_library("OSMesa"):
-        backend = "osmesa"
-    else:
-        raise RuntimeError(f"There is no OpenGL to render with on this machine: {INSTALL_HINT}.")
-    os.environ["MUJOCO_GL"] = backend
-    return backend
+    available = {"egl": _egl_devices() > 0, "osmesa": bool(ctypes.util.find_library("OSMesa"))}
+    for backend in [chosen] if chosen else HEADLESS_BACKENDS:
+        if available[backend]:
+            os.environ["MUJOCO_GL"] = backend
+            return backend
+    missing = f"MUJOCO_GL={chosen} is" if chosen else "EGL and OSMesa are"
+    raise RuntimeError(f"There is no OpenGL to render with, {missing} not there: {INSTALL_HINT}.")
 
 
 def _egl_devices() -> int:
@@ -184,9 +184,6 @@ class FrameRenderer:
         self._model = model
         self._aspect = aspect
         rows, columns = height * self._SUPERSAMPLING, width * self._SUPERSAMPLING
-        self._gl = _gl_context(rows, columns)
-        _open_renderers.add(self)
-
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
         coarse = height <= _SMALL_HEIGHT
@@ -194,8 +191,8 @@ class FrameRenderer:
         model.vis.quality.numstacks = 8 if coarse else 16
         model.vis.global_.offwidth = columns
         model.vis.global_.offheight = rows
-        self._gl.make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        self._gl, self._context = _start_gl(model, rows, columns)
+        _open_renderers.add(self)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._viewport = mujoco.MjrRect(0, 0, columns, rows)
         self._pixels = np.empty((rows, columns, 3), np.uint8)
@@ -296,14 +293,18 @@ def _refuse_fork() -> None:
         )
 
 
-def _gl_context(height: int, width: int) -> Any:
-    """Returns a new OpenGL context from the selected backend."""
+def _start_gl(model: Any, height: int, width: int) -> tuple[Any, Any]:
+    """Returns a new OpenGL context, made current, and MuJoCo's context within it."""
     global _gl_process
+    import mujoco
+
     _refuse_fork()
     backend = select_backend()
     module = f"mujoco.{backend}" if backend in HEADLESS_BACKENDS else "mujoco.gl_context"
     try:
-        context = importlib.import_module(module).GLContext(width, height)
+        gl = importlib.import_module(module).GLContext(width, height)
+        gl.make_current()
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
     except Exception as error:
         raise RuntimeError(
             f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
@@ -313,4 +314,4 @@ def _gl_context(height: int, width: int) -> Any:
         # Registered after the platform's own exit handlers, so it runs before them.
         atexit.register(_close_all)
     _gl_process = os.getpid()
-    return context
+    return gl, context
