@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -114,6 +115,101 @@ class Train:
 
 
 @dataclass
+class Evaluate:
+    """Evaluates the agent of a model with its deterministic policy.
+
+    Attributes:
+        model: A zoo name or a folder, such as a run's model folder.
+        episodes: How many; episode i is seeded with seed + i.
+        seed: Seed of the first episode.
+        split: Backgrounds of the training, or validation backgrounds, which it has not seen.
+        difficulty: Instead of the one that the model was trained with.
+        backgrounds: Instead of those that the model was trained with.
+        output: File to write the outcome to, with every episode's return.
+        video: File to write one more episode to, ending in .mp4.
+    """
+
+    model: tyro.conf.Positional[str]
+    episodes: int = 30
+    seed: int = 0
+    split: Literal["train", "val"] = "val"
+    difficulty: Difficulty | None = None
+    backgrounds: str | None = None
+    output: Path | None = None
+    video: Path | None = None
+
+    def __call__(self) -> int:
+        """Runs the evaluation."""
+        from rich.console import Console
+        from tqdm import tqdm
+
+        from core_repr import zoo
+        from core_repr.agent import CoReSAC
+        from core_repr.evaluation import evaluate, make_environment, record_episode
+
+        agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
+        changes: dict[str, Any] = {"split": self.split}
+        if self.difficulty is not None:
+            changes["difficulty"] = None if self.difficulty == "none" else self.difficulty
+        if self.backgrounds is not None:
+            changes["backgrounds"] = self.backgrounds
+        environment = agent.environment_config
+        env = make_environment(environment, render_mode="rgb_array", **changes)
+        with tqdm(total=self.episodes, unit="episode") as bar:
+            result = evaluate(
+                agent, env, self.episodes, self.seed, progress=lambda *_: bar.update()
+            )
+        console = Console()
+        arguments = {**environment.arguments, **changes}
+        console.print(f"{environment.id} with {arguments}", soft_wrap=True)
+        console.print(
+            f"return {result.mean:.1f} ± {result.standard_error:.1f} "
+            f"(mean ± standard error, {self.episodes} episodes, "
+            f"seeds {self.seed} to {self.seed + self.episodes - 1}, deterministic policy)",
+            soft_wrap=True,
+        )
+        if self.output is not None:
+            outcome = {
+                "model": self.model,
+                "environment": {"id": environment.id, "arguments": arguments},
+                "deterministic": True,
+                **result.to_dict(),
+            }
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+        if self.video is not None:
+            console.print(f"video: {record_episode(agent, env, self.video, self.seed)}")
+        env.close()
+        return 0
+
+
+@dataclass
+class Demo:
+    """Shows a shipped model at work, and trains SB3's SAC from nothing on its latents.
+
+    Attributes:
+        model: A zoo name or a folder, such as a run's model folder.
+        folder: Where video, learning curve and results go.
+        env_steps: Simulator steps to train SB3's SAC for.
+        episodes: Episodes of each evaluation.
+        seed: Seeds everything that is random.
+    """
+
+    model: tyro.conf.Positional[str] = "cartpole-swingup-easy-v0"
+    folder: Path = Path("demo")
+    env_steps: int = 40_000
+    episodes: int = 10
+    seed: int = 0
+
+    def __call__(self) -> int:
+        """Runs the demo."""
+        from core_repr.demo import demo
+
+        demo(self.model, self.folder, self.env_steps, self.episodes, self.seed)
+        return 0
+
+
+@dataclass
 class Doctor:
     """Tells what works on this machine, and what to do about problems."""
 
@@ -164,6 +260,8 @@ def _commands(config: CoReConfig) -> Any:
     return tyro.extras.subcommand_type_from_defaults(
         {
             "train": Train(world_model=config.world_model, loss=config.loss, agent=config.agent),
+            "evaluate": Evaluate(tyro.MISSING),
+            "demo": Demo(),
             "doctor": Doctor(),
         }
     )

@@ -17,10 +17,7 @@ from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel
 
 
-class CoReWrapper(
-    gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]],
-    gym.utils.RecordConstructorArgs,
-):
+class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Gives the latent state of a frozen world model as a flat observation.
 
     The observation is ``[h, mean]``, the deterministic recurrent state and the mean of the

@@ -1,7 +1,9 @@
 """How good an agent is: episodes, and the videos and plots that show it."""
 
+from core_repr.evaluation.environment import make_environment
 from core_repr.evaluation.episodes import Agent, Evaluation, RandomAgent, evaluate
 from core_repr.evaluation.plots import learning_curve, training_diagnostics
+from core_repr.evaluation.recording import record_episode
 from core_repr.evaluation.video import side_by_side, upscale, write_video
 
 __all__ = [
@@ -10,6 +12,8 @@ __all__ = [
     "RandomAgent",
     "evaluate",
     "learning_curve",
+    "make_environment",
+    "record_episode",
     "side_by_side",
     "training_diagnostics",
     "upscale",

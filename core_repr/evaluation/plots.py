@@ -58,6 +58,7 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
         FileNotFoundError: if a run's file is not there.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     if not runs:
         raise ValueError("there are no runs to draw: give a label and a progress.csv")
@@ -78,6 +79,7 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
         trained_label = f"{label}, training" if evaluated else label
         _line(axes, columns, TRAINING_RETURN, trained_label, color=colour, alpha=0.5, linewidth=1)
     axes.set(xlabel="environment steps", ylabel="return")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
     axes.legend()
     return _save(figure, path)
@@ -101,6 +103,7 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
         FileNotFoundError: if `source` is not there.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     columns = _read(source)
     figure = Figure(figsize=(14, 6), layout="constrained")
@@ -122,15 +125,17 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
             axes.set_yscale("log", nonpositive="mask")
         if sum(drawn) > 1:
             axes.legend(fontsize=8)
-        axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     figure.supxlabel("environment steps", fontsize=10)
     return _save(figure, path)
 
 
 def _read(source: StrPath) -> Columns:
-    """A CSV's numbers by column; cells that are empty, cut off or no number become NaN."""
-    with open(source, newline="") as file:
-        rows = list(csv.DictReader(file, restval=""))
+    """A CSV's numbers by column; a cell that is empty or no number becomes NaN."""
+    text = Path(source).read_text()
+    # A run that was killed while it wrote leaves half a row.
+    whole = text[: text.rfind("\n") + 1]
+    rows = list(csv.DictReader(whole.splitlines(), restval=""))
     names = [name for name in (rows[0] if rows else ()) if name]
     columns = {name: np.array([_number(row[name]) for row in rows]) for name in names}
     columns = {name: values for name, values in columns.items() if np.isfinite(values).any()}

@@ -1,0 +1,147 @@
+"""The demo: a shipped model, its agent, and an SB3 agent that learns on its latents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from core_repr import zoo
+from core_repr.agent import CoReSAC
+from core_repr.evaluation import (
+    Agent,
+    Evaluation,
+    RandomAgent,
+    evaluate,
+    learning_curve,
+    make_environment,
+    record_episode,
+)
+from core_repr.wrappers import CoReWrapper
+
+_console = Console()
+
+
+def demo(
+    model: str | Path, folder: str | Path, env_steps: int, episodes: int, seed: int
+) -> dict[str, Evaluation]:
+    """Shows a model at work and what its latents are good for.
+
+    Evaluates a random policy and the agent that was trained with the model on validation
+    backgrounds, trains SB3's SAC with an ``MlpPolicy`` from nothing on the frozen latents, and
+    evaluates that too. Writes ``agent.mp4``, ``learning_curve.png``, ``progress.csv`` and
+    ``results.json``.
+
+    Args:
+        model: A zoo name or a folder that ``CoReSAC.save_pretrained`` wrote.
+        folder: Where the files go.
+        env_steps: Simulator steps to train SB3's SAC for.
+        episodes: Episodes of each evaluation.
+        seed: Seeds everything that is random.
+
+    Returns:
+        The evaluations by the agents' names.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    core_agent = CoReSAC.from_pretrained(zoo.find(model), device="cpu")
+    environment = core_agent.environment_config
+    _console.print(
+        f"[bold]{Path(model).name}[/] was trained in {environment.id} with {environment.arguments}."
+    )
+    validation = make_environment(environment, split="val", render_mode="rgb_array")
+    latent_validation = CoReWrapper(validation, core_agent.world_model)
+    results = {}
+    _console.print("\n[bold]1. Validation backgrounds, which no training has seen[/]")
+    random_agent = RandomAgent(validation.action_space, seed)
+    results["random policy"] = _evaluate("random policy", random_agent, validation, episodes, seed)
+    name = "CoRe's own agent"
+    results[name] = _evaluate(name, core_agent, validation, episodes, seed)
+    video = record_episode(core_agent, validation, folder / "agent.mp4", seed)
+
+    _console.print(
+        f"\n[bold]2. SB3 SAC with an MlpPolicy, from nothing, on the frozen latents[/]: "
+        f"{env_steps:,} environment steps"
+    )
+    training = CoReWrapper(make_environment(environment, split="train"), core_agent.world_model)
+    sb3_agent = train_on_latents(training, latent_validation, folder, env_steps, seed)
+    name = "SB3 SAC on latents"
+    results[name] = _evaluate(name, sb3_agent, latent_validation, episodes, seed)
+    training.close()
+    latent_validation.close()
+
+    curve = learning_curve({name: folder / "progress.csv"}, folder / "learning_curve.png")
+    results_file = folder / "results.json"
+    results_file.write_text(
+        json.dumps({name: result.to_dict() for name, result in results.items()}, indent=2) + "\n"
+    )
+    _print_results(results)
+    _console.print(f"What the agent saw:  {video}", soft_wrap=True)
+    _console.print(f"Learning curve:      {curve}", soft_wrap=True)
+    _console.print(f"Every episode:       {results_file}", soft_wrap=True)
+    return results
+
+
+def train_on_latents(
+    env: gym.Env[Any, Any],
+    validation: gym.Env[Any, Any],
+    folder: Path,
+    env_steps: int,
+    seed: int,
+    evaluations: int = 5,
+) -> Agent:
+    """Trains SB3's SAC with an ``MlpPolicy`` on a wrapped environment.
+
+    Args:
+        env: Where to train.
+        validation: Where to look how far it got.
+        folder: ``progress.csv`` goes there.
+        env_steps: Simulator steps.
+        seed: Seeds everything that is random.
+        evaluations: How often to look, with three episodes each time.
+    """
+    from stable_baselines3 import SAC
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.logger import CSVOutputFormat, Logger
+
+    repeat = env.get_wrapper_attr("action_repeat")
+    agent_steps = env_steps // repeat
+
+    class Validation(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.num_timesteps % max(1, agent_steps // evaluations) == 0:
+                evaluation = evaluate(sac, validation, 3, seed=1_000)
+                self.logger.record("time/env_steps", self.num_timesteps * repeat)
+                self.logger.record("eval/mean_reward", evaluation.mean)
+                self.logger.dump(self.num_timesteps)
+            return True
+
+    sac = SAC("MlpPolicy", env, learning_starts=250, gamma=0.99, seed=seed, device="cpu")
+    (folder / "progress.csv").unlink(missing_ok=True)
+    sac.set_logger(Logger(str(folder), [CSVOutputFormat(str(folder / "progress.csv"))]))
+    sac.learn(agent_steps, callback=Validation(), log_interval=10**9, progress_bar=True)
+    return sac
+
+
+def _evaluate(
+    name: str, agent: Agent, env: gym.Env[Any, Any], episodes: int, seed: int
+) -> Evaluation:
+    with tqdm(total=episodes, desc=f"{name:>20}", unit="episode") as bar:
+        return evaluate(agent, env, episodes, seed, progress=lambda *_: bar.update())
+
+
+def _print_results(results: dict[str, Evaluation]) -> None:
+    table = Table(title="\nReturn on validation backgrounds, deterministic policies")
+    table.add_column("agent")
+    table.add_column("episodes", justify="right")
+    table.add_column("mean ± standard error", justify="right")
+    for name, result in results.items():
+        table.add_row(
+            name, str(len(result.returns)), f"{result.mean:.0f} ± {result.standard_error:.0f}"
+        )
+    _console.print(table)
