@@ -9,12 +9,13 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from core_repr.envs import rendering
 from core_repr.envs.distracting_control.background import Background
 from core_repr.envs.distracting_control.camera import Camera
 from core_repr.envs.distracting_control.clips import open_clips
 from core_repr.envs.distracting_control.color import Color
 from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, SPLITS, TASKS
+from core_repr.envs.frame_renderer import FrameRenderer
+from core_repr.envs.rendering import select_backend
 
 _CAMERA_ID = 0
 _ASPECT = 4 / 3
@@ -114,7 +115,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             # A face of the sky is more than twice as wide as the view.
             clips = open_clips(backgrounds, split=split, count=count, size=2 * frame_size)
 
-        rendering.select_backend()
+        select_backend()
         from dm_control import suite
 
         self._suite = suite.load(spec.domain, spec.task)
@@ -144,7 +145,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             if color:
                 distractions["color"] = Color(model, scale=scale, dynamic=dynamic)
         self.distractions = distractions
-        self._renderers: dict[tuple[int, int], rendering.FrameRenderer] = {}
+        self._renderers: dict[tuple[int, int], FrameRenderer] = {}
 
         self.metadata = {
             **type(self).metadata,
@@ -158,6 +159,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             dtype=np.float32,
         )
         self._env_steps = 0
+        self._episode_runs = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -177,6 +179,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self._task.random.seed(task_seed)
         self._suite.reset()
         self._env_steps = 0
+        self._episode_runs = True
         for name, distraction_seed in zip(("background", "camera", "color"), seeds, strict=True):
             if name in self.distractions:
                 self.distractions[name].reset(np.random.default_rng(distraction_seed))
@@ -196,7 +199,10 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
 
         Raises:
             ValueError: The action has another shape, or is not finite.
+            gymnasium.error.ResetNeeded: The episode is over.
         """
+        if not self._episode_runs:
+            raise gymnasium.error.ResetNeeded("There is no episode to step in: call reset().")
         control = np.asarray(action, dtype=np.float64)
         if control.shape != self.action_space.shape or not np.isfinite(control).all():
             raise ValueError(
@@ -217,6 +223,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             if terminated:
                 break
         truncated = self._env_steps >= EPISODE_STEPS and not terminated
+        self._episode_runs = not (terminated or truncated)
         frame = self._frame(self.frame_size, self.frame_size)
         return frame, reward, terminated, truncated, self._info()
 
@@ -247,7 +254,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             distraction.apply()
         renderer = self._renderers.get((height, width))
         if renderer is None:
-            renderer = self._renderers[height, width] = rendering.FrameRenderer(
+            renderer = self._renderers[height, width] = FrameRenderer(
                 self._physics.model.ptr,
                 height=height,
                 width=width,
