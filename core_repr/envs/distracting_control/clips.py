@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import islice
@@ -85,18 +86,19 @@ class VideoClip(Clip):
         import imageio_ffmpeg
 
         size = self.size
-        shape = (size, size, 3)
-        scale = f"scale={size}:{size}:flags=area,setsar=1"
-        options = ["-vf", scale, "-frames:v", str(MAX_FRAMES)]
-        try:
-            stream = imageio_ffmpeg.read_frames(str(self.path), output_params=options)
-            next(stream)
-            frames = [np.frombuffer(frame, np.uint8).reshape(shape) for frame in stream]
-        except (OSError, RuntimeError, StopIteration, ValueError) as error:
-            raise _undecodable(self.path, error) from error
-        if not frames:
-            raise _undecodable(self.path, "it holds no frame")
-        return np.stack(frames)
+        options = ["-vf", f"scale={size}:{size}:flags=area", "-frames:v", str(MAX_FRAMES)]
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
+        done = subprocess.run(
+            [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(self.path), *options, *raw],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        frames = np.frombuffer(done.stdout, np.uint8)
+        if done.returncode or not frames.size:
+            reason = done.stderr.decode(errors="replace") or "it holds no frame"
+            raise _undecodable(self.path, reason)
+        return frames.reshape(-1, size, size, 3)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from PIL import Image
+
+from core_repr.envs import task_names
+from core_repr.envs.distracting_control.tasks import LEVELS
+
+
+def play(env, seed: int, steps: int = 6) -> np.ndarray:
+    """Returns the frames of an episode's start, under actions that follow from the seed."""
+    rng = np.random.default_rng(seed)
+    frames = [env.reset(seed=seed)[0]]
+    for _ in range(steps):
+        action = rng.uniform(env.action_space.low, env.action_space.high)
+        frames.append(env.step(action.astype(np.float32))[0])
+    return np.stack(frames)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_the_same_seed_gives_the_same_frames(make, task: str) -> None:
+    first = make(task, difficulty="hard", dynamic=True)
+    second = make(task, difficulty="hard", dynamic=True)
+    frames = play(first, seed=3)
+    play(second, seed=8)
+    np.testing.assert_array_equal(frames, play(second, seed=3))
+    assert not np.array_equal(frames, play(first, seed=4))
+
+
+def test_rendering_changes_nothing(make) -> None:
+    watched = make("walker-walk", difficulty="hard", dynamic=True, render_mode="rgb_array")
+    alone = make("walker-walk", difficulty="hard", dynamic=True)
+    watched.reset(seed=0)
+    alone.reset(seed=0)
+    for _ in range(3):
+        action = watched.action_space.sample()
+        watched.render()
+        np.testing.assert_array_equal(watched.step(action)[0], alone.step(action)[0])
+
+
+def test_render_shows_the_frame_larger(make) -> None:
+    env = make("cheetah-run", difficulty="medium", render_mode="rgb_array")
+    frame, _ = env.reset(seed=0)
+    picture = env.render()
+    assert picture.shape == (480, 640, 3)
+    small = np.asarray(Image.fromarray(picture).resize((32, 32), Image.Resampling.BOX))
+    # Edges are averaged over 15×20 pixels here and over 2×2 there.
+    assert np.abs(small.astype(int) - frame).mean() < 6
+
+
+def test_render_needs_its_mode(make) -> None:
+    env = make("cartpole-swingup")
+    env.reset(seed=0)
+    with pytest.warns(UserWarning, match="rgb_array"):
+        assert env.unwrapped.render() is None
+
+
+@pytest.mark.parametrize("task", ["cartpole-swingup", "cheetah-run", "ball_in_cup-catch"])
+def test_without_difficulty_the_suites_own_picture(make, task: str) -> None:
+    env = make(task, frame_size=60).unwrapped
+    env.reset(seed=0)
+    physics = env._physics
+    with physics.reset_context():
+        physics.data.qpos[0] += 0.15
+    ours = env._frame(60, 60).astype(int)
+    physics.model.vis.global_.offwidth, physics.model.vis.global_.offheight = 320, 240
+    suites = physics.render(240, 320, camera_id=0)
+    suites = np.asarray(Image.fromarray(suites).resize((60, 60), Image.Resampling.BILINEAR))
+    difference = np.abs(ours - suites).mean()
+    # What is left are shadows, reflections and jagged edges.
+    assert difference < 8
+    assert difference < 0.7 * np.abs(ours[:, ::-1] - suites).mean()
+
+
+@pytest.mark.parametrize("task", ["cartpole-swingup", "walker-walk"])
+def test_reward_is_summed_over_the_repeats(make, task: str) -> None:
+    from dm_control import suite
+
+    env = make(task, difficulty="easy", dynamic=True)
+    env.reset(seed=0)
+    reference = suite.load(*task.split("-"))
+    reference.reset()
+    with reference.physics.reset_context():
+        reference.physics.set_state(env.unwrapped._physics.get_state())
+    for _ in range(10):
+        action = env.action_space.sample()
+        _, reward, terminated, truncated, _ = env.step(action)
+        rewards = [reference.step(action).reward for _ in range(env.unwrapped.action_repeat)]
+        assert reward == pytest.approx(sum(rewards), abs=1e-9)
+        assert not terminated and not truncated
+    np.testing.assert_allclose(env.unwrapped._physics.get_state(), reference.physics.get_state())
+
+
+@pytest.mark.parametrize("action_repeat", [8, 300])
+def test_truncated_and_not_terminated_after_1000_simulator_steps(make, action_repeat: int) -> None:
+    env = make("cartpole-swingup", action_repeat=action_repeat, frame_size=8)
+    _, info = env.reset(seed=0)
+    assert info["env_steps"] == 0
+    steps, truncated = 0, False
+    while not truncated:
+        _, _, terminated, truncated, info = env.step(env.action_space.sample())
+        steps += 1
+        assert info["env_steps"] == min(1000, steps * action_repeat)
+        assert not terminated
+    assert info["env_steps"] == 1000
+    with pytest.raises(ResetNeeded, match="reset"):
+        env.step(env.action_space.sample())
+    env.reset()
+    env.step(env.action_space.sample())
+
+
+def test_an_episode_has_as_many_steps_as_the_suites(make) -> None:
+    for task in task_names():
+        env = make(task).unwrapped
+        assert env._suite._step_limit == pytest.approx(1000)
+
+
+def test_frames_a_second_follow_the_simulator(make) -> None:
+    assert make("cartpole-swingup").metadata["render_fps"] == pytest.approx(100 / 8)
+    assert make("walker-walk").metadata["render_fps"] == pytest.approx(20)
+
+
+def test_static_distractions_stay(make) -> None:
+    env = make("cheetah-run", difficulty="hard")
+    env.reset(seed=0)
+    parts = env.unwrapped.distractions
+    before = (parts["camera"].spherical, parts["color"].rgb.copy(), parts["background"].frame)
+    for _ in range(5):
+        env.step(env.action_space.sample())
+    assert parts["camera"].spherical == before[0]
+    np.testing.assert_array_equal(parts["color"].rgb, before[1])
+    assert parts["background"].frame is before[2]
+
+
+def test_dynamic_distractions_move_on_at_every_simulator_step(make) -> None:
+    coarse = make("cheetah-run", difficulty="hard", dynamic=True, action_repeat=6)
+    fine = make("cheetah-run", difficulty="hard", dynamic=True, action_repeat=1)
+    for env in (coarse, fine):
+        env.reset(seed=0)
+    action = coarse.action_space.sample()
+    start = coarse.unwrapped.distractions["color"].rgb
+    coarse.step(action)
+    for _ in range(6):
+        fine.step(action)
+    mine, other = coarse.unwrapped.distractions, fine.unwrapped.distractions
+    assert mine["camera"].spherical == other["camera"].spherical
+    np.testing.assert_array_equal(mine["color"].rgb, other["color"].rgb)
+    np.testing.assert_array_equal(mine["background"].frame, other["background"].frame)
+    assert not np.array_equal(mine["color"].rgb, start)
+
+
+def test_distractions_are_drawn_independently(make) -> None:
+    everything = make("cheetah-run", difficulty="hard")
+    everything.reset(seed=0)
+    without = make("cheetah-run", difficulty="hard", camera=False)
+    without.reset(seed=0)
+    mine, other = everything.unwrapped.distractions, without.unwrapped.distractions
+    assert set(other) == {"background", "color"}
+    np.testing.assert_array_equal(mine["color"].rgb, other["color"].rgb)
+    np.testing.assert_array_equal(mine["background"].frame, other["background"].frame)
+    np.testing.assert_array_equal(
+        everything.unwrapped._physics.get_state(), without.unwrapped._physics.get_state()
+    )
+
+
+def test_no_clip_is_no_background_distraction(make) -> None:
+    env = make("cheetah-run", difficulty="hard", backgrounds=None)
+    assert set(env.unwrapped.distractions) == {"camera", "color"}
+    assert make("cheetah-run").unwrapped.distractions == {}
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "train", "val"), [("easy", 4, 4), ("medium", 8, 8), ("hard", 60, 30)]
+)
+def test_levels_have_the_papers_clips_and_scale(
+    make, difficulty: str, train: int, val: int
+) -> None:
+    names = {}
+    for split, count in (("train", train), ("val", val)):
+        env = make("cheetah-run", difficulty=difficulty, split=split, num_videos=None)
+        clips = env.unwrapped.distractions["background"]._clips
+        assert len(clips) == count
+        names[split] = {clip.name for clip in clips}
+    assert not names["train"] & names["val"]
+    assert LEVELS[difficulty].scale == {"easy": 0.1, "medium": 0.2, "hard": 0.3}[difficulty]
+
+
+def test_closing_twice_and_going_on(make) -> None:
+    env = make("cartpole-swingup", difficulty="easy").unwrapped
+    frame, _ = env.reset(seed=0)
+    env.close()
+    env.close()
+    np.testing.assert_array_equal(env.reset(seed=0)[0], frame)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"difficulty": "extreme"}, ValueError, "'easy', 'medium', 'hard'"),
+        ({"split": "test"}, ValueError, "'train', 'val'"),
+        ({"frame_size": 0}, ValueError, "at least 1"),
+        ({"frame_size": 7.5}, TypeError, "integer"),
+        ({"action_repeat": 0}, ValueError, "at least 1"),
+        ({"difficulty": "easy", "num_videos": 0}, ValueError, "at least 1"),
+        ({"difficulty": "easy", "num_videos": 61}, ValueError, "60 clips.*61"),
+        ({"difficulty": "easy", "backgrounds": "/nowhere"}, FileNotFoundError, "/nowhere"),
+    ],
+)
+def test_bad_arguments(make, arguments, error, message) -> None:
+    with pytest.raises(error, match=message):
+        make("cartpole-swingup", **arguments)
+
+
+@pytest.mark.parametrize("action", [[np.nan], [0.0, 0.0], 0.5])
+def test_bad_actions(make, action) -> None:
+    env = make("cartpole-swingup").unwrapped
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="expected finite numbers of shape"):
+        env.step(np.array(action, np.float32))
+
+
+def test_a_tiny_frame(make) -> None:
+    env = make("reacher-easy", difficulty="easy", frame_size=1)
+    assert env.reset(seed=0)[0].shape == (1, 1, 3)

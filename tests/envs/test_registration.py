@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+
+from core_repr.envs import register, task_names
+
+
+def test_the_six_tasks_are_registered_once() -> None:
+    register()
+    assert len(task_names()) == 6
+    for name in task_names():
+        assert f"distracting_control/{name}-v0" in gymnasium.registry
+
+
+def test_registering_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, core_repr.envs; core_repr.envs.register(); "
+        "print({'mujoco', 'dm_control', 'imageio', 'PIL', 'OpenGL', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_gymnasium_finds_no_fault(make, task: str) -> None:
+    env = make(task, difficulty="easy", dynamic=True, render_mode="rgb_array")
+    # The rendering check would build the environment without its arguments' clips.
+    check_env(env.unwrapped, skip_render_check=True)
+    assert env.observation_space.shape == (32, 32, 3)
+
+
+def test_gymnasium_finds_no_fault_in_rendering() -> None:
+    env = gymnasium.make(
+        "distracting_control/cartpole-swingup-v0", render_mode="rgb_array", frame_size=16
+    )
+    check_env(env.unwrapped)
+    env.close()
+
+
+def test_spec_round_trips_through_json(make) -> None:
+    env = make("cartpole-swingup", difficulty="medium", dynamic=True, split="val", action_repeat=3)
+    again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
+    try:
+        assert again.spec == env.spec
+        assert again.unwrapped.action_repeat == 3
+        np.testing.assert_array_equal(env.reset(seed=4)[0], again.reset(seed=4)[0])
+    finally:
+        again.close()
+
+
+def test_unknown_task() -> None:
+    with pytest.raises(gymnasium.error.NameNotFound):
+        gymnasium.make("distracting_control/cartpole-fly-v0")
