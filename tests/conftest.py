@@ -1,16 +1,36 @@
-"""Shape checks, rendering and seeds for every test."""
+"""Shape checks and seeds for every test; a small pixel environment and a tiny config to share."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from jaxtyping import install_import_hook
+from numpy.typing import NDArray
 
 # Before anything imports the world model: the shapes in its signatures are checked in every call.
 install_import_hook("core_repr.world_model", "beartype.beartype")
+
+from core_repr.envs.rendering import select_backend  # noqa: E402
+
+# Before anything imports MuJoCo, which then keeps to one way of rendering.
+select_backend()
+
+from core_repr.config import (  # noqa: E402
+    AgentConfig,
+    CoReConfig,
+    EncoderConfig,
+    EnvironmentConfig,
+    LossConfig,
+    WorldModelConfig,
+)
+
+PIXELS = "core-repr-tests/Pixels-v0"
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +38,122 @@ def _seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+class Episode(NamedTuple):
+    """What an episode of :class:`Pixels` gave: one frame more than actions and rewards."""
+
+    frames: list[NDArray[np.uint8]]
+    actions: list[NDArray[np.float32]]
+    rewards: list[float]
+
+
+class Pixels(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
+    """Random frames, and a record of every episode.
+
+    Args:
+        frame_size: Side of a frame in pixels.
+        action_size: Number of action dimensions; the bounds, −2 and 3, are not the model's.
+        length: Steps of an episode.
+        terminates: Whether it terminates there, or is cut off.
+        nan_reward: Whether rewards are not numbers.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+    action_repeat = 4
+
+    def __init__(
+        self,
+        frame_size: int = 16,
+        action_size: int = 2,
+        length: int = 8,
+        terminates: bool = False,
+        nan_reward: bool = False,
+    ) -> None:
+        self.observation_space = gym.spaces.Box(0, 255, (frame_size, frame_size, 3), np.uint8)
+        self.action_space = gym.spaces.Box(-2, 3, (action_size,), np.float32)
+        self.length, self.terminates, self.nan_reward = length, terminates, nan_reward
+        self.episodes: list[Episode] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.episodes.append(Episode([self._frame()], [], []))
+        return self.episodes[-1].frames[-1].copy(), {}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        frames, actions, rewards = self.episodes[-1]
+        assert len(actions) < self.length, "stepped after the end"
+        assert np.shape(action) == self.action_space.shape
+        actions.append(np.array(action))
+        rewards.append(float("nan") if self.nan_reward else float(np.sum(action)))
+        frames.append(self._frame())
+        over = len(actions) == self.length
+        terminated, truncated = over and self.terminates, over and not self.terminates
+        return frames[-1].copy(), rewards[-1], terminated, truncated, {}
+
+    def _frame(self) -> NDArray[np.uint8]:
+        shape = self.observation_space.shape
+        return self.np_random.integers(256, size=shape, dtype=np.uint8)
+
+
+gym.register(PIXELS, Pixels, disable_env_checker=True)
+
+
+@pytest.fixture(scope="session")
+def make_pixels() -> Callable[..., gym.Env[Any, Any]]:
+    """Makes a :class:`Pixels`, registered as core-repr-tests/Pixels-v0, with its arguments."""
+    return lambda **arguments: gym.make(PIXELS, **arguments)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., CoReConfig]:
+    """Makes a config that fits :class:`Pixels` and computes fast; takes settings to change.
+
+    ``tiny_config(world_model={...}, loss={...}, agent={...}, action_size=2)``.
+    """
+
+    def make(
+        world_model: dict[str, Any] | None = None,
+        loss: dict[str, Any] | None = None,
+        agent: dict[str, Any] | None = None,
+        action_size: int = 2,
+    ) -> CoReConfig:
+        sizes: dict[str, Any] = {
+            "frame_size": 16,
+            "crop_size": 12,
+            "encoder": EncoderConfig(filters=(4, 6), strides=(2, 1), output_size=7),
+            "deterministic_size": 9,
+            "stochastic_size": 5,
+            "observation_layers": (8,),
+            "recurrent_layers": (10,),
+            "prior_layers": (11,),
+            "posterior_layers": (12, 13),
+            "normalize_statistics": False,
+            "log_std_offset": -1.0,
+            "decoder_layers": (8,),
+            "reward_layers": (8,),
+            "inverse_dynamics_layers": (8,),
+        }
+        settings: dict[str, Any] = {
+            "actor_layers": (16,),
+            "critic_layers": (16,),
+            "replay_size": 300,
+            "learning_starts": 16,
+            "batch_size": 4,
+            "sequence_length": 5,
+            "joint_update": True,
+            "critic_weight": 0.1,
+            "precision": "float32",
+        }
+        return CoReConfig(
+            WorldModelConfig(**{**sizes, **(world_model or {})}),
+            LossConfig(**(loss or {})),
+            AgentConfig(**{**settings, **(agent or {})}),
+            EnvironmentConfig(PIXELS, {}, (-2.0,) * action_size, (3.0,) * action_size, 4),
+        )
+
+    return make

@@ -1,0 +1,183 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core_repr.config import (
+    PRESETS,
+    AgentConfig,
+    CoReConfig,
+    EncoderConfig,
+    EnvironmentConfig,
+    LossConfig,
+    WorldModelConfig,
+)
+
+sizes = st.integers(1, 500)
+layers = st.lists(sizes, min_size=1, max_size=3).map(tuple)
+numbers = st.floats(1e-9, 1e6)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> CoReConfig:
+    count = draw(st.integers(1, 3))
+    filters = tuple(draw(st.lists(sizes, min_size=count, max_size=count)))
+    strides = tuple(draw(st.lists(st.integers(1, 2), min_size=count, max_size=count)))
+    bounds = draw(st.lists(st.tuples(st.floats(-9, -1), st.floats(0, 9)), min_size=1, max_size=3))
+    environment = EnvironmentConfig(
+        draw(st.text()),
+        draw(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text())),
+        tuple(low for low, _ in bounds),
+        tuple(high for _, high in bounds),
+        draw(sizes),
+    )
+    return CoReConfig(
+        WorldModelConfig(
+            frame_size=draw(st.integers(64, 100)),
+            crop_size=draw(st.integers(32, 64)),
+            encoder=EncoderConfig(filters, draw(st.integers(1, 4)), strides),
+            prior_layers=draw(layers),
+            normalize_statistics=draw(st.booleans()),
+            log_std_offset=draw(st.floats(-10, 10)),
+        ),
+        LossConfig(kl_weight=draw(numbers), inverse_temperature=draw(st.floats(-5, 5))),
+        AgentConfig(
+            discount=draw(st.floats(0, 1, exclude_max=True)),
+            target_rate=draw(st.floats(1e-9, 1)),
+            joint_update=draw(st.booleans()),
+            precision=draw(st.sampled_from(["auto", "float32", "bfloat16"])),
+        ),
+        draw(st.none() | st.just(environment)),
+    )
+
+
+@given(config=configs())
+@settings(deadline=None, max_examples=40)
+def test_json_round_trip_is_exact(config: CoReConfig) -> None:
+    assert CoReConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid(name: str) -> None:
+    config = PRESETS[name]()
+    assert config.environment is None
+    assert CoReConfig.from_json(config.to_json()) == config
+
+
+def test_preset_paper_has_the_settings_of_table_5() -> None:
+    config = PRESETS["paper"]()
+    model, loss, agent = config.world_model, config.loss, config.agent
+    assert (model.frame_size, model.crop_size) == (100, 84)
+    assert (model.deterministic_size, model.stochastic_size) == (200, 64)
+    assert (model.normalize_statistics, model.log_std_offset, model.initial_std) == (True, 0, 1)
+    assert (loss.kl_weight, loss.reward_weight, loss.inverse_dynamics_weight) == (0.01, 1, 1)
+    assert (loss.free_nats, loss.inverse_temperature) == (1, 1)
+    assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
+    assert (agent.learning_starts, agent.updates_per_step) == (1_000, 0.5)
+    assert (agent.discount, agent.target_rate, agent.joint_update) == (0.99, 0.005, False)
+    assert (agent.model_learning_rate, agent.temperature_learning_rate) == (3e-4, 2e-3)
+    assert agent.critic_learning_rate == agent.actor_learning_rate == 1e-3
+    assert (agent.initial_log_entropy_weight, agent.max_log_entropy_weight) == (-2.3, 3)
+    assert agent.model_max_gradient_norm == agent.actor_max_gradient_norm == 10
+    assert agent.critic_max_gradient_norm == 100
+
+
+def changed(path: str, value: Any) -> str:
+    """The JSON of a valid config with the field at a dotted path set, or removed."""
+    environment = EnvironmentConfig("an/Env-v0", {"frame_size": 100}, (-1.0,), (1.0,))
+    fields = json.loads(CoReConfig(environment=environment).to_json())
+    *parents, name = path.split(".")
+    part = fields
+    for parent in parents:
+        part = part[parent]
+    if value is REMOVED:
+        del part[name]
+    else:
+        part[name] = value
+    return json.dumps(fields)
+
+
+REMOVED = object()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("agent.replay_sise", 5),
+        ("colour", 5),
+        ("environment.colour", 5),
+        ("agent.batch_size", REMOVED),
+        ("world_model.encoder.strides", REMOVED),
+        ("environment", REMOVED),
+        ("environment.action_repeat", REMOVED),
+        ("world_model.encoder", REMOVED),
+        ("format_version", REMOVED),
+        ("agent.batch_size", 0),
+        ("agent.batch_size", 2.5),
+        ("agent.sequence_length", 1),
+        ("agent.discount", 1.0),
+        ("agent.target_rate", 0.0),
+        ("agent.updates_per_step", -1.0),
+        ("agent.precision", "float16"),
+        ("agent.joint_update", "maybe"),
+        ("agent.actor_layers", [16, 0]),
+        ("agent.actor_layers", 16),
+        ("agent", []),
+        ("agent", None),
+        ("loss.kl_weight", "much"),
+        ("loss.kl_weight", float("nan")),
+        ("loss.kl_weight", float("inf")),
+        ("loss.free_nats", None),
+        ("world_model.crop_size", 101),
+        ("world_model.crop_size", 8),
+        ("world_model.prior_layers", []),
+        ("world_model.encoder", 3),
+        ("environment.action_low", [-1.0, -1.0]),
+        ("environment.action_low", [1.0]),
+        ("environment.action_low", [float("-inf")]),
+        ("environment.id", 3),
+        ("environment.arguments", [3]),
+        ("environment", "an/Env-v0"),
+        ("format_version", 2),
+        ("format_version", "new"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named_in_one_sentence(path: str, value: Any) -> None:
+    with pytest.raises(ValueError) as refusal:
+        CoReConfig.from_json(changed(path, value))
+    message = str(refusal.value)
+    assert type(refusal.value) is ValueError
+    assert path.rsplit(".", 1)[-1] in message
+    assert message.endswith(".") and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "3", '"config"', b"\xff\xfe\x00", "[" * 100_000, '{"a":' * 100_000],
+)
+def test_what_is_no_config_at_all_is_refused_in_one_sentence(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"^The config[^\n]*\.$"):
+        CoReConfig.from_json(text)
+
+
+@given(junk=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
+@settings(deadline=None, max_examples=60)
+def test_junk_in_any_field_is_a_value_error_or_fits(junk: Any) -> None:
+    for path in ("agent", "agent.discount", "world_model.prior_layers", "environment.action_low"):
+        try:
+            config = CoReConfig.from_json(changed(path, junk))
+        except ValueError as refusal:
+            assert type(refusal) is ValueError
+        else:
+            assert CoReConfig.from_json(config.to_json()) == config
+
+
+def test_replace_changes_a_copy() -> None:
+    config = PRESETS["compact"]()
+    environment = EnvironmentConfig("an/Env-v0", {}, (-1.0, -2.0), (1.0, 2.0), 4)
+    replaced = config.replace(environment=environment)
+    assert replaced.environment == environment and replaced.agent == config.agent
+    assert config.environment is None
+    assert environment.action_size == 2
