@@ -22,6 +22,7 @@ Columns = dict[str, npt.NDArray[np.float64]]
 ENV_STEPS = "time/env_steps"
 TRAINING_RETURN = "rollout/ep_rew_mean"
 EVALUATION_RETURN = "eval/mean_reward"
+EVALUATION_ERROR = "eval/standard_error"
 
 # Title, solid lines, dashed line (a reference for the solid ones), logarithmic axis.
 _PANELS: tuple[tuple[str, dict[str, str], dict[str, str], bool], ...] = (
@@ -44,7 +45,8 @@ _PANELS: tuple[tuple[str, dict[str, str], dict[str, str], bool], ...] = (
 def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
     """Draw return against environment steps, one colour a run.
 
-    Evaluation is a solid line with dots, training a thin one.
+    Evaluation is a solid line with dots, in a band of one standard error over its episodes where
+    that was logged; training is a thin line.
 
     Args:
         runs: a label and the `progress.csv` of each run.
@@ -76,6 +78,19 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
         evaluated = _line(
             axes, columns, EVALUATION_RETURN, label, color=colour, marker="o", markersize=4
         )
+        if evaluated and EVALUATION_ERROR in columns:
+            steps, mean, error = (
+                columns[name] for name in (ENV_STEPS, EVALUATION_RETURN, EVALUATION_ERROR)
+            )
+            there = np.isfinite(steps + mean + error)
+            axes.fill_between(
+                steps[there],
+                (mean - error)[there],
+                (mean + error)[there],
+                color=colour,
+                alpha=0.2,
+                linewidth=0,
+            )
         trained_label = f"{label}, training" if evaluated else label
         _line(axes, columns, TRAINING_RETURN, trained_label, color=colour, alpha=0.5, linewidth=1)
     axes.set(xlabel="environment steps", ylabel="return")

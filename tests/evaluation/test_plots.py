@@ -55,6 +55,16 @@ def test_learning_curve(log: Path, tmp_path: Path) -> None:
     assert one.shape == two.shape and not np.array_equal(one, two)
 
 
+def test_the_standard_error_is_a_band(tmp_path: Path) -> None:
+    returns = {STEPS: ["1", "2", "3"], EVALUATION: ["1", "", "3"]}
+    plain = write(tmp_path / "plain.csv", returns)
+    banded = write(tmp_path / "banded.csv", {**returns, plots.EVALUATION_ERROR: ["1", "", "1"]})
+    pictures = [
+        drawn(learning_curve({"run": log}, tmp_path / f"{log.stem}.png")) for log in (plain, banded)
+    ]
+    assert not np.array_equal(*pictures)
+
+
 def test_training_diagnostics(log: Path, tmp_path: Path) -> None:
     whole = drawn(training_diagnostics(log, tmp_path / "whole.png"))
     thin = write(tmp_path / "thin.csv", {STEPS: ["1", "2"], "train/kl": ["3.0", ""]})
