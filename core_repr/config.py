@@ -6,7 +6,7 @@ authors published later); :data:`PRESETS` holds the presets by name.
 
 import dataclasses
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -288,8 +288,9 @@ def _require_fields(fields: Any, part: Any, path: str = "") -> None:
         name = f"{path}.{field.name}" if path else field.name
         if field.name not in fields:
             raise ValueError(f"The config lacks the field {name!r}.")
-        if dataclasses.is_dataclass(field.type):
-            _require_fields(fields[field.name], field.type, name)
+        for part_type in (field.type, *get_args(field.type)):
+            if dataclasses.is_dataclass(part_type) and fields[field.name] is not None:
+                _require_fields(fields[field.name], part_type, name)
 
 
 def _sentence(error: ValidationError) -> str:
