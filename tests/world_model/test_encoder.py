@@ -1,0 +1,67 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from core_repr.config import PRESETS, CoReConfig, EncoderConfig
+from core_repr.world_model.encoder import Encoder
+
+
+def random_frames(*batch: int, side: int) -> torch.Tensor:
+    return torch.randint(256, (*batch, side, side, 3), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_encodings_are_normalised_whatever_the_preset(preset: str) -> None:
+    sizes = PRESETS[preset]().world_model
+    encoder = Encoder(sizes.encoder, sizes.crop_size)
+    x = encoder(random_frames(3, side=sizes.crop_size))
+    assert x.shape == (3, sizes.encoder.output_size) and x.dtype == torch.float32
+    torch.testing.assert_close(x.mean(-1), torch.zeros(3), atol=1e-5, rtol=0)
+    # LayerNorm divides by the root of the variance + 1e-5, so that it stays a little below 1.
+    torch.testing.assert_close(x.var(-1, correction=0), torch.ones(3), atol=1e-2, rtol=0)
+
+
+def test_preset_paper_has_the_encoder_of_table_4() -> None:
+    sizes = PRESETS["paper"]().world_model
+    encoder = Encoder(sizes.encoder, sizes.crop_size)
+    convolutions = [module for module in encoder.convolutions if isinstance(module, nn.Conv2d)]
+    assert [tuple(module.weight.shape) for module in convolutions] == [
+        (32, 3, 3, 3),
+        (32, 32, 3, 3),
+        (32, 32, 3, 3),
+        (32, 32, 3, 3),
+    ]
+    assert [module.stride for module in convolutions] == [(2, 2), (1, 1), (1, 1), (1, 1)]
+    assert all(module.padding == (0, 0) for module in convolutions)
+    assert [type(module) for module in encoder.convolutions[1::2]] == [nn.ReLU] * 4
+    # 84 → 41 → 39 → 37 → 35 pixels
+    assert encoder.linear.weight.shape == (50, 32 * 35 * 35)
+    assert not list(encoder.norm.parameters())
+
+
+def test_encoder_agrees_with_a_plain_computation() -> None:
+    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, delta_orthogonal=False), 9)
+    frames = random_frames(2, side=9)
+    convolution = encoder.convolutions[0]
+    pixels = frames.permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5
+    hidden = nn.functional.conv2d(pixels, convolution.weight, convolution.bias, stride=2).relu()
+    expected = nn.functional.layer_norm(encoder.linear(hidden.reshape(2, -1)), (6,))
+    torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=0)
+
+
+def test_frames_are_left_as_they_are() -> None:
+    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6), 9)
+    frames = random_frames(2, side=9)
+    before = frames.clone()
+    encoder(frames)
+    assert torch.equal(frames, before)
+
+
+def test_each_frame_is_encoded_alone(tiny_config: Callable[..., CoReConfig]) -> None:
+    sizes = tiny_config().world_model
+    encoder = Encoder(sizes.encoder, sizes.crop_size)
+    frames = random_frames(3, side=sizes.crop_size)
+    for i in range(3):
+        torch.testing.assert_close(encoder(frames)[i], encoder(frames[i : i + 1])[0])
