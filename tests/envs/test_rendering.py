@@ -19,7 +19,7 @@ def test_halve_averages_blocks() -> None:
 
 
 def test_egl_comes_before_osmesa(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setenv("MUJOCO_GL", "")
     monkeypatch.setattr(rendering.sys, "platform", "linux")
     monkeypatch.setattr(rendering, "_egl_devices", lambda: 1)
     assert select_backend() == "egl"
@@ -27,7 +27,7 @@ def test_egl_comes_before_osmesa(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_osmesa_where_egl_has_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setenv("MUJOCO_GL", "")
     monkeypatch.setattr(rendering.sys, "platform", "linux")
     monkeypatch.setattr(rendering, "_egl_devices", lambda: 0)
     monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: "libOSMesa.so")
