@@ -19,6 +19,14 @@ import tyro
 from core_repr.config import PRESETS, AgentConfig, CoReConfig, LossConfig, WorldModelConfig
 
 Difficulty = Literal["none", "easy", "medium", "hard"]
+Task = Literal[
+    "ball_in_cup-catch",
+    "cartpole-swingup",
+    "cheetah-run",
+    "finger-spin",
+    "reacher-easy",
+    "walker-walk",
+]
 
 
 @dataclass
@@ -26,15 +34,14 @@ class DistractingControl:
     """The Distracting Control Suite environment.
 
     Attributes:
-        task: One of ball_in_cup-catch, cartpole-swingup, cheetah-run, finger-spin, reacher-easy
-            and walker-walk.
+        task: What the agent has to learn.
         difficulty: How far colours and camera stray, and how many background videos there are.
         dynamic: Distractions change during an episode instead of once an episode.
         backgrounds: "procedural", or a folder of videos or in DAVIS's layout.
         action_repeat: Simulator steps for each agent step; the paper's choice by default.
     """
 
-    task: str = "cartpole-swingup"
+    task: Task = "cartpole-swingup"
     difficulty: Difficulty = "easy"
     dynamic: bool = True
     backgrounds: str = "procedural"
@@ -230,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 for success, 1 for an error, 130 when it was interrupted.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     command = tyro.cli(
         _commands(_preset(typed)),
         prog="core-repr",
