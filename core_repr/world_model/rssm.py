@@ -118,7 +118,7 @@ class RSSM(nn.Module):
     def _state(
         self,
         h: Float[Tensor, "*batch h"],
-        statistics: Float[Tensor, "*batch 2s"],
+        statistics: Float[Tensor, "*batch statistics"],
         noise: Float[Tensor, "*batch s"] | None,
     ) -> LatentState:
         mean, log_std = statistics.chunk(2, -1)
