@@ -108,7 +108,7 @@ class CoReSAC(OffPolicyAlgorithm):
             self.action_space = _action_space(config.environment)
             self.n_envs = 1
         else:
-            _check_spaces(self.observation_space, self.action_space, config)
+            _check_frames(self.observation_space, config)
             config = config.replace(environment=describe_environment(self.env))
         assert config.environment is not None
         self.config = config
@@ -130,6 +130,7 @@ class CoReSAC(OffPolicyAlgorithm):
                 "CoReSAC takes frames channels-last, as Gymnasium has them; "
                 "pass the environment without VecTransposeImage."
             )
+        _check_actions(env.action_space)
         return env
 
     def _setup_model(self) -> None:
@@ -148,14 +149,7 @@ class CoReSAC(OffPolicyAlgorithm):
         else:
             self.policy.generator.manual_seed(self.seed)
         if self.env is not None:
-            self.replay_buffer = SequenceReplayBuffer(
-                settings.replay_size,
-                self.observation_space.shape or (),
-                self.environment_config.action_size,
-                self.config.world_model.crop_size,
-                self.n_envs,
-                self.seed,
-            )
+            self.replay_buffer = self._make_replay_buffer()
 
         self.world_model = self.policy.world_model
         self.agent = self.policy.agent
@@ -192,6 +186,23 @@ class CoReSAC(OffPolicyAlgorithm):
             self._joint_update if settings.joint_update else self._sequential_update
         )
         self._autocast_dtype = autocast_dtype(settings.precision, self.device)
+
+    def _make_replay_buffer(self) -> SequenceReplayBuffer:
+        return SequenceReplayBuffer(
+            self.config.agent.replay_size,
+            self.observation_space.shape or (),
+            self.environment_config.action_size,
+            self.config.world_model.crop_size,
+            self.n_envs,
+            self.seed,
+        )
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """Sets where to learn; see SB3's ``BaseAlgorithm.set_env``."""
+        had_none = self.env is None
+        super().set_env(env, force_reset)
+        if had_none:
+            self.replay_buffer = self._make_replay_buffer()
 
     def learn(
         self,
@@ -249,22 +260,25 @@ class CoReSAC(OffPolicyAlgorithm):
             self._last_obs = observations  # type: ignore[assignment]
             self._last_episode_starts = dones
 
-            callback.update_locals(locals())
-            if not callback.on_step():
-                return RolloutReturn(steps * env.num_envs, episodes, continue_training=False)
-            self._update_info_buffer(infos, dones)
-            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-
+            # Before the callback, which may stop the learning: no step is missing when it goes on.
             for i, (done, info) in enumerate(zip(dones, infos, strict=True)):
                 self.replay_buffer.add(i, frames[i], scaled[i], rewards[i])
                 if done:
                     truncated = info.get("TimeLimit.truncated", False)
                     last_frame = info["terminal_observation"]
                     self.replay_buffer.end_episode(i, last_frame, terminated=not truncated)
-                    episodes += 1
-                    self._episode_num += 1
-                    if log_interval is not None and self._episode_num % log_interval == 0:
-                        self.dump_logs()
+
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return RolloutReturn(steps * env.num_envs, episodes, continue_training=False)
+            self._update_info_buffer(infos, dones)
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+
+            for _finished in range(int(dones.sum())):
+                episodes += 1
+                self._episode_num += 1
+                if log_interval is not None and self._episode_num % log_interval == 0:
+                    self.dump_logs()
         callback.on_rollout_end()
         return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
 
@@ -557,7 +571,7 @@ def describe_environment(env: VecEnv) -> EnvironmentConfig:
             "pass plain numbers, strings, lists and dictionaries to gym.make."
         ) from None
     return EnvironmentConfig(
-        id=str(env.unwrapped) if spec is None else spec.id,
+        id=env.env_method("__str__")[0] if spec is None else spec.id,
         arguments=arguments,
         action_low=tuple(float(low) for low in action_space.low.flatten()),
         action_high=tuple(float(high) for high in action_space.high.flatten()),
@@ -574,15 +588,16 @@ def _action_space(environment: EnvironmentConfig) -> spaces.Box:
     return spaces.Box(low, np.array(environment.action_high, np.float32), dtype=np.float32)
 
 
-def _check_spaces(
-    observations: spaces.Space[Any], actions: spaces.Space[Any], config: CoReConfig
-) -> None:
+def _check_frames(observations: spaces.Space[Any], config: CoReConfig) -> None:
     expected = _frame_space(config.world_model.frame_size)
     if observations != expected:
         raise ValueError(
             f"CoReSAC learns from RGB frames, observation space {expected}, but this environment "
             f"has {observations}; set its frame size, or world_model.frame_size in the config."
         )
+
+
+def _check_actions(actions: spaces.Space[Any]) -> None:
     if not isinstance(actions, spaces.Box) or not (
         np.isfinite(actions.low).all() and np.isfinite(actions.high).all()
     ):
