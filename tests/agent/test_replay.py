@@ -1,0 +1,215 @@
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from core_repr.agent import SequenceReplayBuffer
+from core_repr.world_model import SequenceBatch
+
+SIDE, CROP = 8, 5
+
+
+class Reference(NamedTuple):
+    """An episode that was added, for comparison."""
+
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: bool
+
+
+def make_episode(number: int, steps: int, terminated: bool) -> Reference:
+    """Pixels tell where they are from: the episode, then the step × 16 + row, then the column."""
+    frames = np.zeros((steps + 1, SIDE, SIDE, 3), np.uint8)
+    frames[..., 0] = number
+    frames[..., 1] = np.arange(steps + 1)[:, None, None] * 16 + np.arange(SIDE)[:, None]
+    frames[..., 2] = np.arange(SIDE)
+    rng = np.random.default_rng(number)
+    actions = rng.uniform(-1, 1, (steps, 2)).astype(np.float32)
+    return Reference(frames, actions, rng.normal(size=steps).astype(np.float32), terminated)
+
+
+def add(buffer: SequenceReplayBuffer, episode: Reference, env: int = 0) -> None:
+    for frame, action, reward in zip(
+        episode.frames, episode.actions, episode.rewards, strict=False
+    ):
+        buffer.add(env, frame, action, float(reward))
+    buffer.end_episode(env, episode.frames[-1], episode.terminated)
+
+
+def make_buffer(size: int = 60, num_envs: int = 1, seed: int = 0) -> SequenceReplayBuffer:
+    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, CROP, num_envs, seed)
+
+
+def check_sequence(batch: SequenceBatch, b: int, episodes: dict[int, Reference]) -> tuple[int, int]:
+    """Asserts that sequence b is a faithful copy; returns its episode and its first step."""
+    frames, actions, rewards, is_first, terminated, mask = (field[:, b].numpy() for field in batch)
+    number, row, column = frames[0, 0, 0]
+    first, y, x = row // 16, row % 16, column
+    episode = episodes[number]
+    steps = len(episode.actions)
+    count = int(mask.sum())
+    assert mask[:count].all() and not mask[count:].any()
+    assert count == min(len(mask), steps + 1)
+    for t in range(count):
+        expected = episode.frames[first + t, y : y + CROP, x : x + CROP]
+        assert np.array_equal(frames[t], expected)
+        over = first + t == steps
+        assert np.array_equal(actions[t], [0, 0] if over else episode.actions[first + t])
+        assert rewards[t] == (0 if over else episode.rewards[first + t])
+        assert terminated[t] == (episode.terminated and first + t == steps - 1)
+        assert is_first[t] == (t == 0)
+    for padded in (frames, actions, rewards, is_first, terminated):
+        assert not padded[count:].any()
+    return int(number), int(first)
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=15),
+    size=st.integers(13, 40),
+    num_envs=st.integers(1, 3),
+    length=st.integers(2, 9),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_sequences_are_copies_from_one_of_the_newest_episodes(
+    lengths: list[tuple[int, bool]], size: int, num_envs: int, length: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    buffer = make_buffer(size, num_envs, seed)
+    episodes = {i: make_episode(i, *choice) for i, choice in enumerate(lengths)}
+    # The environments take turns at random, so that their episodes are interleaved.
+    waiting = list(episodes)
+    running: dict[int, tuple[int, int]] = {}
+    finished: list[int] = []
+    while waiting or running:
+        env = int(rng.integers(num_envs))
+        if env not in running:
+            if waiting:
+                running[env] = waiting.pop(0), 0
+            continue
+        number, step = running[env]
+        episode = episodes[number]
+        if step < len(episode.actions):
+            frame = episode.frames[step].copy()
+            action = episode.actions[step].copy()
+            buffer.add(env, frame, action, float(episode.rewards[step]))
+            # An environment may use its arrays again.
+            frame[:], action[:] = 0, 0
+            running[env] = number, step + 1
+        else:
+            buffer.end_episode(env, episode.frames[-1], episode.terminated)
+            finished.append(number)
+            del running[env]
+
+    kept: list[int] = []
+    for number in reversed(finished):
+        if sum(len(episodes[other].frames) for other in [number, *kept]) > size:
+            break
+        kept.append(number)
+    assert len(buffer) == sum(len(episodes[number].actions) for number in kept)
+
+    batch = buffer.sample(64, length)
+    assert batch.frames.shape == (length, 64, CROP, CROP, 3)
+    seen = {check_sequence(batch, b, episodes)[0] for b in range(64)}
+    assert seen <= set(kept)
+
+
+def test_each_frame_takes_one_slot() -> None:
+    buffer = make_buffer(size=27)
+    for number in range(3):
+        add(buffer, make_episode(number, 8, False))
+    # 3 × (8 steps + the last frame) fill 27 slots; not one episode had to go.
+    assert len(buffer.episodes) == 3 and len(buffer) == 24
+    assert buffer.frames.shape == (27, SIDE, SIDE, 3) and buffer.frames.dtype == np.uint8
+    assert set(buffer.frames[:, 0, 0, 0]) == {0, 1, 2}
+    add(buffer, make_episode(3, 1, False))
+    assert [number for number in (0, 1, 2, 3) if number in buffer.frames[:, 0, 0, 0]] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert len(buffer.episodes) == 3 and len(buffer) == 17
+
+
+def test_starts_are_uniform_inside_the_episodes() -> None:
+    buffer = make_buffer()
+    episodes = {0: make_episode(0, 12, False), 1: make_episode(1, 5, False)}
+    for episode in episodes.values():
+        add(buffer, episode)
+    batch = buffer.sample(6_000, 4)
+    counts: dict[tuple[int, int], int] = {}
+    for b in range(6_000):
+        start = check_sequence(batch, b, episodes)
+        counts[start] = counts.get(start, 0) + 1
+    # 13 frames have 10 starts of 4 frames, 6 frames have 3.
+    assert set(counts) == {(0, i) for i in range(10)} | {(1, i) for i in range(3)}
+    # Each start is hit 462 ± 21 times.
+    assert all(abs(count - 6_000 / 13) < 5 * 21 for count in counts.values())
+
+
+def test_crops_lie_anywhere_in_the_frame() -> None:
+    buffer = make_buffer()
+    add(buffer, make_episode(0, 3, False))
+    frames = buffer.sample(500, 4).frames
+    corners = {(int(frame[0, 0, 1]) % 16, int(frame[0, 0, 2])) for frame in frames[0]}
+    assert corners == {(y, x) for y in range(SIDE - CROP + 1) for x in range(SIDE - CROP + 1)}
+
+
+def test_a_frame_of_the_size_of_the_crop_stays_whole() -> None:
+    buffer = SequenceReplayBuffer(20, (SIDE, SIDE, 3), 2, SIDE, 1, 0)
+    episode = make_episode(0, 3, False)
+    add(buffer, episode)
+    assert np.array_equal(buffer.sample(1, 4).frames[:, 0], episode.frames)
+
+
+def test_truncation_is_not_termination() -> None:
+    for terminated in (False, True):
+        buffer = make_buffer()
+        add(buffer, make_episode(0, 4, terminated))
+        flags = buffer.sample(1, 5).terminated[:, 0].tolist()
+        assert flags == [False, False, False, terminated, False]
+
+
+def test_flags_of_an_overwritten_episode_are_cleared() -> None:
+    buffer = make_buffer(size=10)
+    add(buffer, make_episode(0, 4, True))
+    add(buffer, make_episode(1, 4, True))
+    add(buffer, make_episode(2, 9, False))
+    assert not buffer.sample(8, 10).terminated.any()
+
+
+def test_the_same_seed_samples_the_same() -> None:
+    batches = []
+    for seed in (1, 1, 2):
+        buffer = make_buffer(seed=seed)
+        add(buffer, make_episode(0, 12, False))
+        batches.append(buffer.sample(16, 4).frames.numpy())
+    assert np.array_equal(batches[0], batches[1])
+    assert not np.array_equal(batches[0], batches[2])
+
+
+def test_steps_of_an_unfinished_episode_are_neither_sampled_nor_kept_after_a_reset() -> None:
+    buffer = make_buffer(num_envs=2)
+    episode = make_episode(0, 4, False)
+    for env in (0, 1):
+        buffer.add(env, episode.frames[3], episode.actions[3], 9.0)
+    with pytest.raises(ValueError, match="no finished episode"):
+        buffer.sample(1, 4)
+    buffer.discard_staged()
+    add(buffer, episode, env=1)
+    assert len(buffer) == 4
+    check_sequence(buffer.sample(1, 5), 0, {0: episode})
+
+
+def test_an_episode_larger_than_the_buffer_is_refused_and_the_rest_stays() -> None:
+    buffer = make_buffer(size=8)
+    fitting = make_episode(0, 7, False)
+    add(buffer, fitting)
+    with pytest.raises(ValueError, match=r"8 steps does not fit a replay buffer of 8"):
+        add(buffer, make_episode(1, 8, False))
+    check_sequence(buffer.sample(1, 8), 0, {0: fitting})

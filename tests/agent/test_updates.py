@@ -1,0 +1,462 @@
+"""One update of CoReSAC, taken apart: targets, gradients, optimisers."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from core_repr.agent import CoReSAC
+from core_repr.agent.core_sac import autocast_dtype
+from core_repr.world_model import SequenceBatch
+
+MakeAgent = Callable[..., CoReSAC]
+HandMade = Callable[..., SequenceBatch]
+
+NO_MODEL_LOSS = {
+    "contrastive_weight": 0.0,
+    "kl_weight": 0.0,
+    "reward_weight": 0.0,
+    "inverse_dynamics_weight": 0.0,
+}
+UNCLIPPED = {
+    "model_max_gradient_norm": 1e9,
+    "critic_max_gradient_norm": 1e9,
+    "actor_max_gradient_norm": 1e9,
+}
+
+
+def copies(parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in parameters]
+
+
+def changed(before: list[torch.Tensor], parameters: Iterable[torch.Tensor]) -> bool:
+    pairs = zip(before, parameters, strict=True)
+    return any(not torch.equal(old, new) for old, new in pairs)
+
+
+def make_constant(network: nn.Sequential, value: float) -> None:
+    with torch.no_grad():
+        network[-1].weight.zero_()
+        network[-1].bias.fill_(value)
+
+
+# Critics
+
+
+def test_the_value_is_bootstrapped_through_truncation_but_not_through_termination(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent(agent={"discount": 0.9, "initial_log_entropy_weight": math.log(0.5)})
+    batch = hand_made(length=4, batch_size=3)
+    # Sequence 0 goes on or was cut off after its last step; 1 terminated there; 2 is shorter.
+    batch.terminated[2, 1] = True
+    batch.terminated[1, 2] = True
+    batch.mask[3:, 2] = False
+    log_density = torch.randn(3, 3)
+    monkeypatch.setattr(
+        agent.agent.actor, "sample", lambda features, _: (torch.zeros(3, 3, 2), log_density)
+    )
+    for critic, target, value, later in zip(
+        agent.agent.critic.critics,
+        agent.agent.critic_target.critics,
+        (1.0, -2.0),
+        (7.0, 5.0),
+        strict=True,
+    ):
+        make_constant(critic, value)
+        make_constant(target, later)
+    features = torch.randn(4, 3, agent.world_model.latent_size)
+    loss = agent._critic_loss(features, batch)
+
+    errors = []
+    for b, steps in ((0, 3), (1, 3), (2, 2)):
+        for t in range(steps):
+            target = float(batch.rewards[t, b])
+            if not batch.terminated[t, b]:
+                target += 0.9 * (5 - 0.5 * float(log_density[t, b]))
+            errors.append((1 - target) ** 2 + (-2 - target) ** 2)
+    assert loss.item() == pytest.approx(sum(errors) / len(errors), rel=1e-5)
+
+
+def test_critics_see_each_step_and_their_targets_the_next_one(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent()
+    batch = hand_made()
+    features = torch.randn(4, 3, agent.world_model.latent_size)
+    seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for name in ("critic", "critic_target"):
+
+        def note(z: torch.Tensor, a: torch.Tensor, name: str = name) -> Any:
+            seen[name] = z, a
+            return torch.zeros(3, 3), torch.zeros(3, 3)
+
+        monkeypatch.setattr(getattr(agent.agent, name), "forward", note)
+    action = torch.rand(3, 3, 2)
+    acted = []
+    monkeypatch.setattr(
+        agent.agent.actor, "sample", lambda z, _: acted.append(z) or (action, torch.zeros(3, 3))
+    )
+    agent._critic_loss(features, batch)
+    assert torch.equal(seen["critic"][0], features[:-1])
+    assert torch.equal(seen["critic"][1], batch.actions[:-1])
+    assert torch.equal(seen["critic_target"][0], features[1:])
+    assert torch.equal(seen["critic_target"][1], action)
+    assert torch.equal(acted[0], features[1:])
+
+
+def test_no_gradient_flows_through_the_target(make_agent: MakeAgent, hand_made: HandMade) -> None:
+    agent = make_agent()
+    features = torch.randn(4, 3, agent.world_model.latent_size, requires_grad=True)
+    agent._critic_loss(features, hand_made()).backward()
+    assert features.grad is not None
+    assert features.grad[:-1].abs().max() > 0 and not features.grad[-1].any()
+    others = [*agent.agent.critic_target.parameters(), *agent.agent.actor.parameters()]
+    assert all(parameter.grad is None for parameter in others)
+    assert agent.agent.log_entropy_weight.grad is None
+
+
+def test_target_critics_follow_at_their_rate(make_agent: MakeAgent, hand_made: HandMade) -> None:
+    agent = make_agent(agent={"target_rate": 0.2})
+    targets = list(agent.agent.critic_target.parameters())
+    for _ in range(2):
+        before = copies(targets)
+        agent.update(hand_made())
+        after = list(agent.agent.critic.parameters())
+        for old, critic, target in zip(before, after, targets, strict=True):
+            torch.testing.assert_close(target, 0.8 * old + 0.2 * critic.detach())
+        assert changed(before, targets)
+
+
+# The joint update and the sequential one
+
+
+class Gradients:
+    """What the optimisers would have been given, in place of their steps."""
+
+    def __init__(self, agent: CoReSAC, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.theta: list[list[torch.Tensor | None]] = []
+        self.critic: list[list[torch.Tensor | None]] = []
+
+        def note(history: list[Any], parameters: list[Any]) -> Callable[[], None]:
+            return lambda: history.append(
+                [None if p.grad is None else p.grad.clone() for p in parameters]
+            )
+
+        monkeypatch.setattr(agent.model_optimizer, "step", note(self.theta, agent._theta))
+        steps = note(self.critic, agent._critic_parameters)
+        monkeypatch.setattr(agent.critic_optimizer, "step", steps)
+
+
+def test_the_joint_update_weighs_only_the_critics_gradient_into_theta(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = hand_made()
+    gradients = []
+    for weight in (1.0, 0.1, 0.0):
+        agent = make_agent(loss=NO_MODEL_LOSS, agent={"critic_weight": weight, **UNCLIPPED})
+        gradients.append(Gradients(agent, monkeypatch))
+        agent._joint_update(batch)
+    full, tenth, none = gradients
+    assert any(g is not None and g.abs().max() > 1e-4 for g in full.theta[0])
+    for one, part, zero in zip(full.theta[0], tenth.theta[0], none.theta[0], strict=True):
+        if one is not None:
+            torch.testing.assert_close(part, 0.1 * one, rtol=1e-3, atol=1e-7)
+            assert not zero.any()
+    for other in (tenth, none):
+        for one, same in zip(full.critic[0], other.critic[0], strict=True):
+            torch.testing.assert_close(one, same)
+            assert one.abs().max() > 0
+
+
+def test_the_joint_update_adds_both_gradients(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = hand_made()
+    gradients = []
+    for loss, weight in (({}, 0.5), ({}, 0.0), (NO_MODEL_LOSS, 0.5)):
+        agent = make_agent(loss=loss, agent={"critic_weight": weight, **UNCLIPPED})
+        gradients.append(Gradients(agent, monkeypatch))
+        agent._joint_update(batch)
+    for both, model, critic in zip(*(g.theta[0] for g in gradients), strict=True):
+        torch.testing.assert_close(both, model + critic, rtol=1e-3, atol=1e-6)
+
+
+def test_the_sequential_update_moves_theta_twice(
+    make_agent: MakeAgent, hand_made: HandMade
+) -> None:
+    agent = make_agent(agent={"joint_update": False})
+    history = [copies(agent._theta)]
+    for optimizer in (agent.model_optimizer, agent.critic_optimizer):
+
+        def step(plain: Callable[[], Any] = optimizer.step) -> None:
+            plain()
+            history.append(copies(agent._theta))
+
+        optimizer.step = step  # type: ignore[method-assign]
+    temperature = agent.world_model.inverse_temperature_logit
+    agent._sequential_update(hand_made())
+    before, after_model, after_critic = history
+    assert changed(before, after_model) and changed(after_model, after_critic)
+    names = [n for n, _ in agent.world_model.named_parameters() if n != "inverse_temperature_logit"]
+    for name, old, new in zip(names, after_model, after_critic, strict=True):
+        # The critics read [h, mean] of the posterior: no head and no prior has a part in it.
+        part = name.startswith(("encoder", "rssm")) and "prior" not in name
+        assert part != torch.equal(old, new), name
+    assert temperature.grad is None and temperature.item() != 1
+
+
+def test_the_sequential_update_looks_at_the_sequence_afresh(
+    make_agent: MakeAgent, hand_made: HandMade
+) -> None:
+    """With a model that the first step changed, the critics' features are the new ones."""
+    agent = make_agent(
+        world_model={"initial_std": 0.0},
+        agent={"joint_update": False, "critic_learning_rate": 1e-12},
+    )
+    batch = hand_made()
+    with torch.no_grad():
+        old = agent.world_model.observe(batch.frames, batch.actions, batch.is_first)[1].h
+    _, _, features = agent._sequential_update(batch)
+    with torch.no_grad():
+        new = agent.world_model.observe(batch.frames, batch.actions, batch.is_first)[1].h
+    # The first h follows from no sample; later ones do.
+    torch.testing.assert_close(features[0, :, :9], new[0], atol=1e-6, rtol=0)
+    assert not torch.allclose(old[0], new[0], atol=1e-5)
+    assert not features.requires_grad
+
+
+def test_the_inverse_temperature_has_its_own_learning_rate(
+    make_agent: MakeAgent, hand_made: HandMade
+) -> None:
+    agent = make_agent(agent={"temperature_learning_rate": 0.02, "model_learning_rate": 1e-3})
+    weight = agent.world_model.encoder.linear.weight
+    before = weight.detach().clone()
+    agent._joint_update(hand_made())
+    # Adam's first step is the learning rate, whatever the gradient.
+    step = (agent.world_model.inverse_temperature_logit - 1).abs().item()
+    assert step == pytest.approx(0.02, rel=1e-2)
+    assert (weight - before).abs().max().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_gradients_are_clipped(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch, joint: bool
+) -> None:
+    norms = {
+        "model_max_gradient_norm": 1e-3,
+        "critic_max_gradient_norm": 1e-4,
+        "actor_max_gradient_norm": 1e-5,
+    }
+    agent = make_agent(agent={"joint_update": joint, **norms})
+    seen = Gradients(agent, monkeypatch)
+    agent.update(hand_made())
+
+    def norm(gradients: list[torch.Tensor | None]) -> float:
+        return math.hypot(*(float(g.norm()) for g in gradients if g is not None))
+
+    for gradients in seen.theta:
+        assert norm(gradients) == pytest.approx(1e-3, rel=1e-2)
+    assert norm(seen.critic[0]) == pytest.approx(1e-4, rel=1e-2)
+    assert norm([p.grad for p in agent._actor_parameters]) == pytest.approx(1e-5, rel=1e-2)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_padding_teaches_nothing(make_agent: MakeAgent, hand_made: HandMade, joint: bool) -> None:
+    batch, other = hand_made(), hand_made()
+    batch.mask[2:, 1] = False
+    acted = torch.zeros_like(batch.mask)
+    acted[:-1] = batch.mask[1:]
+    mixed = batch._replace(
+        frames=torch.where(batch.mask[..., None, None, None], batch.frames, other.frames),
+        actions=torch.where(acted[..., None], batch.actions, other.actions),
+        rewards=torch.where(acted, batch.rewards, other.rewards),
+        terminated=batch.terminated | ~acted,
+    )
+    learned = []
+    for each in (batch, mixed):
+        agent = make_agent(agent={"joint_update": joint})
+        agent.update(each)
+        learned.append(agent.policy.state_dict())
+    for name, tensor in learned[0].items():
+        # Adam divides by the root of a gradient's square: what is almost zero may be stepped either
+        # way, but not by more than the learning rate 1e-3 or 2e-3.
+        close = torch.isclose(tensor, learned[1][name], atol=1e-6)
+        assert close.float().mean() > 0.99, name
+
+
+# Actor and entropy weight
+
+
+def test_the_actors_loss_teaches_the_actor_alone(
+    make_agent: MakeAgent, hand_made: HandMade
+) -> None:
+    agent = make_agent()
+    batch = hand_made()
+    features = torch.randn(4, 3, agent.world_model.latent_size)
+    others = {
+        name: tensor.clone()
+        for name, tensor in agent.policy.state_dict().items()
+        if "actor" not in name and "entropy" not in name
+    }
+    actor = copies(agent._actor_parameters)
+    agent._actor_update(features, batch.mask)
+    assert changed(actor, agent._actor_parameters)
+    for name, tensor in others.items():
+        assert torch.equal(tensor, agent.policy.state_dict()[name]), name
+    for parameter in [*agent._theta, *agent._critic_parameters]:
+        assert parameter.grad is None and parameter.requires_grad
+
+
+class Bowl(nn.Module):
+    """Critics that know the best action, 0.5 in every dimension; the second one's is the lower."""
+
+    def forward(
+        self, features: torch.Tensor, action: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value = -10 * (action - 0.5).square().sum(-1)
+        return 3 + 2 * action.sum(-1), value
+
+
+def test_the_actor_climbs_the_lower_critic(make_agent: MakeAgent) -> None:
+    agent = make_agent(
+        agent={"actor_learning_rate": 3e-2, "initial_log_entropy_weight": math.log(1e-3)}
+    )
+    agent.agent.critic = Bowl()
+    features = torch.randn(4, 3, agent.world_model.latent_size)
+    mask = torch.ones(4, 3, dtype=torch.bool)
+    for _ in range(80):
+        agent._actor_update(features, mask)
+    # Samples of the actor leave about 0.02 around the best action.
+    torch.testing.assert_close(
+        agent.agent.actor.mode(features), torch.full((4, 3, 2), 0.5), atol=0.1, rtol=0
+    )
+
+
+@pytest.mark.parametrize("spread", [-3.0, 1.6])
+def test_the_entropy_weight_pulls_the_entropy_to_its_target(
+    make_agent: MakeAgent, spread: float
+) -> None:
+    agent = make_agent(agent={"entropy_learning_rate": 0.01, "actor_learning_rate": 1e-12})
+    assert agent.target_entropy == -2
+    last = agent.agent.actor.network[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0.0, 0.0, spread, spread]))
+    features = torch.zeros(50, 40, agent.world_model.latent_size)
+    mask = torch.ones(50, 40, dtype=torch.bool)
+    mask[:, 20:] = False
+    before = agent.agent.log_entropy_weight.item()
+    _, entropy = agent._actor_update(features, mask)
+    step = agent.agent.log_entropy_weight.item() - before
+    # σ is 8e-5 or 1.0: after the tanh, far below and above the entropy asked for.
+    assert (entropy > -2) == (spread > 0)
+    assert step == pytest.approx(-math.copysign(0.01, spread), rel=1e-3)
+
+
+def test_the_entropy_is_the_mean_of_minus_the_log_density(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent()
+    log_density = torch.randn(4, 3, requires_grad=True)
+    monkeypatch.setattr(
+        agent.agent.actor, "sample", lambda features, _: (torch.zeros(4, 3, 2), log_density)
+    )
+    for critic, value in zip(agent.agent.critic.critics, (4.0, 9.0), strict=True):
+        make_constant(critic, value)
+    mask = torch.ones(4, 3, dtype=torch.bool)
+    mask[2:, 1] = False
+    weight = agent.agent.entropy_weight.item()
+    loss, entropy = agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), mask)
+    mean = log_density.detach()[mask].mean().item()
+    assert entropy.item() == pytest.approx(-mean, rel=1e-5)
+    assert loss.item() == pytest.approx(weight * mean - 4, rel=1e-5)
+
+
+def test_the_entropy_weight_is_bounded(make_agent: MakeAgent, hand_made: HandMade) -> None:
+    agent = make_agent(
+        agent={
+            "entropy_learning_rate": 5.0,
+            "initial_log_entropy_weight": 1.0,
+            "max_log_entropy_weight": 2.0,
+        }
+    )
+    with torch.no_grad():
+        agent.agent.actor.network[-1].bias[2:] = -9
+    agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), hand_made().mask)
+    assert agent.agent.log_entropy_weight.item() == 2
+
+
+# Whole updates
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_updates_learn_a_batch_by_heart(
+    make_agent: MakeAgent, hand_made: HandMade, joint: bool
+) -> None:
+    rates = {
+        "model_learning_rate": 1e-2,
+        "critic_learning_rate": 1e-2,
+        "actor_learning_rate": 1e-2,
+        "discount": 0.0,
+    }
+    agent = make_agent(agent={"joint_update": joint, **rates})
+    batch = hand_made()
+    history = []
+    for _ in range(40):
+        agent.update(batch)
+        values = agent.logger.name_to_value
+        history.append({name: float(value) for name, value in values.items()})
+        values.clear()
+        agent.logger.name_to_count.clear()
+    first, last = history[0], history[-1]
+    assert last["train/contrastive_loss"] < 0.5 * last["train/contrastive_chance"]
+    assert last["train/critic_loss"] < 0.5 * first["train/critic_loss"]
+    assert last["train/reward_loss"] < 0.7 * first["train/reward_loss"]
+    assert agent._n_updates == 40
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_bfloat16_learns_about_the_same_in_float32_weights(
+    make_agent: MakeAgent, hand_made: HandMade, joint: bool
+) -> None:
+    batch = hand_made()
+    values = []
+    for precision in ("float32", "bfloat16"):
+        agent = make_agent(agent={"precision": precision, "joint_update": joint})
+        agent.update(batch)
+        assert all(p.dtype == torch.float32 for p in agent.policy.parameters())
+        assert all(torch.isfinite(p).all() for p in agent.policy.parameters())
+        values.append({name: float(v) for name, v in agent.logger.name_to_value.items()})
+    for name, value in values[0].items():
+        # bfloat16 has 8 bits: each product is off by up to 0.4 %, a loss by some per cent.
+        assert values[1][name] == pytest.approx(value, rel=0.1, abs=0.1), name
+
+
+def test_latents_and_encodings_are_float32_under_autocast(
+    make_agent: MakeAgent, hand_made: HandMade
+) -> None:
+    agent = make_agent(agent={"precision": "bfloat16"})
+    batch = hand_made()
+    with agent._autocast():
+        losses, posterior = agent._model_losses(batch)
+        x = agent.world_model.encode(batch.frames)
+    assert all(field.dtype == torch.float32 for field in (*posterior, *losses, x))
+
+
+def test_precision_is_chosen_by_hardware_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu = torch.device("cpu")
+    assert autocast_dtype("float32", cpu) is None
+    assert autocast_dtype("bfloat16", cpu) == torch.bfloat16
+    for has_it, expected in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(
+            torch.cpu, "get_capabilities", lambda has_it=has_it: {"amx_bf16": has_it}
+        )
+        assert autocast_dtype("auto", cpu) == expected
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert autocast_dtype("auto", cpu) is None
