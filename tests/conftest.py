@@ -30,6 +30,9 @@ from core_repr.config import (  # noqa: E402
     WorldModelConfig,
 )
 
+# Among tensors as tiny as these, threads only wait for each other.
+torch.set_num_threads(1)
+
 PIXELS = "core-repr-tests/Pixels-v0"
 
 
