@@ -89,7 +89,7 @@ def train(
     The folder holds ``settings.json``, ``progress.csv`` (losses and returns), ``progress.png``,
     ``evaluations.jsonl`` (an evaluation a line, with every episode's return and seed) and
     ``model/``, which ``CoReWorldModel.from_pretrained`` loads. The model is written at each
-    evaluation and at the end, also when the training is interrupted.
+    evaluation and at the end, also when the training is interrupted; one that diverged is not.
 
     Args:
         environment: Where to train and where to validate.
@@ -103,6 +103,7 @@ def train(
 
     Raises:
         FileExistsError: If ``run`` holds a run already.
+        FloatingPointError: If a loss is not finite.
     """
     folder = Path(run)
     if (folder / SETTINGS_FILE).exists():
@@ -124,8 +125,13 @@ def train(
     agent_steps = math.ceil(schedule.env_steps / agent.environment_config.action_repeat)
     try:
         agent.learn(agent_steps, RunCallback(folder, validation_env, schedule), log_interval=None)  # type: ignore[arg-type]
-    finally:
+    except FloatingPointError:
+        # The weights are no numbers any more: the model of the last evaluation stays.
+        raise
+    except BaseException:
         agent.save_pretrained(folder / MODEL_FOLDER)
+        raise
+    finally:
         training_env.close()
         validation_env.close()
     return agent
