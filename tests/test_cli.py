@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core_repr import cli, training
+from core_repr.config import PRESETS, CoReConfig
+from core_repr.training import EnvironmentChoice, Schedule
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What ``core-repr train`` asks for, instead of a training."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(training, "train", lambda *arguments: asked.append(arguments))
+    return asked
+
+
+def test_train_with_its_defaults(trainings: list[tuple[Any, ...]]) -> None:
+    assert cli.main(["train"]) == 0
+    ((choice, config, run, schedule, device),) = trainings
+    assert choice == EnvironmentChoice(
+        "distracting_control/cartpole-swingup-v0",
+        {"difficulty": "easy", "dynamic": True, "backgrounds": "procedural", "frame_size": 72},
+        {"split": "train"},
+        {"split": "val"},
+    )
+    assert config == PRESETS["compact"]()
+    assert run == Path("runs/cartpole-swingup-easy/seed-0")
+    assert schedule == Schedule() and device == "auto"
+
+
+def test_train_with_everything_chosen(trainings: list[tuple[Any, ...]]) -> None:
+    typed = """train --run here --task walker-walk --difficulty none --no-dynamic
+        --backgrounds videos --action-repeat 3 --env-steps 1000 --seed 4 --evaluation-interval 2
+        --evaluation-episodes 3 --device cpu --world-model.frame-size 80
+        --agent.actor-layers 64 32 --loss.kl-weight 0.5"""
+    assert cli.main(typed.split()) == 0
+    ((choice, config, run, schedule, device),) = trainings
+    assert choice.id == "distracting_control/walker-walk-v0"
+    assert choice.arguments == {
+        "difficulty": None,
+        "dynamic": False,
+        "backgrounds": "videos",
+        "frame_size": 80,
+        "action_repeat": 3,
+    }
+    assert (run, device) == (Path("here"), "cpu")
+    assert schedule == Schedule(1000, 4, 2, 3)
+    assert config.world_model.frame_size == 80
+    assert config.agent.actor_layers == (64, 32) and config.loss.kl_weight == 0.5
+
+
+@pytest.mark.parametrize("typed", [["--preset", "paper"], ["--preset=paper"]])
+def test_the_preset_sets_the_defaults_and_options_change_it(
+    trainings: list[tuple[Any, ...]], typed: list[str]
+) -> None:
+    assert cli.main(["train", *typed, "--agent.batch-size", "8"]) == 0
+    ((_, config, *_),) = trainings
+    paper = PRESETS["paper"]()
+    assert isinstance(config, CoReConfig)
+    assert config.world_model == paper.world_model and config.loss == paper.loss
+    assert config.agent.batch_size == 8
+    assert config.agent.critic_layers == paper.agent.critic_layers
+
+
+def test_a_training_that_is_refused_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise FileExistsError("here already holds a run")
+
+    monkeypatch.setattr(training, "train", refuse)
+    assert cli.main(["train"]) == 1
+    assert capsys.readouterr().err == "core-repr: here already holds a run\n"
+
+
+def test_an_interrupted_training_ends_as_the_shell_expects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupt)
+    assert cli.main(["train"]) == 130

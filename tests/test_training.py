@@ -1,0 +1,176 @@
+import csv
+import json
+import math
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core_repr.agent import CoReSAC
+from core_repr.config import CoReConfig
+from core_repr.training import EnvironmentChoice, Schedule, train
+from core_repr.world_model import CoReWorldModel
+
+PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0", {"frame_size": 16}, {"length": 6}, {})
+FILES = ["evaluations.jsonl", "model", "progress.csv", "progress.png", "settings.json"]
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: Callable[..., CoReConfig]
+) -> tuple[Path, CoReSAC]:
+    """A finished run: 36 agent steps of 4 simulator steps, in 6 episodes."""
+    folder = tmp_path_factory.mktemp("runs") / "deep" / "run"
+    schedule = Schedule(
+        env_steps=130, seed=5, evaluation_interval=2, evaluation_episodes=2, log_interval=3
+    )
+    return folder, train(PIXELS, tiny_config(), folder, schedule, device="cpu")
+
+
+def test_a_run_is_a_folder_with_everything_about_it(run: tuple[Path, CoReSAC]) -> None:
+    folder, agent = run
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    # 130 simulator steps are 33 agent steps; whole episodes of 6 make them 36.
+    assert (agent.num_timesteps, agent.env_steps) == (36, 144)
+
+
+def test_settings_say_how_the_run_was_made(run: tuple[Path, CoReSAC]) -> None:
+    folder, agent = run
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["environment"]["id"] == PIXELS.id
+    assert settings["environment"]["training"] == {"length": 6}
+    assert settings["schedule"]["seed"] == 5 and settings["schedule"]["env_steps"] == 130
+    assert CoReConfig.from_json(json.dumps(settings["config"])) == agent.config
+    assert settings["config"]["environment"]["arguments"] == {"frame_size": 16, "length": 6}
+    assert settings["versions"]["torch"] == version("torch")
+
+
+def test_evaluations_are_on_the_validation_environment(run: tuple[Path, CoReSAC]) -> None:
+    evaluations = read_jsonl(run[0] / "evaluations.jsonl")
+    # After episodes 2, 4 and 6, and at the end.
+    assert [line["agent_steps"] for line in evaluations] == [12, 24, 36, 36]
+    assert [line["env_steps"] for line in evaluations] == [48, 96, 144, 144]
+    # Learning starts after 16 steps and makes 3 updates for an episode of 6, after the callback.
+    assert [line["updates"] for line in evaluations] == [0, 3, 9, 12]
+    for line in evaluations:
+        assert line["lengths"] == [8, 8] and line["seeds"] == [10_000, 10_001]
+        assert line["mean"] == pytest.approx(np.mean(line["returns"]))
+
+
+def test_progress_has_losses_and_returns(run: tuple[Path, CoReSAC]) -> None:
+    with open(run[0] / "progress.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["time/env_steps"] for row in rows] == ["72", "144", "144"]
+    for name in ("rollout/ep_rew_mean", "eval/mean_reward"):
+        assert all(math.isfinite(float(row[name])) for row in rows)
+    assert math.isfinite(float(rows[1]["train/contrastive_loss"]))
+
+
+def test_the_model_of_a_run_loads(run: tuple[Path, CoReSAC]) -> None:
+    folder, agent = run
+    model = CoReWorldModel.from_pretrained(folder / "model")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, agent.world_model.state_dict()[name])
+    loaded = CoReSAC.from_pretrained(folder / "model", device="cpu")
+    frame = np.zeros((16, 16, 3), np.uint8)
+    action = agent.predict(frame, deterministic=True)[0]
+    assert np.array_equal(loaded.predict(frame, deterministic=True)[0], action)
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(
+    run: tuple[Path, CoReSAC], tiny_config: Callable[..., CoReConfig]
+) -> None:
+    folder = run[0]
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match=r"already holds a run.*--run"):
+        train(PIXELS, tiny_config(), folder, Schedule(), device="cpu")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_same_seed_gives_the_same_run(
+    run: tuple[Path, CoReSAC], tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    schedule = Schedule(
+        env_steps=130, seed=5, evaluation_interval=2, evaluation_episodes=2, log_interval=3
+    )
+    train(PIXELS, tiny_config(), tmp_path / "again", schedule, device="cpu")
+    first, again = (
+        [{**line, "seconds": 0} for line in read_jsonl(folder / "evaluations.jsonl")]
+        for folder in (run[0], tmp_path / "again")
+    )
+    assert first == again
+
+
+def interrupted(
+    folder: Path,
+    config: CoReConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    at_update: int,
+) -> None:
+    """A run in which an update raises an error, before and after evaluations."""
+    plain = CoReSAC.update
+
+    def update(agent: CoReSAC, batch: Any) -> None:
+        plain(agent, batch)
+        if agent._n_updates == at_update:
+            raise error
+
+    monkeypatch.setattr(CoReSAC, "update", update)
+    with pytest.raises(type(error)):
+        train(PIXELS, config, folder, Schedule(2_000, evaluation_episodes=1), device="cpu")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("simulator")])
+def test_an_interrupted_run_keeps_its_newest_model(
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    interrupted(tmp_path / "run", tiny_config(), monkeypatch, error, at_update=2)
+    loaded = CoReSAC.from_pretrained(tmp_path / "run" / "model", device="cpu")
+    assert loaded.predict(np.zeros((16, 16, 3), np.uint8))[0].shape == (2,)
+
+
+def test_a_diverged_run_keeps_the_last_model_that_was_sound(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = CoReSAC.update
+
+    def update(agent: CoReSAC, batch: Any) -> None:
+        if agent._n_updates == 4:
+            batch = batch._replace(rewards=batch.rewards * math.nan)
+        plain(agent, batch)
+
+    monkeypatch.setattr(CoReSAC, "update", update)
+    schedule = Schedule(2_000, evaluation_interval=1, evaluation_episodes=1)
+    with pytest.raises(FloatingPointError, match="nan"):
+        train(PIXELS, tiny_config(), tmp_path / "run", schedule, device="cpu")
+    # The weights after the fourth update hold NaN, and such a model would not load.
+    CoReSAC.from_pretrained(tmp_path / "run" / "model", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "field", ["env_steps", "evaluation_interval", "evaluation_episodes", "log_interval", "seed"]
+)
+def test_a_schedule_takes_positive_numbers(field: str) -> None:
+    lowest = 0 if field == "seed" else 1
+    Schedule(**{field: lowest})
+    with pytest.raises(ValueError, match=f"{field}.*{lowest - 1}"):
+        Schedule(**{field: lowest - 1})
+
+
+def test_training_and_validation_differ_where_they_should() -> None:
+    choice = EnvironmentChoice(PIXELS.id, {"length": 4}, {"action_size": 1}, {"length": 7})
+    training, validation = choice.make().unwrapped, choice.make(validation=True).unwrapped
+    assert (training.length, training.action_space.shape) == (4, (1,))
+    assert (validation.length, validation.action_space.shape) == (7, (2,))
