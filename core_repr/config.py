@@ -194,6 +194,9 @@ class AgentConfig:
         model_max_gradient_norm: Clipping norm of Θ's gradient.
         critic_max_gradient_norm: Clipping norm of the critics' gradient.
         actor_max_gradient_norm: Clipping norm of the actor's gradient.
+        texture_opacity: Greatest opacity of the random textures that are laid over the learner's
+            frames; 0 for none.
+        color_jitter: Greatest relative change of the learner's colours, together with textures.
         precision: ``"bfloat16"`` runs the networks under autocast; ``"auto"`` does so where the
             hardware multiplies bfloat16 faster than float32. Statistics of the latents, losses
             and optimisers are float32 always.
@@ -220,6 +223,8 @@ class AgentConfig:
     model_max_gradient_norm: Positive = 10.0
     critic_max_gradient_norm: Positive = 100.0
     actor_max_gradient_norm: Positive = 10.0
+    texture_opacity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
@@ -330,6 +335,7 @@ def compact() -> CoReConfig:
             log_std_offset=-2.0,
             initial_std=0.0,
         ),
+        loss=LossConfig(reward_weight=3.0),
         agent=AgentConfig(
             actor_layers=(256, 256),
             critic_layers=(256, 256),
@@ -337,6 +343,8 @@ def compact() -> CoReConfig:
             target_rate=0.02,
             joint_update=True,
             critic_weight=0.01,
+            texture_opacity=1.0,
+            color_jitter=0.3,
         ),
     )
 

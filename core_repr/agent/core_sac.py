@@ -25,6 +25,7 @@ from stable_baselines3.common.vec_env import (
 )
 from torch import Tensor, nn
 
+from core_repr.agent.augmentation import TextureOverlay
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig, EnvironmentConfig
@@ -181,6 +182,16 @@ class CoReSAC(OffPolicyAlgorithm):
         self.entropy_optimizer = torch.optim.Adam(
             [self.agent.log_entropy_weight], lr=settings.entropy_learning_rate, betas=(0.5, 0.999)
         )
+        self.augment = (
+            TextureOverlay(
+                self.config.world_model.crop_size,
+                settings.texture_opacity,
+                settings.color_jitter,
+                self.device,
+            )
+            if settings.texture_opacity > 0
+            else None
+        )
         self.target_entropy = -float(self.environment_config.action_size)
         self._update_model_and_critic = (
             self._joint_update if settings.joint_update else self._sequential_update
@@ -328,6 +339,8 @@ class CoReSAC(OffPolicyAlgorithm):
 
     def update(self, batch: SequenceBatch) -> None:
         """Makes one update of world model, critics, actor and entropy weight."""
+        if self.augment is not None:
+            batch = batch._replace(frames=self.augment(batch.frames, self.policy.generator))
         losses, critic_loss, features = self._update_model_and_critic(batch)
         actor_loss, entropy = self._actor_update(features, batch.mask)
         with torch.no_grad():
