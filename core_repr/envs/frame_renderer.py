@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.rendering import HEADLESS_BACKENDS, INSTALL_HINT, select_backend
+from core_repr.envs.rendering import (
+    HEADLESS_BACKENDS,
+    INSTALL_HINT,
+    RenderingError,
+    select_backend,
+)
 from core_repr.envs.sky import SkyTexture, faces_in_view
 
 _SMALL_HEIGHT = 128
@@ -49,7 +54,7 @@ class FrameRenderer:
         camera_id: Which of the model's cameras looks.
 
     Raises:
-        RuntimeError: OpenGL cannot start.
+        RenderingError: OpenGL cannot start.
     """
 
     _SUPERSAMPLING = 2
@@ -138,7 +143,7 @@ class FrameRenderer:
         try:
             self._gl.make_current()
         except Exception as error:
-            raise RuntimeError(
+            raise RenderingError(
                 "this environment is rendered by another thread: use it in the thread that first "
                 "reset it, or make one for each thread."
             ) from error
@@ -162,9 +167,9 @@ def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _refuse_fork() -> None:
-    """Raises RuntimeError where OpenGL was started before this process was forked."""
+    """Raises RenderingError where OpenGL was started before this process was forked."""
     if _gl_process not in (None, os.getpid()):
-        raise RuntimeError(
+        raise RenderingError(
             "this process was forked after its parent had rendered, and OpenGL does not outlive a "
             "fork: start workers with the method 'spawn' or 'forkserver' (AsyncVectorEnv: "
             "context='forkserver'; SubprocVecEnv: start_method='forkserver'), or before the first "
@@ -185,7 +190,7 @@ def _start_gl(model: Any, height: int, width: int) -> tuple[Any, Any]:
         gl.make_current()
         context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
     except Exception as error:
-        raise RuntimeError(
+        raise RenderingError(
             f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
             "then set MUJOCO_GL to its name."
         ) from error

@@ -9,7 +9,7 @@ import pytest
 
 from core_repr.envs import rendering
 from core_repr.envs.frame_renderer import halve
-from core_repr.envs.rendering import select_backend, try_backends
+from core_repr.envs.rendering import RenderingError, select_backend
 
 
 def test_halve_averages_blocks() -> None:
@@ -40,22 +40,14 @@ def test_no_opengl_says_what_to_install(monkeypatch: pytest.MonkeyPatch, chosen:
     monkeypatch.setattr(rendering.sys, "platform", "linux")
     monkeypatch.setattr(rendering, "_egl_devices", lambda: 0)
     monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: None)
-    with pytest.raises(RuntimeError, match="apt-get install libegl1"):
+    with pytest.raises(RenderingError, match="apt-get install libegl1"):
         select_backend()
 
 
 def test_rendering_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUJOCO_GL", "disabled")
-    with pytest.raises(RuntimeError, match="MUJOCO_GL=disabled"):
+    with pytest.raises(RenderingError, match="MUJOCO_GL=disabled"):
         select_backend()
-
-
-@pytest.mark.slow
-def test_a_backend_works_here() -> None:
-    reports = try_backends()
-    assert [report.backend for report in reports] == ["egl", "osmesa"]
-    assert any(report.works for report in reports)
-    assert all(report.detail for report in reports)
 
 
 def test_another_thread_is_refused(make) -> None:
@@ -66,7 +58,7 @@ def test_another_thread_is_refused(make) -> None:
     def step() -> None:
         try:
             env.step(env.action_space.sample())
-        except RuntimeError as error:
+        except RenderingError as error:
             errors.append(error)
 
     thread = threading.Thread(target=step)
@@ -79,7 +71,7 @@ def test_another_thread_is_refused(make) -> None:
 def _step_in_fork(env, queue) -> None:
     try:
         env.step(env.action_space.sample())
-    except RuntimeError as error:
+    except RenderingError as error:
         queue.put(str(error))
     env.close()
 

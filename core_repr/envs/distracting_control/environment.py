@@ -75,7 +75,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         ValueError: An argument has a value that is not among those above, or a folder has too few
             clips.
         FileNotFoundError: The folder is missing.
-        RuntimeError: There is no OpenGL to render with.
+        RenderingError: There is no OpenGL to render with.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
