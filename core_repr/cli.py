@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command())
     except KeyboardInterrupt:
         return 130
-    except (ValueError, TypeError, OSError, gym.error.Error) as error:
+    except (ValueError, TypeError, OSError, ArithmeticError, gym.error.Error) as error:
         print(f"core-repr: {error}", file=sys.stderr)
         return 1
 

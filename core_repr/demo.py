@@ -125,6 +125,7 @@ def train_on_latents(
     (folder / "progress.csv").unlink(missing_ok=True)
     sac.set_logger(Logger(str(folder), [CSVOutputFormat(str(folder / "progress.csv"))]))
     sac.learn(agent_steps, callback=Validation(), log_interval=10**9, progress_bar=True)
+    sac.logger.close()
     return sac
 
 

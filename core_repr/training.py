@@ -112,7 +112,14 @@ def train(
         )
     training_env = environment.make()
     validation_env = environment.make(validation=True)
-    agent = CoReSAC("CoRePolicy", training_env, config, seed=schedule.seed, device=device)
+    agent = CoReSAC(
+        "CoRePolicy",
+        training_env,
+        config,
+        stats_window_size=2 * schedule.log_interval,
+        seed=schedule.seed,
+        device=device,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "environment": asdict(environment),
@@ -132,6 +139,7 @@ def train(
         agent.save_pretrained(folder / MODEL_FOLDER)
         raise
     finally:
+        agent.logger.close()
         training_env.close()
         validation_env.close()
     return agent

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from core_repr.agent.augmentation import TextureOverlay, make_textures
+
+
+def test_half_of_the_frames_change_and_the_others_are_untouched() -> None:
+    overlay = TextureOverlay(16, opacity=1.0, color_jitter=0.3, device=torch.device("cpu"))
+    frames = torch.randint(256, (6, 5, 16, 16, 3), dtype=torch.uint8)
+    original = frames.clone()
+    augmented = overlay(frames, torch.Generator().manual_seed(0))
+    assert augmented.shape == frames.shape and augmented.dtype == torch.uint8
+    changed = (augmented != frames).flatten(2).any(-1)
+    assert changed.sum() == 15
+    assert torch.equal(frames, original), "the replay's own frames must not be written to"
+
+
+def test_the_generator_decides() -> None:
+    overlay = TextureOverlay(16, opacity=0.5, color_jitter=0.1, device=torch.device("cpu"))
+    frames = torch.randint(256, (4, 4, 16, 16, 3), dtype=torch.uint8)
+    first, again, other = (overlay(frames, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_opacity_bounds_the_change() -> None:
+    overlay = TextureOverlay(16, opacity=0.1, color_jitter=0.0, device=torch.device("cpu"))
+    frames = torch.full((4, 4, 16, 16, 3), 128, dtype=torch.uint8)
+    augmented = overlay(frames, torch.Generator().manual_seed(0)).int()
+    # A tenth of the greatest distance to a texture, and one for rounding.
+    assert (augmented - 128).abs().max() <= 0.1 * 128 + 1
+
+
+def test_textures_have_a_spectrum_that_falls() -> None:
+    textures = make_textures(32, 64, np.random.default_rng(0)).astype(float)
+    assert textures.std(axis=(1, 2)).mean() > 10
+    luminance = textures.mean(-1) - textures.mean((1, 2, 3))[:, None, None]
+    power = (np.abs(np.fft.rfft2(luminance)) ** 2).mean(0)
+    frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.rfftfreq(64)[None])
+    low = power[(frequency > 0.02) & (frequency < 0.06)].mean()
+    high = power[(frequency > 0.3) & (frequency < 0.5)].mean()
+    # Amplitude falls at least like f^-0.8: over a factor of about ten, power falls by 10^1.6.
+    assert low > 20 * high

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core_repr import cli
+from core_repr.agent import CoReSAC
+from core_repr.config import AgentConfig, CoReConfig, EncoderConfig, WorldModelConfig
+from core_repr.evaluation import make_environment
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained, tiny model of the real environment, with its agent."""
+    import gymnasium as gym
+
+    sizes = WorldModelConfig(
+        frame_size=24,
+        crop_size=20,
+        encoder=EncoderConfig(filters=(4, 4), kernel_size=4, strides=(4, 2)),
+        deterministic_size=8,
+        stochastic_size=4,
+    )
+    agent = AgentConfig(actor_layers=(8,), critic_layers=(8,), replay_size=50)
+    env = gym.make(
+        "distracting_control/cartpole-swingup-v0",
+        difficulty="easy",
+        dynamic=True,
+        frame_size=24,
+        action_repeat=50,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    CoReSAC("CoRePolicy", env, CoReConfig(sizes, agent=agent), seed=0).save_pretrained(folder)
+    env.close()
+    return folder
+
+
+def test_demo_writes_what_it_names(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "demo"
+    typed = ["demo", str(model), "--folder", str(folder), "--env-steps", "14000", "--episodes", "2"]
+    assert cli.main(typed) == 0
+    shown = capsys.readouterr().out
+    for name in ("agent.mp4", "learning_curve.png", "results.json"):
+        assert (folder / name).stat().st_size > 100
+        assert name in shown
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    assert list(results) == ["random policy", "CoRe's own agent", "SB3 SAC on latents"]
+    assert all(len(result["returns"]) == 2 for result in results.values())
+
+
+def test_evaluate_writes_every_episode(model: Path, tmp_path: Path) -> None:
+    output, video = tmp_path / "out" / "hard.json", tmp_path / "hard.mp4"
+    typed = ["evaluate", str(model), "--episodes", "2", "--seed", "7", "--difficulty", "hard"]
+    assert cli.main([*typed, "--output", str(output), "--video", str(video)]) == 0
+    outcome = json.loads(output.read_text())
+    assert outcome["seeds"] == [7, 8] and len(outcome["returns"]) == 2
+    assert outcome["environment"]["arguments"]["split"] == "val"
+    assert outcome["environment"]["arguments"]["difficulty"] == "hard"
+    assert video.stat().st_size > 100
+
+
+def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "no-such-model-v0"]) == 1
+    assert "no-such-model-v0" in capsys.readouterr().err
+
+
+def test_the_environment_is_made_again(model: Path) -> None:
+    environment = CoReSAC.from_pretrained(model).environment_config
+    env = make_environment(environment, split="val")
+    assert env.get_wrapper_attr("action_repeat") == 50
+    assert env.spec is not None and env.spec.kwargs["split"] == "val"
+    env.close()
