@@ -185,6 +185,7 @@ class AgentConfig:
             instead of an update for J_M and, after a fresh forward pass, one for J_Q.
         critic_weight: Weight of J_Q's gradient into Θ in the joint update.
         model_learning_rate: Adam on Θ under J_M, and under both in the joint update.
+        encoder_learning_rate: The same for the encoder f, which is a part of Θ.
         temperature_learning_rate: Adam on ℓ.
         critic_learning_rate: Adam on the critics, and on Θ under J_Q in the sequential update.
         actor_learning_rate: Adam on the actor.
@@ -214,6 +215,7 @@ class AgentConfig:
     joint_update: bool = False
     critic_weight: NonNegative = 1.0
     model_learning_rate: Positive = 3e-4
+    encoder_learning_rate: Positive = 3e-4
     temperature_learning_rate: Positive = 2e-3
     critic_learning_rate: Positive = 1e-3
     actor_learning_rate: Positive = 1e-3
@@ -321,9 +323,9 @@ def compact() -> CoReConfig:
             frame_size=72,
             crop_size=64,
             encoder=EncoderConfig(
-                filters=(32, 64, 128),
+                filters=(16, 32, 64, 128),
                 kernel_size=4,
-                strides=(4, 2, 2),
+                strides=(2, 2, 2, 2),
                 delta_orthogonal=False,
             ),
             observation_layers=(128,),
@@ -335,11 +337,13 @@ def compact() -> CoReConfig:
             log_std_offset=-2.0,
             initial_std=0.0,
         ),
-        loss=LossConfig(reward_weight=3.0),
+        loss=LossConfig(contrastive_weight=0.3, reward_weight=3.0),
         agent=AgentConfig(
             actor_layers=(256, 256),
             critic_layers=(256, 256),
-            batch_size=16,
+            batch_size=8,
+            model_learning_rate=1e-3,
+            encoder_learning_rate=2e-3,
             target_rate=0.02,
             joint_update=True,
             critic_weight=0.01,

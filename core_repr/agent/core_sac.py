@@ -155,18 +155,21 @@ class CoReSAC(OffPolicyAlgorithm):
         self.world_model = self.policy.world_model
         self.agent = self.policy.agent
         # Lists of `Tensor`, not of `Parameter`: torch's foreach functions take no other.
-        self._theta: list[Tensor] = [
+        encoder: list[Tensor] = list(self.world_model.encoder.parameters())
+        others: list[Tensor] = [
             parameter
             for name, parameter in self.world_model.named_parameters()
-            if name != "inverse_temperature_logit"
+            if not name.startswith("encoder.") and name != "inverse_temperature_logit"
         ]
+        self._theta = encoder + others
         self._critic_target_parameters: list[Tensor] = [*self.agent.critic_target.parameters()]
         self._critic_parameters: list[Tensor] = list(self.agent.critic.parameters())
         self._actor_parameters = list(self.agent.actor.parameters())
         temperature = [self.world_model.inverse_temperature_logit]
         self.model_optimizer = torch.optim.Adam(
             [
-                {"params": self._theta, "lr": settings.model_learning_rate},
+                {"params": encoder, "lr": settings.encoder_learning_rate},
+                {"params": others, "lr": settings.model_learning_rate},
                 {"params": temperature, "lr": settings.temperature_learning_rate},
             ],
             fused=True,
