@@ -77,7 +77,9 @@ def test_preset_paper_has_the_settings_of_table_5() -> None:
     assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
     assert (agent.learning_starts, agent.updates_per_step) == (1_000, 0.5)
     assert (agent.discount, agent.target_rate, agent.joint_update) == (0.99, 0.005, False)
-    assert (agent.model_learning_rate, agent.temperature_learning_rate) == (3e-4, 2e-3)
+    assert agent.model_learning_rate == agent.encoder_learning_rate == 3e-4
+    assert agent.temperature_learning_rate == 2e-3
+    assert agent.texture_opacity == agent.color_jitter == 0
     assert agent.critic_learning_rate == agent.actor_learning_rate == 1e-3
     assert (agent.initial_log_entropy_weight, agent.max_log_entropy_weight) == (-2.3, 3)
     assert agent.model_max_gradient_norm == agent.actor_max_gradient_norm == 10

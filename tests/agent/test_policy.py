@@ -74,6 +74,23 @@ def test_the_state_matters_and_episode_start_forgets_it(agent: CoReSAC) -> None:
     assert np.array_equal(afresh, without) and np.array_equal(afresh, not_even_now)
 
 
+def test_without_a_state_every_environment_starts_an_episode(
+    agent: CoReSAC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first stochastic state is drawn anew there, which a state of zeros alone would not do.
+    plain, starts = agent.world_model.step, []
+
+    def step(*arguments: Any) -> Any:
+        starts.append(arguments[3].tolist())
+        return plain(*arguments)
+
+    monkeypatch.setattr(agent.world_model, "step", step)
+    _, state = agent.predict(random_frames(2))
+    _, state = agent.predict(random_frames(2), state)
+    agent.predict(random_frames(2), state, np.array([True, False]))
+    assert starts == [[True, True], [False, False], [True, False]]
+
+
 def test_latents_of_predict_are_those_that_the_learner_sees(agent: CoReSAC) -> None:
     frames = random_frames(5, 2)
     states, actions, state = [], [], None

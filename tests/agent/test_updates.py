@@ -229,17 +229,24 @@ def test_the_sequential_update_looks_at_the_sequence_afresh(
     assert not features.requires_grad
 
 
-def test_the_inverse_temperature_has_its_own_learning_rate(
+def test_encoder_temperature_and_the_rest_have_learning_rates_of_their_own(
     make_agent: MakeAgent, hand_made: HandMade
 ) -> None:
-    agent = make_agent(agent={"temperature_learning_rate": 0.02, "model_learning_rate": 1e-3})
-    weight = agent.world_model.encoder.linear.weight
-    before = weight.detach().clone()
+    agent = make_agent(
+        agent={
+            "model_learning_rate": 1e-3,
+            "encoder_learning_rate": 3e-3,
+            "temperature_learning_rate": 0.02,
+        }
+    )
+    before = {name: copies([p])[0] for name, p in agent.world_model.named_parameters()}
     agent._joint_update(hand_made())
-    # Adam's first step is the learning rate, whatever the gradient.
-    step = (agent.world_model.inverse_temperature_logit - 1).abs().item()
-    assert step == pytest.approx(0.02, rel=1e-2)
-    assert (weight - before).abs().max().item() == pytest.approx(1e-3, rel=1e-2)
+    for name, parameter in agent.world_model.named_parameters():
+        rate = 3e-3 if name.startswith("encoder") else 1e-3
+        rate = 0.02 if name == "inverse_temperature_logit" else rate
+        # Adam's first step is the learning rate, whatever the gradient.
+        step = (parameter - before[name]).abs().max().item()
+        assert step == pytest.approx(rate, rel=1e-2), name
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -399,6 +406,7 @@ def test_updates_learn_a_batch_by_heart(
 ) -> None:
     rates = {
         "model_learning_rate": 1e-2,
+        "encoder_learning_rate": 1e-2,
         "critic_learning_rate": 1e-2,
         "actor_learning_rate": 1e-2,
         "discount": 0.0,
