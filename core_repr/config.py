@@ -250,11 +250,7 @@ class CoReConfig:
 
     @model_validator(mode="after")
     def _version_fits(self) -> "CoReConfig":
-        if self.format_version != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version {self.format_version} is not one that this release reads "
-                f"({FORMAT_VERSION}); install a core-repr release that fits the model"
-            )
+        _check_version(self.format_version)
         return self
 
     def replace(self, **changes: Any) -> "CoReConfig":
@@ -277,6 +273,8 @@ class CoReConfig:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"The config is not valid JSON: {error}.") from None
+        if isinstance(fields, dict) and "format_version" in fields:
+            _check_version(fields["format_version"])
         _require_fields(fields, cls)
         try:
             return _adapter.validate_python(fields)
@@ -285,6 +283,14 @@ class CoReConfig:
 
 
 _adapter: TypeAdapter[CoReConfig] = TypeAdapter(CoReConfig)
+
+
+def _check_version(version: Any) -> None:
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"The config's field 'format_version' is {version!r}, but this release reads "
+            f"{FORMAT_VERSION}; install a core-repr release that fits the model."
+        )
 
 
 def _require_fields(fields: Any, part: Any, path: str = "") -> None:

@@ -34,7 +34,7 @@ def find(model: str | Path) -> Path:
     names = list_models()
     if str(model) in names:
         return PRETRAINED / str(model)
-    if Path(model).is_dir():
+    if str(model) and Path(model).is_dir():
         return Path(model)
     near = difflib.get_close_matches(str(model), names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}."

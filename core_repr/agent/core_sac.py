@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -185,16 +186,6 @@ class CoReSAC(OffPolicyAlgorithm):
         self.entropy_optimizer = torch.optim.Adam(
             [self.agent.log_entropy_weight], lr=settings.entropy_learning_rate, betas=(0.5, 0.999)
         )
-        self.augment = (
-            TextureOverlay(
-                self.config.world_model.crop_size,
-                settings.texture_opacity,
-                settings.color_jitter,
-                self.device,
-            )
-            if settings.texture_opacity > 0
-            else None
-        )
         self.target_entropy = -float(self.environment_config.action_size)
         self._update_model_and_critic = (
             self._joint_update if settings.joint_update else self._sequential_update
@@ -342,14 +333,24 @@ class CoReSAC(OffPolicyAlgorithm):
 
     def update(self, batch: SequenceBatch) -> None:
         """Makes one update of world model, critics, actor and entropy weight."""
-        if self.augment is not None:
-            batch = batch._replace(frames=self.augment(batch.frames, self.policy.generator))
+        if self.config.agent.texture_opacity > 0:
+            batch = batch._replace(frames=self._overlay(batch.frames, self.policy.generator))
         losses, critic_loss, features = self._update_model_and_critic(batch)
         actor_loss, entropy = self._actor_update(features, batch.mask)
         with torch.no_grad():
             torch._foreach_lerp_(self._critic_target_parameters, self._critic_parameters, self.tau)
         self._n_updates += 1
         self._log_update(losses, critic_loss, actor_loss, entropy)
+
+    @cached_property
+    def _overlay(self) -> TextureOverlay:
+        settings = self.config.agent
+        return TextureOverlay(
+            self.config.world_model.crop_size,
+            settings.texture_opacity,
+            settings.color_jitter,
+            self.device,
+        )
 
     def _joint_update(
         self, batch: SequenceBatch

@@ -21,7 +21,9 @@ def info_nce(
     Returns:
         The loss in nats; log n is chance.
     """
-    similarity = inverse_temperature * (x @ y.T)
+    # In bfloat16, neighbouring similarities would be one number.
+    with torch.autocast(x.device.type, enabled=False):
+        similarity = inverse_temperature * (x.float() @ y.float().T)
     target = torch.arange(len(x), device=x.device)
     return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target))
 
