@@ -294,8 +294,6 @@ class CoReSAC(OffPolicyAlgorithm):
         if at_random:
             actions = np.stack([self.action_space.sample() for _ in frames])
             scaled = self.policy.scale_action(actions).reshape(len(frames), -1)
-            if self._recurrent_state is None:
-                self._recurrent_state = self.policy.initial_state(len(frames))
             # The latent state keeps up, so that the policy can take over in mid-episode.
             state = self._observe(frames, starts)
             self._recurrent_state = RecurrentState(
