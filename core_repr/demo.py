@@ -121,7 +121,17 @@ def train_on_latents(
                 self.logger.dump(self.num_timesteps)
             return True
 
-    sac = SAC("MlpPolicy", env, learning_starts=250, gamma=0.99, seed=seed, device="cpu")
+    # Rates as in CoRe's own agent: the latents are ready, so values can follow faster.
+    sac = SAC(
+        "MlpPolicy",
+        env,
+        learning_rate=1e-3,
+        batch_size=128,
+        tau=0.02,
+        learning_starts=250,
+        seed=seed,
+        device="cpu",
+    )
     (folder / "progress.csv").unlink(missing_ok=True)
     sac.set_logger(Logger(str(folder), [CSVOutputFormat(str(folder / "progress.csv"))]))
     sac.learn(agent_steps, callback=Validation(), log_interval=10**9, progress_bar=True)
