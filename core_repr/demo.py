@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
+from tqdm import TqdmExperimentalWarning, tqdm
 
 from core_repr import zoo
 from core_repr.agent import CoReSAC
@@ -134,7 +135,10 @@ def train_on_latents(
     )
     (folder / "progress.csv").unlink(missing_ok=True)
     sac.set_logger(Logger(str(folder), [CSVOutputFormat(str(folder / "progress.csv"))]))
-    sac.learn(agent_steps, callback=Validation(), log_interval=10**9, progress_bar=True)
+    with warnings.catch_warnings():
+        # SB3's progress bar is tqdm's with rich, which tqdm calls experimental.
+        warnings.simplefilter("ignore", TqdmExperimentalWarning)
+        sac.learn(agent_steps, callback=Validation(), log_interval=10**9, progress_bar=True)
     sac.logger.close()
     return sac
 
