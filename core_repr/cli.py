@@ -154,6 +154,7 @@ class Evaluate:
         from core_repr.agent import CoReSAC
         from core_repr.evaluation import evaluate, make_environment, record_episode
 
+        _use_one_thread()
         agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
         changes: dict[str, Any] = {"split": self.split}
         if self.difficulty is not None:
@@ -212,6 +213,7 @@ class Demo:
         """Runs the demo."""
         from core_repr.demo import demo
 
+        _use_one_thread()
         demo(self.model, self.folder, self.env_steps, self.episodes, self.seed)
         return 0
 
@@ -251,6 +253,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ArithmeticError, gym.error.Error) as error:
         print(f"core-repr: {error}", file=sys.stderr)
         return 1
+
+
+def _use_one_thread() -> None:
+    """One frame at a time is too little work for two threads, which then wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _preset(typed: Sequence[str]) -> CoReConfig:
