@@ -118,6 +118,7 @@ class Train:
         )
         run = self.run or Path("runs") / self.environment.label / f"seed-{self.seed}"
         train(choice, config, run, schedule, self.device)
+        print(f"{run} holds the run; next: core-repr evaluate {run / 'model'}")
         return 0
 
 
