@@ -1,0 +1,1 @@
+"""Benchmarks: figures of one run on this machine, printed by ``core-repr bench``."""

@@ -1,0 +1,1 @@
+"""The commands of ``core-repr``: a module each, whose dataclass holds the options."""

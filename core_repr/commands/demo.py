@@ -1,0 +1,37 @@
+"""``core-repr demo``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from core_repr.commands.threads import use_one_thread
+
+
+@dataclass
+class Demo:
+    """Shows a shipped model at work, and trains SB3's SAC from nothing on its latents.
+
+    Attributes:
+        model: A zoo name or a folder, such as a run's model folder.
+        folder: Where video, learning curve and results go.
+        env_steps: Simulator steps to train SB3's SAC for.
+        episodes: Episodes of each evaluation.
+        seed: Seeds everything that is random.
+    """
+
+    model: tyro.conf.Positional[str] = "cartpole-swingup-easy-v0"
+    folder: Path = Path("demo")
+    env_steps: int = 40_000
+    episodes: int = 10
+    seed: int = 0
+
+    def __call__(self) -> int:
+        """Runs the demo."""
+        from core_repr.demo import demo
+
+        use_one_thread()
+        demo(self.model, self.folder, self.env_steps, self.episodes, self.seed)
+        return 0

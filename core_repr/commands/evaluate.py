@@ -1,0 +1,83 @@
+"""``core-repr evaluate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from core_repr.commands.environment import Difficulty
+from core_repr.commands.threads import use_one_thread
+
+
+@dataclass
+class Evaluate:
+    """Evaluates the agent of a model with its deterministic policy.
+
+    Attributes:
+        model: A zoo name or a folder, such as a run's model folder.
+        episodes: How many; episode i is seeded with seed + i.
+        seed: Seed of the first episode.
+        split: Backgrounds of the training, or validation backgrounds, which it has not seen.
+        difficulty: Instead of the one that the model was trained with.
+        backgrounds: Instead of those that the model was trained with.
+        output: File to write the outcome to, with every episode's return.
+        video: File to write one more episode to, ending in .mp4.
+    """
+
+    model: tyro.conf.Positional[str]
+    episodes: int = 30
+    seed: int = 0
+    split: Literal["train", "val"] = "val"
+    difficulty: Difficulty | None = None
+    backgrounds: str | None = None
+    output: Path | None = None
+    video: Path | None = None
+
+    def __call__(self) -> int:
+        """Runs the evaluation."""
+        from rich.console import Console
+        from tqdm import tqdm
+
+        from core_repr import zoo
+        from core_repr.agent import CoReSAC
+        from core_repr.evaluation import evaluate, make_environment, record_episode
+
+        use_one_thread()
+        agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
+        changes: dict[str, Any] = {"split": self.split}
+        if self.difficulty is not None:
+            changes["difficulty"] = None if self.difficulty == "none" else self.difficulty
+        if self.backgrounds is not None:
+            changes["backgrounds"] = self.backgrounds
+        environment = agent.environment_config
+        env = make_environment(environment, render_mode="rgb_array", **changes)
+        with tqdm(total=self.episodes, unit="episode") as bar:
+            result = evaluate(
+                agent, env, self.episodes, self.seed, progress=lambda *_: bar.update()
+            )
+        console = Console()
+        arguments = {**environment.arguments, **changes}
+        console.print(f"{environment.id} with {arguments}", soft_wrap=True)
+        console.print(
+            f"return {result.mean:.1f} ± {result.standard_error:.1f} "
+            f"(mean ± standard error, {self.episodes} episodes, "
+            f"seeds {self.seed} to {self.seed + self.episodes - 1}, deterministic policy)",
+            soft_wrap=True,
+        )
+        if self.output is not None:
+            outcome = {
+                "model": self.model,
+                "environment": {"id": environment.id, "arguments": arguments},
+                "deterministic": True,
+                **result.to_dict(),
+            }
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+        if self.video is not None:
+            console.print(f"video: {record_episode(agent, env, self.video, self.seed)}")
+        env.close()
+        return 0
