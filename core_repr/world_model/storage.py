@@ -1,21 +1,40 @@
-"""Model folders: ``config.json`` and safetensors, never a pickle."""
+"""Model folders: ``config.json`` and safetensors, never a pickle.
 
-import json
+Whatever is read may be a stranger's. Sizes, names, shapes and types are checked against the config
+before anything is allocated for them, and what was checked is what is loaded.
+"""
+
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from core_repr.config import CoReConfig
+from core_repr.world_model.safetensors_header import (
+    LENGTH_BYTES,
+    MAX_HEADER_BYTES,
+    check_header,
+    read_header,
+)
+from core_repr.world_model.strict_json import parse_json
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
+AGENT_FILE = "agent.safetensors"
 MAX_CONFIG_BYTES = 1_000_000
+MAX_WEIGHT_BYTES = 1_000_000_000
+"""Of one file of weights; the paper's model has 11 MB."""
+
+MAX_MESSAGE = 300
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def save(folder: str | Path, config: CoReConfig, modules: Mapping[str, nn.Module]) -> None:
@@ -60,66 +79,155 @@ def load_config(folder: str | Path) -> CoReConfig:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no model folder {str(folder)!r}.")
     path = folder / CONFIG_FILE
-    _require_file(path)
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_CONFIG_BYTES:,} bytes: it is no config.")
+    content = read_bounded(path, MAX_CONFIG_BYTES)
     try:
-        config = CoReConfig.from_json(path.read_bytes())
+        parse_json(content)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: The config is not valid JSON: {_shorten(error)}.") from None
+    try:
+        config = CoReConfig.from_json(content)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: {_shorten(error)}") from None
     if config.environment is None:
         raise ValueError(f"{path}: The config's field 'environment' must not be null.")
+    if ":" in config.environment.id:
+        # Gymnasium imports the module that stands before a colon.
+        raise ValueError(
+            f"{path}: The config's field 'environment.id' is {config.environment.id[:60]!r}, but a "
+            "name with a colon would run a module's code; register the environment instead."
+        )
     return config
 
 
-def load_weights(path: Path, module: nn.Module) -> None:
+def load_weights(path: Path, module: Module) -> Module:
     """Fills a module with the tensors of a safetensors file; all must fit in name, shape and type.
+
+    Args:
+        path: The file.
+        module: One on the device ``meta`` gets its memory, on the CPU, once all has been checked.
+
+    Returns:
+        The module.
 
     Raises:
         FileNotFoundError: If the file is missing.
         ValueError: If it is broken or a tensor does not fit.
     """
-    _require_file(path)
     expected = module.state_dict()
+    limit = LENGTH_BYTES + MAX_HEADER_BYTES + sum(tensor.nbytes for tensor in expected.values())
+    with _open(path) as file:
+        size = _check(path, file, expected)
+        file.seek(0)
+        content = file.read(min(size, limit))
     try:
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            _require_same_names(path, names, set(expected))
-            loaded = {}
-            for name, tensor in expected.items():
-                shape = tuple(file.get_slice(name).get_shape())
-                if shape != tuple(tensor.shape):
-                    raise ValueError(
-                        f"{path}: tensor {name!r} has shape {shape}, but the config beside it "
-                        f"asks for {tuple(tensor.shape)}."
-                    )
-                loaded[name] = file.get_tensor(name)
+        loaded = from_safetensors(content)
     except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a whole safetensors file ({error}); fetch or save it again."
-        ) from None
+        raise _broken(path, f"is not whole ({_shorten(error)})") from None
+    del content
     for name, tensor in loaded.items():
-        if tensor.dtype != expected[name].dtype:
-            raise ValueError(
-                f"{path}: tensor {name!r} is {tensor.dtype}, expected {expected[name].dtype}."
-            )
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{path}: tensor {name!r} holds values that are not finite.")
-    module.load_state_dict(loaded)
+    if any(tensor.is_meta for tensor in expected.values()):
+        # Not Module.to_empty, whose first call takes half a second; memory formats are kept.
+        module.load_state_dict(
+            {name: _laid_out_like(loaded[name], tensor) for name, tensor in expected.items()},
+            assign=True,
+        )
+    else:
+        module.load_state_dict(loaded)
+    return module
 
 
-def _require_file(path: Path) -> None:
+def check_weights(path: Path, module: nn.Module) -> None:
+    """Refuses a file that :func:`load_weights` would refuse for its size, names, shapes or types.
+
+    Args:
+        path: The file.
+        module: What it has to fit; its device may be ``meta``.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is broken or a tensor does not fit.
+    """
+    with _open(path) as file:
+        _check(path, file, module.state_dict())
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Reads a file of a model folder that has at most ``limit`` bytes.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it is larger, or a symbolic link that leaves its folder.
+    """
+    with _open(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(
+            f"{path} is larger than {limit:,} bytes, so it is not what its name says; "
+            "fetch or save it again."
+        )
+    return content
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.is_symlink() and not _stays_inside(path):
+        raise ValueError(
+            f"{path} is a symbolic link that leaves its folder; put the file itself there."
+        )
     if not path.is_file():
         raise FileNotFoundError(
             f"The model folder {str(path.parent)!r} lacks {path.name!r}; "
             "it needs the files that save_pretrained writes."
         )
+    return open(path, "rb")
 
 
-def _require_same_names(path: Path, names: set[str], expected: set[str]) -> None:
-    for difference, what in ((expected - names, "lacks"), (names - expected, "has an unknown")):
-        if difference:
-            raise ValueError(
-                f"{path} {what} tensor {json.dumps(sorted(difference)[0])}: "
-                "it does not belong to the config beside it."
-            )
+def _stays_inside(link: Path) -> bool:
+    """Whether a link stays in its folder, or leads from a snapshot of the Hub's cache to a blob."""
+    # Not Path.resolve, which fails where links go round in circles.
+    folder, target = (Path(os.path.realpath(path)) for path in (link.parent, link))
+    if target.parent == folder:
+        return True
+    repository = folder.parent.parent
+    if folder.parent.name != "snapshots" or not repository.name.startswith("models--"):
+        return False
+    # The cache's folders hold hashes; one that all its repositories share lies beside them.
+    shared = repository.parent / "blobs"
+    return target.parent == repository / "blobs" or target.parent.parent == shared
+
+
+def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> int:
+    """Checks size and header of an open file; returns its size."""
+    size = os.fstat(file.fileno()).st_size
+    needed = sum(tensor.nbytes for tensor in expected.values())
+    if max(size, needed) > MAX_WEIGHT_BYTES:
+        raise ValueError(
+            f"{path}: {max(size, needed):,} bytes of weights are more than the "
+            f"{MAX_WEIGHT_BYTES:,} that a model may have."
+        )
+    try:
+        entries = read_header(file, size)
+    except ValueError as error:
+        raise _broken(path, str(error)) from None
+    try:
+        check_header(entries, expected)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} {error}, so it does not belong to the config beside it; "
+            "fetch or save both again."
+        ) from None
+    return size
+
+
+def _laid_out_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(other.shape, other.stride(), dtype=other.dtype).copy_(tensor)
+
+
+def _broken(path: Path, clause: str) -> ValueError:
+    return ValueError(f"{path} is no sound safetensors file: it {clause}; fetch or save it again.")
+
+
+def _shorten(error: Exception) -> str:
+    message: Any = " ".join(str(error).split())
+    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"

@@ -4,15 +4,16 @@ Section 2 and Appendix A of the paper.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core_repr.config import CoReConfig
-from core_repr.world_model import storage
+from core_repr.world_model import card, hub, storage
 from core_repr.world_model.encoder import Encoder
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import mlp
@@ -71,7 +72,7 @@ class WorldModelLosses(NamedTuple):
     inverse_dynamics: Float[Tensor, ""]
 
 
-class CoReWorldModel(nn.Module):
+class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
     """A contrastive recurrent state-space model.
 
     Args:
@@ -285,27 +286,101 @@ class CoReWorldModel(nn.Module):
         chance = pairs.sum().clamp(min=1).log()
         return WorldModelLosses(total, contrastive, chance, kl, reward, inverse_dynamics)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors`` into a folder, made if needed."""
-        storage.save(folder, self.config, {storage.MODEL_FILE: self})
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, device: torch.device | str = "cpu"
-    ) -> "CoReWorldModel":
-        """Loads what :meth:`save_pretrained` wrote.
+    def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
+        """Writes ``config.json``, ``model.safetensors`` and a model card into a folder.
 
         Args:
-            folder: The folder.
+            folder: Made if needed. A ``README.md`` that is there already stays.
+        """
+        storage.save(folder, self.config, {storage.MODEL_FILE: self})
+        card.write_missing(Path(folder), self.config)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "A CoRe world model",
+    ) -> str:
+        """Uploads what :meth:`save_pretrained` writes, in one commit.
+
+        Args:
+            repo_id: ``"user/repo"``, made if it does not exist.
+            private: Make a new repository private.
+            token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
+            branch: Instead of ``main``; made if it does not exist.
+            create_pr: Open a pull request instead of committing to the branch.
+            commit_message: Of the commit.
+
+        Returns:
+            The address of the commit, or of the pull request.
+
+        Raises:
+            OSError: If the Hub cannot be reached or refuses; nothing was published then.
+            ValueError: If ``repo_id`` is not of that form.
+        """
+        return hub.push(
+            self.save_pretrained,
+            repo_id,
+            message=commit_message,
+            private=private,
+            token=token,
+            branch=branch,
+            create_pr=create_pr,
+        )
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        model: str | Path,
+        device: torch.device | str = "cpu",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+    ) -> "CoReWorldModel":
+        """Loads what :meth:`save_pretrained` wrote, from a folder or from the Hub.
+
+        Nothing is unpickled, no code is run, and config and weights are of the same commit.
+
+        Args:
+            model: A folder, or a Hub repository ``"user/repo"``.
             device: Where the model goes.
+            revision: Branch, tag, pull request or commit of the repository; the newest commit of
+                ``main`` by default.
+            token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
+            cache_dir: Instead of the Hub client's usual cache.
+            local_files_only: Take what the cache has and ask nobody.
+            force_download: Fetch again what the cache has.
 
         Returns:
             The model, in evaluation mode.
 
         Raises:
-            FileNotFoundError: If the folder or one of its two files is missing.
+            FileNotFoundError: If the folder, the repository, the revision or a file is missing.
+            OSError: If the Hub cannot be reached or refuses.
             ValueError: If a file is broken or does not fit, in one sentence that says where.
         """
-        model = cls(storage.load_config(folder))
-        storage.load_weights(Path(folder) / storage.MODEL_FILE, model)
-        return model.to(device).eval()
+        folder = hub.locate(
+            model,
+            (storage.CONFIG_FILE, storage.MODEL_FILE),
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        config = storage.load_config(folder)
+        with torch.device("meta"):
+            blank = cls(config)
+        return storage.load_weights(folder / storage.MODEL_FILE, blank).to(device).eval()
+
+    @classmethod
+    def _from_pretrained(cls, **_: Any) -> "CoReWorldModel":
+        """Closes the mixin's own way, which may unpickle, skip tensors and ignore fields."""
+        raise NotImplementedError("CoReWorldModel.from_pretrained does all the loading itself.")

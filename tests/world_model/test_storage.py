@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel, storage
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def refusal(folder: Path) -> str:
 
 
 def test_round_trip_is_exact(model: CoReWorldModel, folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, CONFIG, WEIGHTS]
     loaded = CoReWorldModel.from_pretrained(folder)
     assert loaded.config == model.config and not loaded.training
     weights, saved = model.state_dict(), loaded.state_dict()
@@ -56,7 +56,7 @@ def test_saving_again_replaces_both_files(
     other.save_pretrained(folder)
     loaded = CoReWorldModel.from_pretrained(folder)
     assert loaded.config == other.config
-    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, CONFIG, WEIGHTS]
 
 
 def test_files_can_be_read_by_others(folder: Path) -> None:

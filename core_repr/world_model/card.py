@@ -1,0 +1,257 @@
+"""The model card of a model folder: made from its config and its training's records, not typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.world_model.storage import write_atomically
+
+CARD_FILE = "README.md"
+LEARNING_CURVE_FILE = "learning_curve.png"
+REPLAY_FILE = "replay.mp4"
+PAPER = "https://arxiv.org/abs/2112.01163"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells beyond the config.
+
+    Attributes:
+        name: What ``from_pretrained`` takes: a Hub repository, a zoo name or a folder.
+        files: Names of the files beside the card.
+        env_steps: Simulator steps of the training, before action repeat.
+        seed: Of the training.
+        evaluation: ``mean``, ``standard_error``, ``returns`` and ``seeds`` of whole episodes, and
+            the ``arguments`` of their environment.
+        versions: Package → version that the model was trained with.
+        commit: Of core-repr, when the model was trained.
+    """
+
+    name: str = "path/to/this/folder"
+    files: frozenset[str] = frozenset()
+    env_steps: int | None = None
+    seed: int | None = None
+    evaluation: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+
+
+def make_card(config: CoReConfig, facts: Facts) -> ModelCard:
+    """Returns the card: metadata that the Hub reads, and text for people.
+
+    Args:
+        config: Of the model.
+        facts: Of its training.
+    """
+    environment = config.environment
+    assert environment is not None
+    sections = [
+        f"# {facts.name.split('/')[-1]}",
+        _summary(config, environment),
+        _pictures(facts),
+        _evaluation(environment, facts),
+        _use(environment, facts),
+        _training(config, environment, facts),
+        _limits(config, environment, facts),
+    ]
+    text = "\n\n".join(section for section in sections if section)
+    return ModelCard(f"---\n{_metadata(environment, facts).to_yaml()}\n---\n\n{text}\n")
+
+
+def write_missing(folder: Path, config: CoReConfig) -> None:
+    """Writes the card of a folder of model files, unless there is one."""
+    path = folder / CARD_FILE
+    if not path.exists():
+        files = frozenset(file.name for file in folder.iterdir())
+        write_atomically(path, str(make_card(config, Facts(files=files))).encode())
+
+
+def label(environment: EnvironmentConfig) -> str:
+    """A task and its distractions in words, such as ``"cartpole-swingup, easy, dynamic"``."""
+    arguments = environment.arguments
+    words = [environment.id.split("/")[-1].rsplit("-v", 1)[0]]
+    if "difficulty" in arguments:
+        words.append(str(arguments["difficulty"] or "no distractions"))
+        if arguments["difficulty"]:
+            words.append("dynamic" if arguments.get("dynamic") else "static")
+    return ", ".join(words)
+
+
+def _metadata(environment: EnvironmentConfig, facts: Facts) -> ModelCardData:
+    results = None
+    if facts.evaluation is not None:
+        arguments = facts.evaluation.get("arguments", environment.arguments)
+        results = [
+            EvalResult(
+                task_type="reinforcement-learning",
+                task_name="reinforcement learning",
+                dataset_type=environment.id,
+                dataset_name=label(environment),
+                dataset_split=str(arguments.get("split", "val")),
+                metric_type=kind,
+                metric_name=f"{words} of {len(facts.evaluation['returns'])} episodes",
+                metric_value=round(facts.evaluation[key], 2),
+            )
+            for key, kind, words in (
+                ("mean", "mean_reward", "mean return"),
+                ("standard_error", "standard_error", "standard error of the mean return"),
+            )
+            if facts.evaluation.get(key) is not None
+        ]
+    return ModelCardData(
+        library_name="core-repr",
+        pipeline_tag="reinforcement-learning",
+        tags=[
+            "reinforcement-learning",
+            "world-model",
+            "contrastive-learning",
+            "gymnasium",
+            "stable-baselines3",
+            "model_hub_mixin",
+            "pytorch_model_hub_mixin",
+        ],
+        model_name=facts.name.split("/")[-1],
+        eval_results=results,
+    )
+
+
+def _summary(config: CoReConfig, environment: EnvironmentConfig) -> str:
+    sizes = config.world_model
+    latent = sizes.deterministic_size + sizes.stochastic_size
+    return (
+        f"A CoRe world model for **{label(environment)}** (`{environment.id}`): a contrastive "
+        "recurrent state-space model that turns distracted camera frames of "
+        f"{sizes.frame_size} × {sizes.frame_size} pixels into a latent state of {latent} numbers, "
+        "which any Stable-Baselines3 algorithm for continuous actions can use as its observation. "
+        "It predicts the encoding of the next frame, not its pixels, and so need not draw the "
+        f"background ([paper]({PAPER})).\n\n"
+        "The files are JSON and safetensors: loading them runs no code of this repository."
+    )
+
+
+def _pictures(facts: Facts) -> str:
+    parts = []
+    if REPLAY_FILE in facts.files:
+        parts.append(
+            f"[{REPLAY_FILE}]({REPLAY_FILE}) shows an episode of the agent that was trained with "
+            "the model: the scene, and beside it the pixels that the agent sees."
+        )
+    if LEARNING_CURVE_FILE in facts.files:
+        parts.append(f"![Return over environment steps]({LEARNING_CURVE_FILE})")
+    return "\n\n".join(parts)
+
+
+def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
+    if facts.evaluation is None:
+        return "## Evaluation\n\nThis model has not been evaluated."
+    evaluation = facts.evaluation
+    arguments = evaluation.get("arguments", environment.arguments)
+    error = evaluation.get("standard_error")
+    spread = "" if error is None else f" ± {error:.1f}"
+    unseen = " on backgrounds that the training has not seen" * (arguments.get("split") == "val")
+    seeds = evaluation["seeds"]
+    return (
+        "## Evaluation\n\n"
+        "| environment | episodes | return (mean ± standard error) |\n|---|---|---|\n"
+        f"| {label(environment)} | {len(evaluation['returns'])} | "
+        f"{evaluation['mean']:.1f}{spread} |\n\n"
+        f"The agent that was trained with the model, with its deterministic policy{unseen}; "
+        f"episodes seeded {min(seeds)} to {max(seeds)}."
+    )
+
+
+def _use(environment: EnvironmentConfig, facts: Facts) -> str:
+    arguments = "".join(f", {name}={value!r}" for name, value in _portable(environment).items())
+    note = (
+        ""
+        if _is_portable(environment)
+        else (
+            "\n\nThe backgrounds of the training are not in this repository: the environment above "
+            "has its default ones."
+        )
+    )
+    agent = (
+        "\n\nThe agent that was trained with the model acts on frames by itself:\n\n"
+        "```python\nfrom core_repr import CoReSAC\n\n"
+        f"agent = CoReSAC.from_pretrained({facts.name!r})\n"
+        "action, state = agent.predict(frame, state, episode_start, deterministic=True)\n```"
+    )
+    return (
+        (
+            "## Use it\n\n```python\n"
+            "import gymnasium as gym\n"
+            "import core_repr  # registers the environments\n"
+            "from core_repr import CoReWrapper\n"
+            "from stable_baselines3 import SAC\n\n"
+            f"env = gym.make({environment.id!r}{arguments})\n"
+            f"env = CoReWrapper(env, {facts.name!r})\n"
+            'agent = SAC("MlpPolicy", env).learn(5_000, progress_bar=True)\n```\n\n'
+            f"The latent state alone: `CoReWorldModel.from_pretrained({facts.name!r})`; pin a "
+            "commit with `revision=`."
+        )
+        + note
+        + agent * ("agent.safetensors" in facts.files)
+    )
+
+
+def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) -> str:
+    steps = "not recorded" if facts.env_steps is None else f"{facts.env_steps:,}"
+    rows = {
+        "environment": f"`{environment.id}`",
+        "its arguments": f"`{environment.arguments}`",
+        "action repeat": environment.action_repeat,
+        "environment steps, before action repeat": steps,
+        "seed": "not recorded" if facts.seed is None else facts.seed,
+        "frames": f"{config.world_model.frame_size}, cropped to {config.world_model.crop_size}",
+        "batch": f"{config.agent.batch_size} × {config.agent.sequence_length} frames",
+        "updates for each agent step": config.agent.updates_per_step,
+        "commit of core-repr": "not recorded" if facts.commit is None else f"`{facts.commit}`",
+        **facts.versions,
+    }
+    lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"## Training\n\n| | |\n|---|---|\n{lines}\n\nEvery setting stands in `config.json`."
+
+
+def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) -> str:
+    side = config.world_model.frame_size
+    limits = [
+        f"It knows {label(environment)} and nothing else: another task, robot, camera or action "
+        "repeat needs a model of its own.",
+        f"It takes RGB frames of {side} × {side} pixels and "
+        f"{environment.action_size} action dimension{'s' * (environment.action_size > 1)}, at an "
+        f"action repeat of {environment.action_repeat}.",
+        "It comes from one training with one seed; another seed may end elsewhere.",
+        "It was trained in simulation; nobody has tried it on a real robot, and it must not "
+        "control one without supervision.",
+    ]
+    if environment.arguments.get("backgrounds") == "procedural":
+        limits.append(
+            "Its backgrounds were generated clips with the statistics of natural video, not "
+            "filmed ones: returns are not directly comparable with the paper's."
+        )
+    if facts.evaluation is None:
+        limits.append("How well it does is not known: it has not been evaluated.")
+    return "## What it cannot do\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _portable(environment: EnvironmentConfig) -> dict[str, Any]:
+    """The arguments that mean the same on every machine and are not part of the id already."""
+    return {
+        name: value
+        for name, value in environment.arguments.items()
+        if not (name == "task" and str(value) in environment.id) and not _is_path(value)
+    }
+
+
+def _is_portable(environment: EnvironmentConfig) -> bool:
+    return not any(_is_path(value) for value in environment.arguments.values())
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and ("/" in value or "\\" in value)

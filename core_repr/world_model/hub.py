@@ -1,0 +1,309 @@
+"""Model folders to and from the Hugging Face Hub, through its own client, cache and tokens.
+
+A revision is resolved to its commit first; every file then comes from that commit, and is compared
+with the checksum under which the Hub lists it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import (
+    CommitOperationAdd,
+    HfApi,
+    hf_hub_download,
+    is_offline_mode,
+    try_to_load_from_cache,
+)
+from huggingface_hub.hf_api import RepoFile
+
+from core_repr.world_model import storage
+from core_repr.world_model.hub_errors import ask_again, plain_errors
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+LIMITS = {
+    storage.CONFIG_FILE: storage.MAX_CONFIG_BYTES,
+    storage.MODEL_FILE: storage.MAX_WEIGHT_BYTES,
+    storage.AGENT_FILE: storage.MAX_WEIGHT_BYTES,
+}
+CLIENT = "core-repr"
+"""How requests name this library to the Hub."""
+
+
+def is_repository(name: str | os.PathLike[str]) -> bool:
+    """Whether a name has the form of a Hub repository's, ``"user/repo"``."""
+    return isinstance(name, str) and REPOSITORY.fullmatch(name) is not None
+
+
+def locate(
+    model: str | os.PathLike[str],
+    files: Sequence[str],
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+) -> Path:
+    """Returns the folder of a model, fetched from the Hub where it is not one on this disk.
+
+    Args:
+        model: A folder, or a Hub repository ``"user/repo"``.
+        files: What the model consists of: names in :data:`LIMITS`.
+        revision: Branch, tag, pull request (``"refs/pr/1"``) or commit; the newest commit of
+            ``main`` by default. A folder has none.
+        token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
+        cache_dir: Instead of the Hub client's usual cache.
+        local_files_only: Take what the cache has and ask nobody.
+        force_download: Fetch again what the cache has.
+
+    Returns:
+        The folder; in the Hub's cache, its name is the commit.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, repository, revision or file.
+        PermissionError: If the Hub wants another token.
+        TimeoutError: If the Hub does not answer.
+        ConnectionError: If it cannot be reached, and the cache does not have the files.
+        OSError: If it fails otherwise, or a file is not what the Hub lists.
+        ValueError: If a file is too large, or a folder is given together with a revision.
+    """
+    if os.path.isdir(model):
+        if revision is not None:
+            raise ValueError(
+                f"{os.fspath(model)!r} is a folder, which has no revision {revision!r}; leave the "
+                "revision out, or name a Hub repository."
+            )
+        return Path(model)
+    repository = os.fspath(model)
+    if not is_repository(model):
+        raise FileNotFoundError(
+            f"There is no model folder {repository!r}, and a Hub repository has the form "
+            "'user/repo'."
+        )
+    api = HfApi(token=token, library_name=CLIENT)
+    with plain_errors(repository, revision, local_files_only):
+        commit = ask_again(
+            lambda: api.resolve_revision(
+                repository,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+            )
+        ).resolved
+        if COMMIT.fullmatch(commit) is None:
+            raise OSError(f"The Hub names {commit[:60]!r} as a commit of {repository!r}: no hash.")
+        snapshot = _Snapshot(api, repository, commit, cache_dir)
+        if force_download or any(snapshot.path(name) is None for name in files):
+            if local_files_only:
+                raise FileNotFoundError(
+                    f"The cache does not have all of {', '.join(files)} of {repository!r} at "
+                    f"commit {commit[:12]}; fetch them once without local_files_only."
+                )
+            snapshot.fetch(files, force_download)
+        return snapshot.folder(files)
+
+
+def has_file(repository: str, name: str, *, revision: str | None = None) -> bool:
+    """Whether a Hub repository has a file; whether the cache has it, in offline mode.
+
+    Raises:
+        OSError: As :func:`locate`.
+    """
+    api = HfApi(library_name=CLIENT)
+    with plain_errors(repository, revision):
+        commit = ask_again(lambda: api.resolve_revision(repository, revision=revision)).resolved
+        snapshot = _Snapshot(api, repository, commit, None)
+        if snapshot.path(name) is not None:
+            return True
+        return not is_offline_mode() and name in snapshot.listed([name])
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """One commit of a repository, and where it lies in the cache."""
+
+    api: HfApi
+    repository: str
+    commit: str
+    cache_dir: str | Path | None
+
+    def path(self, name: str) -> Path | None:
+        """Where a file lies in the cache; ``None`` if it does not."""
+        found = try_to_load_from_cache(
+            self.repository, name, cache_dir=self.cache_dir, revision=self.commit
+        )
+        return Path(found) if isinstance(found, str) else None
+
+    def listed(self, names: Sequence[str]) -> dict[str, RepoFile]:
+        """Size and checksum of those files that the Hub has."""
+        paths = list(names)
+        found = ask_again(
+            lambda: self.api.get_paths_info(self.repository, paths, revision=self.commit)
+        )
+        return {file.path: file for file in found if isinstance(file, RepoFile)}
+
+    def fetch(self, names: Sequence[str], force: bool) -> None:
+        """Asks for names and sizes, and if they fit, for the files."""
+        listed = self.listed(names)
+        for name in names:
+            if name not in listed:
+                raise FileNotFoundError(
+                    f"The Hub repository {self.repository!r} has no {name!r} at commit "
+                    f"{self.commit[:12]}; it needs the files that save_pretrained writes."
+                )
+            size = listed[name].size
+            if size > LIMITS[name]:
+                raise ValueError(
+                    f"{name!r} of {self.repository!r} has {size:,} bytes, more than the "
+                    f"{LIMITS[name]:,} that it may have; it was not fetched."
+                )
+        for name in names:
+            large = listed[name].lfs
+            checksum = listed[name].blob_id if large is None else large.sha256
+            self._download(name, force)
+            if not self._is_sound(name, checksum):
+                self._download(name, force=True)
+            if not self._is_sound(name, checksum):
+                self._forget(name)
+                raise OSError(
+                    f"{name!r} of {self.repository!r} arrived twice with another checksum than "
+                    f"{checksum[:12]}…, which the Hub lists; nothing of it was kept: try later."
+                )
+
+    def folder(self, names: Sequence[str]) -> Path:
+        """The folder in the cache, once its files have been compared with their checksums."""
+        paths = [path for name in names if (path := self.path(name)) is not None]
+        for path in paths:
+            # The cache links to files that are named after their checksums.
+            if path.is_symlink() and not has_checksum(path, Path(os.readlink(path)).name):
+                self._forget(path.name)
+                raise OSError(
+                    f"{path} was damaged: it differed from its checksum and has been removed from "
+                    "the cache; fetch it again."
+                )
+        return paths[0].parent
+
+    def _download(self, name: str, force: bool) -> None:
+        hf_hub_download(
+            self.repository,
+            name,
+            revision=self.commit,
+            cache_dir=self.cache_dir,
+            force_download=force,
+            token=self.api.token,
+            library_name=CLIENT,
+        )
+
+    def _is_sound(self, name: str, checksum: str) -> bool:
+        path = self.path(name)
+        return path is not None and has_checksum(path, checksum)
+
+    def _forget(self, name: str) -> None:
+        path = self.path(name)
+        if path is not None:
+            path.resolve().unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def has_checksum(path: Path, checksum: str) -> bool:
+    """Whether a file has the checksum that the Hub lists.
+
+    Args:
+        path: The file.
+        checksum: SHA-256, as for large files, or the SHA-1 that Git names a file by.
+    """
+    if len(checksum) == 64:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == checksum
+
+
+def upload(
+    folder: Path,
+    repository: str,
+    *,
+    message: str,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    branch: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Uploads the files of a folder in one commit: all of them, or none.
+
+    Args:
+        folder: Its files are uploaded; it has no folders.
+        repository: ``"user/repo"``, made if it does not exist.
+        message: Of the commit.
+        private: Make a new repository private.
+        token: As in :func:`locate`.
+        branch: Instead of ``main``; made if it does not exist.
+        create_pr: Open a pull request instead of committing to the branch; the repository must
+            exist.
+
+    Returns:
+        The address of the commit, or of the pull request.
+
+    Raises:
+        FileNotFoundError: If a pull request is for a repository that does not exist.
+        PermissionError: If the Hub wants another token.
+        TimeoutError: If the Hub does not answer.
+        ConnectionError: If it cannot be reached.
+        OSError: If it fails otherwise.
+        ValueError: If the repository's name is not of that form, or the Hub refuses the card.
+    """
+    check_repository(repository)
+    api = HfApi(token=token, library_name=CLIENT)
+    with plain_errors(repository, branch):
+        if not create_pr:
+            api.create_repo(repository, private=private, exist_ok=True)
+            if branch is not None:
+                api.create_branch(repository, branch=branch, exist_ok=True)
+        operations = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
+        commit = api.create_commit(
+            repository, operations, commit_message=message, revision=branch, create_pr=create_pr
+        )
+    return str(commit.pr_url or commit.commit_url)
+
+
+def check_repository(name: str) -> None:
+    """Refuses a name that is not of the form ``"user/repo"``.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not is_repository(name):
+        raise ValueError(f"A Hub repository has the form 'user/repo', not {name!r}.")
+
+
+def push(save: Callable[[Path], object], repository: str, **options: Any) -> str:
+    """Uploads what a function writes into a folder.
+
+    Args:
+        save: Writes the files into the folder that it is given.
+        repository: As in :func:`upload`.
+        **options: Further arguments of :func:`upload`.
+
+    Returns:
+        What :func:`upload` returns.
+
+    Raises:
+        OSError: As :func:`upload`.
+        ValueError: As :func:`upload`.
+    """
+    check_repository(repository)
+    with tempfile.TemporaryDirectory(prefix="core-repr-") as folder:
+        save(Path(folder))
+        return upload(Path(folder), repository, **options)

@@ -1,0 +1,187 @@
+"""What goes wrong between here and the Hub, in one sentence each."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import constants, get_session, is_offline_mode
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
+
+_log = logging.getLogger(__name__)
+
+SECONDS_TO_ANSWER = 60
+RETRIES = 2
+
+T = TypeVar("T")
+
+
+def ask_again(ask: Callable[[], T]) -> T:
+    """Asks once more, and again, where an answer got lost or the server failed.
+
+    Args:
+        ask: Does one request that changes nothing.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        Exception: What the last attempt raised.
+    """
+    for attempt in range(RETRIES):
+        try:
+            return ask()
+        except (httpx2.TransportError, HfHubHTTPError, RevisionResolutionError) as error:
+            if not _may_pass(_cause(error)):
+                raise
+            _log.warning("The Hub failed (%s); asking again.", type(_cause(error)).__name__)
+            time.sleep(2**attempt)
+    return ask()
+
+
+@contextmanager
+def plain_errors(
+    repository: str, revision: str | None, local_files_only: bool = False
+) -> Iterator[None]:
+    """Turns the errors of the Hub's client into an :class:`OSError` or :class:`ValueError`.
+
+    Requests that set no time limit of their own get one, so that a silent server ends in an error.
+
+    Args:
+        repository: ``"user/repo"``.
+        revision: Of it.
+        local_files_only: Whether the cache alone is looked at.
+    """
+    client = get_session()
+    timeout, client.timeout = client.timeout, httpx2.Timeout(_patience())
+    try:
+        yield
+    except (RuntimeError, EntryNotFoundError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise _plain(_cause(error), repository, revision, local_files_only) from None
+    except (RevisionResolutionError, ConnectionError, LocalTokenNotFoundError) as error:
+        raise _plain(_cause(error), repository, revision, local_files_only) from None
+    except HFValidationError as error:
+        raise ValueError(f"{repository!r} cannot be a Hub repository: {_flat(error)}.") from None
+    except (KeyError, json.JSONDecodeError) as error:
+        raise OSError(
+            f"{constants.ENDPOINT} does not answer as the Hub does ({error!r}); check HF_ENDPOINT."
+        ) from error
+    except (OSError, ValueError) as error:
+        if "\n" not in str(error):
+            raise
+        raise type(error)(f"{_flat(error)}.") from None
+    finally:
+        client.timeout = timeout
+
+
+def _patience() -> float:
+    return max(constants.HF_HUB_DOWNLOAD_TIMEOUT, SECONDS_TO_ANSWER)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What happened first: the client wraps its errors while it falls back from one to another."""
+    wrappers = (RevisionResolutionError, EntryNotFoundError, RuntimeError)
+    while isinstance(error, wrappers) and not isinstance(error, HfHubHTTPError) and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in (500, 502, 503, 504)
+    return isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError)
+
+
+def _plain(
+    error: BaseException, repository: str, revision: str | None, local_files_only: bool
+) -> OSError:
+    hub = f"The Hub at {constants.ENDPOINT}"
+    at = f" at revision {revision!r}" if revision is not None else ""
+    if isinstance(error, HfHubHTTPError):
+        return _refusal(error, repository, revision, hub)
+    if local_files_only or is_offline_mode() or isinstance(error, OfflineModeIsEnabled):
+        return FileNotFoundError(
+            f"The cache does not have {repository!r}{at}, and the Hub may not be asked; fetch it "
+            "once without HF_HUB_OFFLINE and local_files_only."
+        )
+    if isinstance(error, LocalTokenNotFoundError):
+        return PermissionError("No token of the Hub was found; run `hf auth login` or pass one.")
+    if isinstance(error, TimeoutError | httpx2.TimeoutException):
+        return TimeoutError(
+            f"{hub} did not answer in time about {repository!r}; check your connection and try "
+            "again."
+        )
+    if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError):
+        return ConnectionError(
+            f"The connection to {constants.ENDPOINT} was cut, again and again, while it was about "
+            f"{repository!r}; try again."
+        )
+    if isinstance(error, httpx2.HTTPError | httpx2.InvalidURL | ConnectionError):
+        return ConnectionError(
+            f"{hub} cannot be reached ({_flat(error)}), and the cache does not have "
+            f"{repository!r}{at}; check your connection and HF_ENDPOINT."
+        )
+    return OSError(f"{hub} failed about {repository!r}: {_flat(error)}.")
+
+
+def _refusal(error: HfHubHTTPError, repository: str, revision: str | None, hub: str) -> OSError:
+    """A sentence for each status that the Hub answers with."""
+    status = error.response.status_code
+    said = f" ({_flat(error.server_message)})" if error.server_message else ""
+    if isinstance(error, GatedRepoError):
+        return PermissionError(
+            f"{repository!r} is open only to those whom its owner lets in; ask for access at "
+            f"{constants.ENDPOINT}/{repository} and log in with `hf auth login`."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return FileNotFoundError(
+            f"There is no folder {repository!r}, and the Hub at {constants.ENDPOINT} has no model "
+            "of that name that you may see; check the name, or log in with `hf auth login` if it "
+            "is private."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return FileNotFoundError(
+            f"{repository!r} has no revision {revision or 'main'!r}; name one of its branches, "
+            "tags or commits."
+        )
+    if isinstance(error, EntryNotFoundError):
+        return FileNotFoundError(f"The Hub lacks a file of {repository!r} that it lists{said}.")
+    if status == 401:
+        return PermissionError(
+            f"{hub} does not accept your token (401){said}; run `hf auth login` again."
+        )
+    if status in (402, 403):
+        return PermissionError(
+            f"Your token may not do this with {repository!r} ({status}){said}; take one that has "
+            "the right, under https://huggingface.co/settings/tokens."
+        )
+    if status == 409:
+        return FileExistsError(
+            f"{repository!r} was changed by someone else (409){said}; try again."
+        )
+    if status == 429:
+        return OSError(f"{hub} asks you to wait (429 Too Many Requests){said}; try again later.")
+    if status >= 500:
+        return OSError(f"{hub} fails at present ({status}){said}; try again later.")
+    return OSError(f"{hub} refused ({status}){said}.")
+
+
+def _flat(error: object) -> str:
+    """A message on one line, without its full stop."""
+    message = " ".join(str(error).split()).rstrip(".")
+    return message[:200] or type(error).__name__
