@@ -27,13 +27,20 @@ from stable_baselines3.common.vec_env import (
 from torch import Tensor, nn
 
 from core_repr.agent.augmentation import TextureOverlay
+from core_repr.agent.networks import Agent
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig, EnvironmentConfig
-from core_repr.world_model import LatentState, SequenceBatch, WorldModelLosses, storage
+from core_repr.world_model import (
+    CoReWorldModel,
+    LatentState,
+    SequenceBatch,
+    WorldModelLosses,
+    card,
+    hub,
+    storage,
+)
 from core_repr.world_model.losses import masked_mean
-
-AGENT_FILE = "agent.safetensors"
 
 
 class CoReSAC(OffPolicyAlgorithm):
@@ -498,11 +505,37 @@ class CoReSAC(OffPolicyAlgorithm):
         )
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json``, ``model.safetensors`` and ``agent.safetensors`` to a folder."""
+        """Writes ``config.json``, ``model.safetensors``, ``agent.safetensors`` and a model card.
+
+        Args:
+            folder: Made if needed. A ``README.md`` that is there already stays.
+        """
         storage.save(
             folder,
             self.config,
-            {storage.MODEL_FILE: self.world_model, AGENT_FILE: self.agent},
+            {storage.MODEL_FILE: self.world_model, storage.AGENT_FILE: self.agent},
+        )
+        card.write_missing(Path(folder), self.config)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "A CoRe world model with its agent",
+    ) -> str:
+        """Uploads what :meth:`save_pretrained` writes; see ``CoReWorldModel.push_to_hub``."""
+        return hub.push(
+            self.save_pretrained,
+            repo_id,
+            message=commit_message,
+            private=private,
+            token=token,
+            branch=branch,
+            create_pr=create_pr,
         )
 
     def save(  # type: ignore[override]
@@ -520,27 +553,56 @@ class CoReSAC(OffPolicyAlgorithm):
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,
+        model: str | Path,
         env: GymEnv | None = None,
         device: torch.device | str = "auto",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
         **kwargs: Any,
     ) -> "CoReSAC":
-        """Loads what :meth:`save_pretrained` wrote.
+        """Loads what :meth:`save_pretrained` wrote, from a folder or from the Hub.
 
         Args:
-            folder: The folder.
+            model: A folder, or a Hub repository ``"user/repo"``.
             env: An environment to go on learning in; not needed for ``predict``.
             device: Where the networks go.
+            revision: Branch, tag, pull request or commit of the repository; the newest commit of
+                ``main`` by default.
+            token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
+            cache_dir: Instead of the Hub client's usual cache.
+            local_files_only: Take what the cache has and ask nobody.
+            force_download: Fetch again what the cache has.
             **kwargs: Further arguments of the constructor.
 
         Raises:
-            FileNotFoundError: If a file is missing.
+            FileNotFoundError: If the folder, the repository, the revision or a file is missing.
+            OSError: If the Hub cannot be reached or refuses.
             ValueError: If a file is broken or does not fit, in one sentence that says where.
         """
+        folder = hub.locate(
+            model,
+            (storage.CONFIG_FILE, storage.MODEL_FILE, storage.AGENT_FILE),
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
         config = storage.load_config(folder)
+        assert config.environment is not None
+        with torch.device("meta"):
+            blank = CoReWorldModel(config)
+            agent = Agent(blank.latent_size, config.environment.action_size, config.agent)
+        # Before anything is allocated that the files do not hold.
+        storage.check_weights(folder / storage.MODEL_FILE, blank)
+        storage.check_weights(folder / storage.AGENT_FILE, agent)
         algorithm = cls("CoRePolicy", env, config, device=device, **kwargs)
-        storage.load_weights(Path(folder) / storage.MODEL_FILE, algorithm.world_model)
-        storage.load_weights(Path(folder) / AGENT_FILE, algorithm.agent)
+        storage.load_weights(folder / storage.MODEL_FILE, algorithm.world_model)
+        storage.load_weights(folder / storage.AGENT_FILE, algorithm.agent)
         return algorithm
 
     @classmethod
