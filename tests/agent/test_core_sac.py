@@ -289,6 +289,7 @@ def test_eval_callback_saves_the_best_model(
     )
     agent.learn(30, callback=callback)
     assert sorted(path.name for path in (tmp_path / "best_model").iterdir()) == [
+        "README.md",
         "agent.safetensors",
         "config.json",
         "model.safetensors",
