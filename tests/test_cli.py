@@ -18,7 +18,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def test_train_with_its_defaults(trainings: list[tuple[Any, ...]]) -> None:
     assert cli.main(["train"]) == 0
-    ((choice, config, run, schedule, device),) = trainings
+    ((choice, config, run, schedule, device, origin),) = trainings
+    assert origin is None
     assert choice == EnvironmentChoice(
         "distracting_control/cartpole-swingup-v0",
         {"difficulty": "easy", "dynamic": True, "backgrounds": "procedural", "frame_size": 72},
@@ -36,7 +37,8 @@ def test_train_with_everything_chosen(trainings: list[tuple[Any, ...]]) -> None:
         --evaluation-episodes 3 --device cpu --world-model.frame-size 80
         --agent.actor-layers 64 32 --loss.kl-weight 0.5"""
     assert cli.main(typed.split()) == 0
-    ((choice, config, run, schedule, device),) = trainings
+    ((choice, config, run, schedule, device, origin),) = trainings
+    assert origin is None
     assert choice.id == "distracting_control/walker-walk-v0"
     assert choice.arguments == {
         "difficulty": None,

@@ -16,7 +16,15 @@ from core_repr.training import EnvironmentChoice, Schedule, train
 from core_repr.world_model import CoReWorldModel
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0", {"frame_size": 16}, {"length": 6}, {})
-FILES = ["evaluations.jsonl", "model", "progress.csv", "progress.png", "settings.json"]
+FILES = [
+    "checkpoints",
+    "evaluations.jsonl",
+    "model",
+    "progress.csv",
+    "progress.png",
+    "replay",
+    "settings.json",
+]
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -107,38 +115,6 @@ def test_the_same_seed_gives_the_same_run(
         for folder in (run[0], tmp_path / "again")
     )
     assert first == again
-
-
-def interrupted(
-    folder: Path,
-    config: CoReConfig,
-    monkeypatch: pytest.MonkeyPatch,
-    error: BaseException,
-    at_update: int,
-) -> None:
-    """A run in which an update raises an error, before and after evaluations."""
-    plain = CoReSAC.update
-
-    def update(agent: CoReSAC, batch: Any) -> None:
-        plain(agent, batch)
-        if agent._n_updates == at_update:
-            raise error
-
-    monkeypatch.setattr(CoReSAC, "update", update)
-    with pytest.raises(type(error)):
-        train(PIXELS, config, folder, Schedule(2_000, evaluation_episodes=1), device="cpu")
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("simulator")])
-def test_an_interrupted_run_keeps_its_newest_model(
-    tiny_config: Callable[..., CoReConfig],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    error: BaseException,
-) -> None:
-    interrupted(tmp_path / "run", tiny_config(), monkeypatch, error, at_update=2)
-    loaded = CoReSAC.from_pretrained(tmp_path / "run" / "model", device="cpu")
-    assert loaded.predict(np.zeros((16, 16, 3), np.uint8))[0].shape == (2,)
 
 
 def test_a_diverged_run_keeps_the_last_model_that_was_sound(

@@ -1,7 +1,8 @@
 """CoReSAC: soft actor-critic and a CoRe world model that learn together (Algorithm 1)."""
 
 import json
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from stable_baselines3.common.vec_env import (
 )
 from torch import Tensor, nn
 
+from core_repr.agent import checkpoint
 from core_repr.agent.augmentation import TextureOverlay
 from core_repr.agent.networks import Agent
 from core_repr.agent.policy import CoRePolicy, RecurrentState
@@ -41,6 +43,8 @@ from core_repr.world_model import (
     storage,
 )
 from core_repr.world_model.losses import masked_mean
+
+OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
 
 
 class CoReSAC(OffPolicyAlgorithm):
@@ -60,6 +64,12 @@ class CoReSAC(OffPolicyAlgorithm):
         verbose: 0 silent, 1 information, 2 debugging.
         seed: Seeds networks, replay, exploration and environment.
         device: Where the networks are, ``"auto"`` takes a GPU where there is one.
+        replay_folder: Keeps the replay buffer in files there, which are mapped into memory,
+            instead of in memory alone.
+
+    Attributes:
+        safe_point: Called between updates, where nothing is half done; whoever learns over night
+            can take a checkpoint there, or raise an error to stop.
 
     Raises:
         ValueError: If observations or actions are not of these forms.
@@ -84,6 +94,7 @@ class CoReSAC(OffPolicyAlgorithm):
         verbose: int = 0,
         seed: int | None = None,
         device: torch.device | str = "auto",
+        replay_folder: str | Path | None = None,
     ) -> None:
         if isinstance(config, str):
             if config not in PRESETS:
@@ -124,6 +135,9 @@ class CoReSAC(OffPolicyAlgorithm):
         self.environment_config = config.environment
         self._recurrent_state: RecurrentState | None = None
         self._updates_due = 0.0
+        self._acts_at_random = True
+        self._replay_folder = None if replay_folder is None else Path(replay_folder)
+        self.safe_point: Callable[[], None] = lambda: None
         self._setup_model()
 
     @staticmethod
@@ -207,6 +221,7 @@ class CoReSAC(OffPolicyAlgorithm):
             self.config.world_model.crop_size,
             self.n_envs,
             self.seed,
+            self._replay_folder,
         )
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
@@ -253,19 +268,22 @@ class CoReSAC(OffPolicyAlgorithm):
         Args:
             env: The training environments.
             callback: Called at each step.
-            learning_starts: Agent steps of uniform random actions.
+            learning_starts: Agent steps of uniform random actions, unless the agent was loaded.
             log_interval: Episodes between two lines of the log.
 
         Returns:
             Steps taken in all environments together, episodes finished, and whether to go on.
         """
+        # A training that was interrupted between updates owes the rest of them.
+        self._work_off_updates()
         self.policy.set_training_mode(False)
         steps = episodes = 0
         callback.on_rollout_start()
         while not episodes:
             frames = np.asarray(self._last_obs)
             starts = np.asarray(self._last_episode_starts)
-            actions, scaled = self._act(frames, starts, self.num_timesteps < learning_starts)
+            at_random = self._acts_at_random and self.num_timesteps < learning_starts
+            actions, scaled = self._act(frames, starts, at_random)
             observations, rewards, dones, infos = env.step(actions)
             self.num_timesteps += env.num_envs
             steps += 1
@@ -291,6 +309,8 @@ class CoReSAC(OffPolicyAlgorithm):
                 self._episode_num += 1
                 if log_interval is not None and self._episode_num % log_interval == 0:
                     self.dump_logs()
+        if self.num_timesteps > learning_starts and len(self.replay_buffer) > learning_starts:
+            self._updates_due += steps * env.num_envs * self.config.agent.updates_per_step
         callback.on_rollout_end()
         return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
 
@@ -324,17 +344,26 @@ class CoReSAC(OffPolicyAlgorithm):
         )
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
-        """Makes the updates that are due after ``gradient_steps`` agent steps.
+        """Makes the updates that the collected steps call for.
 
         Each mini-batch serves J_M, J_Q and J_π, one after the other or, in the joint update, the
-        first two at once.
+        first two at once. Learning starts when the replay buffer holds
+        ``config.agent.learning_starts`` steps, also for an agent that was loaded without one.
+
+        Args:
+            gradient_steps: Not used: what is due was counted while collecting.
+            batch_size: Not used: it stands in the config.
         """
+        self._work_off_updates()
+
+    def _work_off_updates(self) -> None:
         self.policy.set_training_mode(True)
-        self._updates_due += gradient_steps * self.config.agent.updates_per_step
-        for _ in range(int(self._updates_due)):
-            batch = self.replay_buffer.sample(batch_size, self.config.agent.sequence_length)
+        settings = self.config.agent
+        while self._updates_due >= 1:
+            self.safe_point()
+            batch = self.replay_buffer.sample(settings.batch_size, settings.sequence_length)
             self.update(batch.to(self.device))
-        self._updates_due -= int(self._updates_due)
+            self._updates_due -= 1
 
     def update(self, batch: SequenceBatch) -> None:
         """Makes one update of world model, critics, actor and entropy weight."""
@@ -541,14 +570,70 @@ class CoReSAC(OffPolicyAlgorithm):
     def save(  # type: ignore[override]
         self, path: str | Path, exclude: Iterable[str] | None = None, include: Any = None
     ) -> None:
-        """Saves to a folder, as :meth:`save_pretrained` does; no pickle is written.
+        """Saves what learning goes on from to a folder, whole or not at all, without a pickle.
+
+        The folder holds what :meth:`save_pretrained` writes, and the state of optimisers,
+        counters and random generators. The replay buffer is saved by itself.
 
         Args:
             path: The folder.
             exclude: Not used; SB3's callbacks pass it.
             include: Not used.
+
+        Raises:
+            OSError: If it cannot be written; what was there before stays.
         """
-        self.save_pretrained(path)
+        with checkpoint.whole_folder(Path(path)) as folder:
+            self.save_checkpoint(folder)
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Writes the files of :meth:`save` into a folder, one after the other."""
+        self.save_pretrained(folder)
+        tensors, random_states = checkpoint.global_random_states()
+        for name in OPTIMIZERS:
+            tensors |= checkpoint.optimizer_tensors(name, getattr(self, name))
+        tensors["policy_generator"] = self.policy.generator.get_state()
+        values = {
+            "num_timesteps": self.num_timesteps,
+            "n_updates": self._n_updates,
+            "episodes": self._episode_num,
+            "updates_due": self._updates_due,
+            "acts_at_random": self._acts_at_random,
+            "episode_infos": [
+                {key: float(value) for key, value in info.items()}
+                for info in self.ep_info_buffer or ()
+            ],
+            "random": random_states,
+            "action_space": self.action_space.np_random.bit_generator.state,
+        }
+        checkpoint.write_state(folder, tensors, values)
+
+    def load_checkpoint(self, folder: Path) -> None:
+        """Goes on from what :meth:`save_checkpoint` wrote: weights, optimisers, counters, seeds.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is broken or does not fit.
+        """
+        tensors, values = checkpoint.read_state(folder)
+        self.load_weights(folder)
+        for name in OPTIMIZERS:
+            checkpoint.restore_optimizer(name, getattr(self, name), tensors)
+        self.num_timesteps = values["num_timesteps"]
+        self._n_updates = values["n_updates"]
+        self._episode_num = values["episodes"]
+        self._updates_due = values["updates_due"]
+        self._acts_at_random = values["acts_at_random"]
+        self.ep_info_buffer = deque(values["episode_infos"], maxlen=self._stats_window_size)
+        self.ep_success_buffer = deque(maxlen=self._stats_window_size)
+        self.policy.generator.set_state(tensors["policy_generator"])
+        self.action_space.np_random.bit_generator.state = values["action_space"]
+        checkpoint.restore_global_random_states(tensors, values["random"])
+
+    def load_weights(self, folder: Path) -> None:
+        """Takes the weights of a folder of :meth:`save_pretrained`; see there for the errors."""
+        storage.load_weights(folder / storage.MODEL_FILE, self.world_model)
+        storage.load_weights(folder / storage.AGENT_FILE, self.agent)
 
     @classmethod
     def from_pretrained(
@@ -601,8 +686,8 @@ class CoReSAC(OffPolicyAlgorithm):
         storage.check_weights(folder / storage.MODEL_FILE, blank)
         storage.check_weights(folder / storage.AGENT_FILE, agent)
         algorithm = cls("CoRePolicy", env, config, device=device, **kwargs)
-        storage.load_weights(folder / storage.MODEL_FILE, algorithm.world_model)
-        storage.load_weights(folder / storage.AGENT_FILE, algorithm.agent)
+        algorithm.load_weights(folder)
+        algorithm._acts_at_random = False
         return algorithm
 
     @classmethod
@@ -613,8 +698,22 @@ class CoReSAC(OffPolicyAlgorithm):
         device: torch.device | str = "auto",
         **kwargs: Any,
     ) -> "CoReSAC":
-        """Loads a folder that :meth:`save` wrote; see :meth:`from_pretrained`."""
-        return cls.from_pretrained(path, env, device, **kwargs)
+        """Loads a folder that :meth:`save` wrote, and learning goes on where it was.
+
+        Args:
+            path: The folder; one of :meth:`save_pretrained` will do, without optimisers.
+            env: An environment to go on learning in; not needed for ``predict``.
+            device: Where the networks go.
+            **kwargs: Further arguments of the constructor.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is broken or does not fit, in one sentence that says where.
+        """
+        algorithm = cls.from_pretrained(path, env, device, **kwargs)
+        if (Path(path) / checkpoint.VALUES_FILE).exists():
+            algorithm.load_checkpoint(Path(path))
+        return algorithm
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -1,27 +1,46 @@
 """A replay buffer of whole episodes that keeps each frame once and samples sequences."""
 
+from __future__ import annotations
+
+import json
 from collections import deque
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core_repr.agent.segments import Records, Segment
 from core_repr.world_model import SequenceBatch
+from core_repr.world_model.storage import write_atomically
+
+SEGMENT_SLOTS = 512
+MANIFEST_FILE = "replay.json"
+FORMAT_VERSION = 1
 
 
 class Episode(NamedTuple):
-    """Where an episode lies: ``length`` frames from ``start``, a position that only grows."""
+    """Where an episode lies: ``length`` frames from ``start`` on in a segment."""
 
+    segment: Segment
     start: int
     length: int
 
+    @property
+    def records(self) -> Records:
+        """A view of the episode."""
+        return self.segment.records(self.start, self.length)
+
 
 class SequenceReplayBuffer:
-    """Keeps the newest episodes; an episode of n steps takes n + 1 slots of a ring.
+    """Keeps the newest episodes; an episode of n steps takes n + 1 slots.
 
     Steps are staged for each environment and stored when their episode ends, so that several
-    environments can fill one buffer. The oldest episodes give way to new ones.
+    environments can fill one buffer. The oldest episodes give way to new ones. Episodes lie in
+    segments of some hundred slots, in memory or in files that are mapped into it: a file is only
+    appended to, and deleted when the last one of its episodes has given way and a checkpoint was
+    taken since (:meth:`delete_dropped`).
 
     Args:
         size: Slots, each for one frame and the action, reward and termination that follow it.
@@ -30,6 +49,7 @@ class SequenceReplayBuffer:
         crop_size: Side in pixels of the random square that is cut from sampled frames.
         num_envs: Environments that add steps.
         seed: Seeds the choice of sequences and crops.
+        folder: For the files of the segments; ``None`` keeps all in memory.
     """
 
     def __init__(
@@ -40,24 +60,33 @@ class SequenceReplayBuffer:
         crop_size: int,
         num_envs: int = 1,
         seed: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.size = size
         self.crop_size = crop_size
-        # Zeroed pages are not backed by memory before they are written.
-        self.frames = np.zeros((size, *frame_shape), np.uint8)
-        self.actions = np.zeros((size, action_size), np.float32)
-        self.rewards = np.zeros(size, np.float32)
-        self.terminated = np.zeros(size, np.bool_)
+        self.dtype = np.dtype(
+            [
+                ("frame", np.uint8, tuple(frame_shape)),
+                ("action", np.float32, (action_size,)),
+                ("reward", np.float32),
+                ("terminated", np.bool_),
+            ]
+        )
         self.episodes: deque[Episode] = deque()
-        self.position = 0
         self.rng = np.random.default_rng(seed)
+        self.folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._segment: Segment | None = None
+        self._dropped: list[Path] = []
+        self._slots = 0
         self._staged: list[list[tuple[NDArray[np.uint8], NDArray[np.float32], float]]] = [
             [] for _ in range(num_envs)
         ]
 
     def __len__(self) -> int:
         """Number of steps in finished episodes."""
-        return sum(episode.length - 1 for episode in self.episodes)
+        return self._slots - len(self.episodes)
 
     def add(
         self, env: int, frame: NDArray[np.uint8], action: NDArray[np.float32], reward: float
@@ -82,6 +111,7 @@ class SequenceReplayBuffer:
 
         Raises:
             ValueError: If the episode is larger than the buffer.
+            OSError: If the disk is full.
         """
         steps = self._staged[env]
         self._staged[env] = []
@@ -91,21 +121,41 @@ class SequenceReplayBuffer:
                 f"An episode of {len(steps)} steps does not fit a replay buffer of {self.size}; "
                 "raise agent.replay_size or limit the episode with max_episode_steps."
             )
-        start = self.position
-        while self.episodes and self.episodes[0].start + self.size < start + length:
-            self.episodes.popleft()
-        slots = np.arange(start, start + length) % self.size
-        for slot, (frame, action, reward) in zip(slots, steps, strict=False):
-            self.frames[slot] = frame
-            self.actions[slot] = action
-            self.rewards[slot] = reward
-        self.terminated[slots] = False
-        self.terminated[slots[-2]] = terminated
-        self.frames[slots[-1]] = last_frame
-        self.actions[slots[-1]] = 0
-        self.rewards[slots[-1]] = 0
-        self.episodes.append(Episode(start, length))
-        self.position = start + length
+        records = np.zeros(length, self.dtype)
+        for record, (frame, action, reward) in zip(records, steps, strict=False):
+            record["frame"], record["action"], record["reward"] = frame, action, reward
+        records[-1]["frame"] = last_frame
+        records[-2]["terminated"] = terminated
+        while self._slots + length > self.size:
+            self._drop_oldest()
+        segment = self._segment_for(length)
+        self.episodes.append(Episode(segment, segment.append(records), length))
+        self._slots += length
+
+    def _drop_oldest(self) -> None:
+        segment, _, length = self.episodes.popleft()
+        self._slots -= length
+        still_used = self.episodes and self.episodes[0].segment is segment
+        if segment.path is not None and not still_used and segment is not self._segment:
+            self._dropped.append(segment.path)
+
+    def _segment_for(self, length: int) -> Segment:
+        segment = self._segment
+        if segment is not None and segment.used + length <= segment.capacity:
+            return segment
+        if segment is not None:
+            segment.seal()
+            if segment.path is not None and not any(e.segment is segment for e in self.episodes):
+                self._dropped.append(segment.path)
+        capacity = max(length, min(SEGMENT_SLOTS, self.size))
+        self._segment = Segment(self.dtype, capacity, self._new_path())
+        return self._segment
+
+    def _new_path(self) -> Path | None:
+        if self.folder is None:
+            return None
+        numbers = [int(path.stem) for path in self.folder.glob("*.segment")]
+        return self.folder / f"{max(numbers, default=-1) + 1:08d}.segment"
 
     def discard_staged(self) -> None:
         """Forgets the steps of unfinished episodes, for environments that are reset."""
@@ -131,25 +181,110 @@ class SequenceReplayBuffer:
             starts.cumsum(), self.rng.integers(starts.sum(), size=batch_size), side="right"
         )
         crop = self.crop_size
-        shift = self.rng.integers(self.frames.shape[1] - crop + 1, size=(batch_size, 2))
+        side = self.dtype["frame"].shape[0]
+        shift = self.rng.integers(side - crop + 1, size=(batch_size, 2))
         frames = np.zeros((length, batch_size, crop, crop, 3), np.uint8)
-        actions = np.zeros((length, batch_size, self.actions.shape[1]), np.float32)
+        actions = np.zeros((length, batch_size, *self.dtype["action"].shape), np.float32)
         rewards = np.zeros((length, batch_size), np.float32)
         terminated = np.zeros((length, batch_size), np.bool_)
         mask = np.zeros((length, batch_size), np.bool_)
         for b, index in enumerate(chosen):
-            episode = self.episodes[index]
-            first = episode.start + self.rng.integers(starts[index])
-            count = min(length, episode.length)
-            slots = np.arange(first, first + count) % self.size
+            first = self.rng.integers(starts[index])
+            records = self.episodes[index].records[first : first + length]
+            count = len(records)
             y, x = shift[b]
-            for t, slot in enumerate(slots):
-                frames[t, b] = self.frames[slot, y : y + crop, x : x + crop]
-            actions[:count, b] = self.actions[slots]
-            rewards[:count, b] = self.rewards[slots]
-            terminated[:count, b] = self.terminated[slots]
+            frames[:count, b] = records["frame"][:, y : y + crop, x : x + crop]
+            actions[:count, b] = records["action"]
+            rewards[:count, b] = records["reward"]
+            terminated[:count, b] = records["terminated"]
             mask[:count, b] = True
         is_first = np.zeros((length, batch_size), np.bool_)
         is_first[0] = True
         arrays = (frames, actions, rewards, is_first, terminated, mask)
         return SequenceBatch(*(torch.from_numpy(array) for array in arrays))
+
+    def manifest(self) -> dict[str, Any]:
+        """Says, in JSON's terms, where each episode lies and how the sampling goes on.
+
+        What it names is on the disk when this returns.
+        """
+        if self._segment is not None:
+            self._segment.sync()
+        segments: dict[Segment, list[list[int]]] = {}
+        for segment, start, length in self.episodes:
+            segments.setdefault(segment, []).append([start, length])
+        return {
+            "format_version": FORMAT_VERSION,
+            "record": _describe(self.dtype),
+            "segments": [
+                {"file": segment.path.name, "used": segment.used, "episodes": episodes}
+                for segment, episodes in segments.items()
+                if segment.path is not None
+            ],
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def delete_dropped(self) -> None:
+        """Deletes the files whose episodes all gave way; the newest manifest must not name them."""
+        for path in self._dropped:
+            path.unlink(missing_ok=True)
+        self._dropped = []
+
+    def restore(self, manifest: dict[str, Any]) -> None:
+        """Goes on from a manifest of the files in the buffer's folder; deletes what came later.
+
+        Raises:
+            FileNotFoundError: If a file that it names is gone.
+            ValueError: If the manifest or a file does not fit.
+        """
+        assert self.folder is not None
+        if manifest.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"The replay buffer has format {manifest.get('format_version')!r}, but this "
+                f"release reads {FORMAT_VERSION}; install a core-repr release that fits it."
+            )
+        if manifest["record"] != _describe(self.dtype):
+            raise ValueError(
+                f"The replay buffer holds {manifest['record']}, but the config asks for "
+                f"{_describe(self.dtype)}; they belong to different runs."
+            )
+        self.episodes.clear()
+        self._segment, self._slots, self._dropped = None, 0, []
+        named = set()
+        for entry in manifest["segments"]:
+            path = self.folder / Path(entry["file"]).name
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"The replay buffer lacks {path}; go on without it, with --from."
+                )
+            segment = Segment.open(self.dtype, entry["used"], path)
+            named.add(path)
+            for start, length in entry["episodes"]:
+                self.episodes.append(Episode(segment, start, length))
+                self._slots += length
+        for path in self.folder.glob("*.segment"):
+            if path not in named:
+                path.unlink()
+        self.rng.bit_generator.state = manifest["rng"]
+
+    def save(self, folder: Path) -> None:
+        """Writes a copy of everything into a new folder."""
+        copy = SequenceReplayBuffer(
+            self.size,
+            self.dtype["frame"].shape,
+            self.dtype["action"].shape[0],
+            self.crop_size,
+            folder=folder,
+        )
+        for episode in self.episodes:
+            segment = copy._segment_for(episode.length)
+            start = segment.append(episode.records)
+            copy.episodes.append(Episode(segment, start, episode.length))
+        copy.rng = self.rng
+        write_atomically(folder / MANIFEST_FILE, json.dumps(copy.manifest()).encode())
+
+
+def _describe(dtype: np.dtype[Any]) -> dict[str, list[Any]]:
+    """Returns the fields of a record: name → [type, *shape]."""
+    assert dtype.fields is not None
+    return {name: [field[0].base.name, *field[0].shape] for name, field in dtype.fields.items()}

@@ -19,12 +19,19 @@ class Train:
     Attributes:
         run: Folder for the run, which must not hold one; by default, one under runs/ that is
             named after the environment and the seed.
+        resume: A run's folder: goes on with it from its newest checkpoint, with its settings;
+            only env-steps can be changed.
+        from_: A zoo name, a model folder or a run's folder: goes on from its weights, and from
+            its optimisers if it has them, in a new run with its settings and its environment.
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.
         environment: Where to train.
-        env_steps: Simulator steps, before action repeat.
+        env_steps: Simulator steps to train for, before action repeat, with those of the model
+            that the training goes on from; 500,000 by default.
         seed: Seeds everything that is random.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation on the validation videos.
+        checkpoint_minutes: A checkpoint is taken at each evaluation, and when so many minutes
+            have passed since the last one.
         device: "auto", "cpu" or "cuda".
         world_model: Sizes of the model.
         loss: Weights of its losses.
@@ -32,14 +39,17 @@ class Train:
     """
 
     run: Path | None = None
+    resume: Path | None = None
+    from_: Annotated[str | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
     preset: Literal["compact", "paper"] = "compact"
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
     )
-    env_steps: int = 500_000
+    env_steps: int | None = None
     seed: int = 0
     evaluation_interval: int = 20
     evaluation_episodes: int = 5
+    checkpoint_minutes: float = 5.0
     device: str = "auto"
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -47,17 +57,46 @@ class Train:
 
     def __call__(self) -> int:
         """Runs the training."""
-        from core_repr.training import EnvironmentChoice, Schedule, train
+        from core_repr import training
 
-        config = CoReConfig(self.world_model, self.loss, self.agent)
-        arguments = self.environment.arguments(config.world_model.frame_size)
-        choice = EnvironmentChoice(
-            self.environment.id, arguments, {"split": "train"}, {"split": "val"}
-        )
-        schedule = Schedule(
-            self.env_steps, self.seed, self.evaluation_interval, self.evaluation_episodes
-        )
-        run = self.run or Path("runs") / self.environment.label / f"seed-{self.seed}"
-        train(choice, config, run, schedule, self.device)
+        try:
+            run = self._train()
+        except training.Interrupted as interruption:
+            print(interruption)
+            return 128 + interruption.signal_number
         print(f"{run} holds the run; next: core-repr evaluate {run / 'model'}")
         return 0
+
+    def _train(self) -> Path:
+        from core_repr import training, zoo
+        from core_repr.world_model import storage
+
+        if self.resume is not None:
+            training.resume(self.resume, self.env_steps, self.device)
+            return self.resume
+        schedule = training.Schedule(
+            500_000 if self.env_steps is None else self.env_steps,
+            self.seed,
+            self.evaluation_interval,
+            self.evaluation_episodes,
+            checkpoint_minutes=self.checkpoint_minutes,
+        )
+        if self.from_ is not None:
+            origin = training.Origin.find(zoo.find(self.from_))
+            config = storage.load_config(origin.model)
+            assert config.environment is not None
+            choice = training.EnvironmentChoice.recorded(config.environment)
+            label = f"from-{Path(self.from_).name}"
+        else:
+            origin = None
+            config = CoReConfig(self.world_model, self.loss, self.agent)
+            choice = training.EnvironmentChoice(
+                self.environment.id,
+                self.environment.arguments(config.world_model.frame_size),
+                {"split": "train"},
+                {"split": "val"},
+            )
+            label = self.environment.label
+        run = self.run or Path("runs") / label / f"seed-{self.seed}"
+        training.train(choice, config, run, schedule, self.device, origin)
+        return run

@@ -84,13 +84,12 @@ def test_whole_episodes_are_collected(make_agent: MakeAgent) -> None:
 
 
 def stored_episodes(agent: CoReSAC) -> list[dict[str, np.ndarray]]:
-    buffer = agent.replay_buffer
-    episodes = []
-    for start, length in buffer.episodes:
-        slots = np.arange(start, start + length) % buffer.size
-        names = ("frames", "actions", "rewards", "terminated")
-        episodes.append({name: getattr(buffer, name)[slots] for name in names})
-    return episodes
+    names = {"frames": "frame", "actions": "action", "rewards": "reward"}
+    return [
+        {"terminated": episode.records["terminated"]}
+        | {plural: episode.records[name] for plural, name in names.items()}
+        for episode in agent.replay_buffer.episodes
+    ]
 
 
 def assert_recorded(agent: CoReSAC, env: DummyVecEnv) -> None:
@@ -293,6 +292,8 @@ def test_eval_callback_saves_the_best_model(
         "agent.safetensors",
         "config.json",
         "model.safetensors",
+        "training.json",
+        "training.safetensors",
     ]
     best = CoReSAC.load(tmp_path / "best_model", device="cpu")
     assert best.predict(np.zeros((16, 16, 3), np.uint8))[0].shape == (2,)

@@ -1,0 +1,8 @@
+"""Training runs: folders that hold everything about a training, and that it goes on from."""
+
+from core_repr.training.interruption import Interrupted
+from core_repr.training.origin import Origin
+from core_repr.training.run import resume, train
+from core_repr.training.settings import EnvironmentChoice, Schedule
+
+__all__ = ["EnvironmentChoice", "Interrupted", "Origin", "Schedule", "resume", "train"]

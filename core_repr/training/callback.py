@@ -1,0 +1,216 @@
+"""What a run does besides learning: evaluating, logging, saving and showing progress."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+from stable_baselines3.common.callbacks import BaseCallback
+
+from core_repr.agent import CoReSAC
+from core_repr.agent.checkpoint import read_json, whole_folder, write_json
+from core_repr.evaluation.episodes import Evaluation, evaluate
+from core_repr.evaluation.plots import training_diagnostics
+from core_repr.training.interruption import Interrupted, StopRequest
+from core_repr.training.origin import EVALUATIONS_FILE
+from core_repr.training.progress import PROGRESS_FILE
+from core_repr.training.settings import RunSettings
+from core_repr.world_model.storage import write_atomically
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+MODEL_FOLDER = "model"
+CHECKPOINTS_FOLDER = "checkpoints"
+REPLAY_FOLDER = "replay"
+RUN_FILE = "run.json"
+MANIFEST_FILE = "replay.json"
+LOGS = (PROGRESS_FILE, EVALUATIONS_FILE)
+VALIDATION_SEED = 10_000
+
+
+class RunCallback(BaseCallback):
+    """Evaluates, logs, saves and shows progress between training episodes.
+
+    Args:
+        folder: The run's folder.
+        validation_env: Where to evaluate.
+        settings: How often.
+        stop: Whether a signal asks to stop.
+    """
+
+    model: CoReSAC
+
+    def __init__(
+        self,
+        folder: Path,
+        validation_env: gym.Env[Any, Any],
+        settings: RunSettings,
+        stop: StopRequest,
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.validation_env = validation_env
+        self.settings = settings
+        self.schedule = settings.schedule
+        self.stop = stop
+        self.last_return: float | None = None
+        self.bar: tqdm[Any] | None = None
+        self.started = time.monotonic()
+        self._is_new = True
+        self._checkpoint_due = True
+
+    def restore(self, checkpoint: Path, agent: CoReSAC) -> None:
+        """Goes on from a checkpoint: the clock, the last evaluation, the values to be logged."""
+        state = read_json(checkpoint / RUN_FILE)
+        self.started = time.monotonic() - state["seconds"]
+        self.last_return = state["last_return"]
+        for name, value in state["log"].items():
+            agent.logger.name_to_value[name] = value
+        for name, count in state["log_counts"].items():
+            agent.logger.name_to_count[name] = count
+        self._is_new = self._checkpoint_due = False
+
+    def _on_training_start(self) -> None:
+        from tqdm import tqdm
+
+        self._saved_at, self._saved_steps = time.monotonic(), self.model.num_timesteps
+        self.bar = tqdm(
+            total=self.schedule.env_steps,
+            initial=self.model.env_steps,
+            unit="step",
+            smoothing=0.05,
+        )
+        self.model.safe_point = self._stop_if_asked
+        if self._is_new and self.settings.origin is not None:
+            # How good the model is that the training goes on from.
+            self._evaluate()
+        # What an interruption between updates left to be done, also after the last episode.
+        self.model.train(0, 0)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        minutes = (time.monotonic() - self._saved_at) / 60
+        # Files of the replay buffer that gave way are deleted after a checkpoint only.
+        steps = self.model.num_timesteps - self._saved_steps
+        if (
+            self._checkpoint_due
+            or minutes >= self.schedule.checkpoint_minutes
+            or steps >= self.model.replay_buffer.size / 50
+        ):
+            self._save_checkpoint()
+        self._stop_if_asked()
+
+    def _on_rollout_end(self) -> None:
+        episode = self.model._episode_num
+        self._show()
+        if episode % self.schedule.evaluation_interval == 0:
+            self._evaluate()
+        if episode % self.schedule.log_interval == 0:
+            self.model.dump_logs()
+
+    def _on_training_end(self) -> None:
+        self._evaluate()
+        self.model.dump_logs()
+        training_diagnostics(self.folder / PROGRESS_FILE, self.folder / "progress.png")
+        self._save_checkpoint(finished=True)
+        if self.bar is not None:
+            self.bar.close()
+
+    def _stop_if_asked(self) -> None:
+        number = self.stop.signal_number
+        if number is None:
+            return
+        self._save_checkpoint()
+        if self.bar is not None:
+            self.bar.close()
+        raise Interrupted(
+            f"The training was stopped at {self.model.env_steps} environment steps and saved; "
+            f"go on with: core-repr train --resume {self.folder}",
+            number,
+        )
+
+    def _save_checkpoint(self, finished: bool = False) -> None:
+        folder = self.folder / CHECKPOINTS_FOLDER
+        older = sorted(folder.glob("[0-9]*"))
+        number = int(older[-1].name) + 1 if older else 0
+        with whole_folder(folder / f"{number:08d}") as checkpoint:
+            self.model.save_checkpoint(checkpoint)
+            write_json(checkpoint / MANIFEST_FILE, self.model.replay_buffer.manifest())
+            write_json(checkpoint / RUN_FILE, self._state(finished))
+            for name in LOGS:
+                if (self.folder / name).exists():
+                    write_atomically(checkpoint / name, (self.folder / name).read_bytes())
+        for path in older:
+            shutil.rmtree(path)
+        self.model.replay_buffer.delete_dropped()
+        self._checkpoint_due = False
+        self._saved_at, self._saved_steps = time.monotonic(), self.model.num_timesteps
+
+    def _state(self, finished: bool) -> dict[str, Any]:
+        return {
+            "finished": finished,
+            "env_steps": self.model.env_steps,
+            "seconds": time.monotonic() - self.started,
+            "last_return": self.last_return,
+            # NumPy's numbers as Python's.
+            "log": {
+                name: getattr(value, "item", lambda value=value: value)()
+                for name, value in self.logger.name_to_value.items()
+            },
+            "log_counts": dict(self.logger.name_to_count),
+        }
+
+    def _evaluate(self) -> None:
+        evaluation = evaluate(
+            self.model,
+            self.validation_env,
+            self.schedule.evaluation_episodes,
+            seed=VALIDATION_SEED,
+        )
+        self.last_return = evaluation.mean
+        self.logger.record("eval/mean_reward", evaluation.mean)
+        self.logger.record("eval/standard_error", evaluation.standard_error)
+        self._append(evaluation)
+        with whole_folder(self.folder / MODEL_FOLDER) as folder:
+            self.model.save_pretrained(folder)
+        self._checkpoint_due = True
+        self._show()
+
+    def _append(self, evaluation: Evaluation) -> None:
+        line = {
+            "env_steps": self.model.env_steps,
+            "agent_steps": self.model.num_timesteps,
+            "updates": self.model._n_updates,
+            "seconds": round(time.monotonic() - self.started, 1),
+            **evaluation.to_dict(),
+        }
+        with open(self.folder / EVALUATIONS_FILE, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _show(self) -> None:
+        if self.bar is None:
+            return
+        values = self.logger.name_to_value
+        shown = {"L_c": values.get("train/contrastive_loss"), "validation": self.last_return}
+        self.bar.set_postfix({key: f"{v:.2f}" for key, v in shown.items() if v is not None})
+        self.bar.update(self.model.env_steps - self.bar.n)
+
+
+def restore_logs(run: Path, checkpoint: Path | None) -> None:
+    """Takes back what a run logged and left unfinished after a checkpoint."""
+    for name in LOGS:
+        if checkpoint is not None and (checkpoint / name).exists():
+            write_atomically(run / name, (checkpoint / name).read_bytes())
+        else:
+            (run / name).unlink(missing_ok=True)
+    # What a killed process left half written.
+    for folder in (run / CHECKPOINTS_FOLDER, run):
+        for path in folder.glob(".*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

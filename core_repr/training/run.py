@@ -1,0 +1,150 @@
+"""A training run: a folder with settings, log, evaluations, checkpoints and the newest model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from stable_baselines3.common.logger import Logger
+
+from core_repr.agent import CoReSAC
+from core_repr.agent.checkpoint import read_json
+from core_repr.config import CoReConfig
+from core_repr.training.callback import (
+    CHECKPOINTS_FOLDER,
+    REPLAY_FOLDER,
+    RUN_FILE,
+    RunCallback,
+    restore_logs,
+)
+from core_repr.training.episode_seeds import EpisodeSeeds
+from core_repr.training.interruption import StopRequest
+from core_repr.training.origin import Origin, newest_checkpoint
+from core_repr.training.progress import PROGRESS_FILE, ProgressFile
+from core_repr.training.settings import (
+    SETTINGS_FILE,
+    EnvironmentChoice,
+    RunSettings,
+    Schedule,
+)
+
+
+def train(
+    environment: EnvironmentChoice,
+    config: CoReConfig,
+    run: str | Path,
+    schedule: Schedule,
+    device: str = "auto",
+    origin: Origin | None = None,
+) -> CoReSAC:
+    """Trains a model and its agent, and writes everything about it into a new folder.
+
+    The folder holds ``settings.json``, ``progress.csv`` (losses and returns), ``progress.png``,
+    ``evaluations.jsonl`` (an evaluation a line, with every episode's return and seed),
+    ``model/``, which ``CoReWorldModel.from_pretrained`` loads and which is written at each
+    evaluation, and what :func:`resume` goes on from: the newest one of ``checkpoints/``, and
+    ``replay/``.
+
+    Args:
+        environment: Where to train and where to validate.
+        config: Sizes and settings.
+        run: The folder; it must not hold a run.
+        schedule: How long to train and how often to look.
+        device: Where the networks are.
+        origin: A model to go on from, with a replay buffer that its policy fills first; of the
+            config's sizes.
+
+    Returns:
+        The agent.
+
+    Raises:
+        FileExistsError: If ``run`` holds a run already.
+        FloatingPointError: If a loss is not finite.
+        Interrupted: If a signal asked it to stop.
+    """
+    folder = Path(run)
+    if (folder / SETTINGS_FILE).exists():
+        raise FileExistsError(
+            f"{folder} already holds a run; go on with --resume {folder}, choose another folder "
+            "with --run, or delete it."
+        )
+    return _learn(folder, RunSettings(environment, config, schedule, origin), device)
+
+
+def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") -> CoReSAC:
+    """Goes on with a run from its newest checkpoint.
+
+    On one thread of the same machine, it ends bit for bit as if it had never stopped.
+
+    Args:
+        run: A folder that :func:`train` made.
+        env_steps: Simulator steps to go on to, instead of those in the run's settings.
+        device: Where the networks are.
+
+    Returns:
+        The agent.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or a file of it is missing.
+        ValueError: If a file of it is broken or the run has finished.
+        FloatingPointError: If a loss is not finite.
+        Interrupted: If a signal asked it to stop.
+    """
+    folder = Path(run)
+    settings = RunSettings.read(folder)
+    checkpoint = newest_checkpoint(folder)
+    if env_steps is not None:
+        settings = replace(settings, schedule=replace(settings.schedule, env_steps=env_steps))
+    if checkpoint is not None:
+        state = read_json(checkpoint / RUN_FILE)
+        if state["finished"] and state["env_steps"] >= settings.schedule.env_steps:
+            raise ValueError(
+                f"{folder} has finished, at {state['env_steps']} environment steps; to go on "
+                "further, say how far with --env-steps."
+            )
+    return _learn(folder, settings, device)
+
+
+def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
+    schedule, origin = settings.schedule, settings.origin
+    training_env = EpisodeSeeds(settings.environment.make(), schedule.seed)
+    validation_env = settings.environment.make(validation=True)
+    agent = CoReSAC(
+        "CoRePolicy",
+        training_env,
+        settings.config,
+        stats_window_size=2 * schedule.log_interval,
+        seed=schedule.seed,
+        device=device,
+        replay_folder=folder / REPLAY_FOLDER,
+    )
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is not None:
+        agent.load_checkpoint(checkpoint)
+        agent.replay_buffer.restore(read_json(checkpoint / "replay.json"))
+    elif origin is not None:
+        origin.load_into(agent)
+    # No episode before the origin had a number as high as its count of steps.
+    training_env.episode = agent._episode_num + (0 if origin is None else origin.agent_steps)
+    (folder / CHECKPOINTS_FOLDER).mkdir(parents=True, exist_ok=True)
+    replace(settings, config=agent.config).write(folder)
+    restore_logs(folder, checkpoint)
+    agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE)]))
+    goal = math.ceil(schedule.env_steps / agent.environment_config.action_repeat)
+    try:
+        with StopRequest() as stop:
+            callback = RunCallback(folder, validation_env, settings, stop)
+            if checkpoint is not None:
+                callback.restore(checkpoint, agent)
+            agent.learn(
+                max(goal - agent.num_timesteps, 0),
+                callback,
+                log_interval=None,  # type: ignore[arg-type]
+                reset_num_timesteps=False,
+            )
+    finally:
+        agent.logger.close()
+        training_env.close()
+        validation_env.close()
+    return agent

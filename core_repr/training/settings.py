@@ -1,0 +1,150 @@
+"""What a run was started with, as ``settings.json`` holds it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from core_repr.agent.checkpoint import read_json, write_json
+from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.training.origin import Origin
+
+SETTINGS_FILE = "settings.json"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, how often to look and how often to save.
+
+    Attributes:
+        env_steps: Simulator steps, before action repeat; those of a model that the training goes
+            on from count too.
+        seed: Seeds everything that is random.
+        evaluation_interval: Training episodes between two evaluations.
+        evaluation_episodes: Episodes of an evaluation, with the deterministic policy.
+        log_interval: Training episodes between two lines of the log.
+        checkpoint_minutes: A checkpoint is taken at the first end of an episode after so many
+            minutes, besides those at each evaluation.
+    """
+
+    env_steps: int = 500_000
+    seed: int = 0
+    evaluation_interval: int = 20
+    evaluation_episodes: int = 5
+    log_interval: int = 5
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            lowest = 0 if name in ("seed", "checkpoint_minutes") else 1
+            # `not >=` also refuses what is not a number.
+            if not value >= lowest:
+                raise ValueError(f"{name} must be at least {lowest}, not {value}.")
+
+
+@dataclass(frozen=True)
+class EnvironmentChoice:
+    """An environment for training and one, with other backgrounds, for validation.
+
+    Attributes:
+        id: Gymnasium id.
+        arguments: Arguments of ``gym.make`` for both.
+        training: Further ones for training.
+        validation: Further ones for validation.
+    """
+
+    id: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def recorded(cls, environment: EnvironmentConfig) -> EnvironmentChoice:
+        """Returns what a model's config records of its environment, with other videos to validate.
+
+        Args:
+            environment: The environment that the model was trained in.
+        """
+        validation = {"split": "val"} if "split" in environment.arguments else {}
+        return cls(environment.id, dict(environment.arguments), {}, validation)
+
+    def make(self, validation: bool = False) -> gym.Env[Any, Any]:
+        """Makes one of the two environments."""
+        further = self.validation if validation else self.training
+        return gym.make(self.id, **{**self.arguments, **further})
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that a run was started with.
+
+    Attributes:
+        environment: Where to train and where to validate.
+        config: Sizes and settings, with the environment filled in.
+        schedule: How long to train and how often to look.
+        origin: The model that the training went on from, if it did.
+    """
+
+    environment: EnvironmentChoice
+    config: CoReConfig
+    schedule: Schedule
+    origin: Origin | None = None
+
+    def write(self, run: Path) -> None:
+        """Writes ``settings.json`` into a run's folder, whole or not at all."""
+        settings = {
+            "environment": asdict(self.environment),
+            "schedule": asdict(self.schedule),
+            "config": json.loads(self.config.to_json()),
+            "versions": installed_versions(),
+        }
+        if self.origin is not None:
+            settings["continued_from"] = asdict(self.origin)
+        write_json(run / SETTINGS_FILE, settings)
+
+    @classmethod
+    def read(cls, run: Path) -> RunSettings:
+        """Reads a run's ``settings.json``.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it does not fit this release.
+        """
+        path = run / SETTINGS_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{run} holds no run: it lacks {SETTINGS_FILE}; start one with core-repr train "
+                f"--run {run}."
+            )
+        settings = read_json(path)
+        try:
+            origin = settings.get("continued_from")
+            return cls(
+                _fill(EnvironmentChoice, settings["environment"]),
+                CoReConfig.from_json(json.dumps(settings["config"])),
+                _fill(Schedule, settings["schedule"]),
+                None if origin is None else _fill(Origin, origin),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} lacks or has an unknown field: {error}.") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def _fill(kind: Any, values: dict[str, Any]) -> Any:
+    unknown = values.keys() - {field.name for field in fields(kind)}
+    if unknown:
+        raise ValueError(f"the field {sorted(unknown)[0]!r} is not known to this release.")
+    return kind(**values)
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of what a training's numbers depend on."""
+    packages = ("core-repr", "torch", "gymnasium", "stable-baselines3", "dm_control", "mujoco")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
