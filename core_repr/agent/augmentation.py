@@ -36,6 +36,9 @@ class TextureOverlay:
         self.color_jitter = color_jitter
         textures = make_textures(NUM_TEXTURES, side + TEXTURE_MARGIN, np.random.default_rng(0))
         self.textures = torch.from_numpy(textures).to(device)
+        # Bilinear interpolation of a line, as a matrix.
+        line = torch.eye(MAP_SIDE).unsqueeze(0)
+        self.enlarge = F.interpolate(line, size=side, mode="linear").squeeze(0).to(device)
 
     def __call__(
         self, frames: UInt8[Tensor, "t b side side 3"], generator: torch.Generator
@@ -58,10 +61,9 @@ class TextureOverlay:
         y, x = torch.randint(TEXTURE_MARGIN + 1, (2,), generator=generator).tolist()
         textures = self.textures[chosen, y : y + self.side, x : x + self.side].float()
         # A coarse map whose edges are steep enough to leave about a third of the frame untouched.
-        coarse = uniform(count, 1, MAP_SIDE, MAP_SIDE)
-        smooth = F.interpolate(coarse, size=(self.side, self.side), mode="bilinear")
-        opacity = smooth.sub_(0.5).mul_(4).add_(0.5).clamp_(0, 1).permute(0, 2, 3, 1)
-        opacity = opacity * (self.opacity * uniform(count, 1, 1, 1))
+        coarse = 4 * (uniform(count, MAP_SIDE, MAP_SIDE) - 0.5) + 0.5
+        opacity = (self.enlarge.T @ coarse @ self.enlarge).clamp_(0, 1)
+        opacity = (opacity * (self.opacity * uniform(count, 1, 1))).unsqueeze(-1)
         augmented = torch.lerp(flat[index].float(), textures, opacity)
         gain = 1 + self.color_jitter * (2 * uniform(count, 1, 1, 3) - 1)
         offset = 255 * self.color_jitter * (uniform(count, 1, 1, 3) - 0.5)

@@ -2,6 +2,7 @@
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from core_repr.config import EncoderConfig
 from core_repr.world_model.layers import delta_orthogonal_, orthogonal_linear
@@ -35,6 +36,14 @@ class Encoder(nn.Module):
 
     def forward(self, frames: UInt8[Tensor, "n side side 3"]) -> Float[Tensor, "n x"]:
         """Returns the encodings x in float32, each of mean 0 and variance 1."""
-        pixels = frames.permute(0, 3, 1, 2).to(self.linear.weight.dtype).div_(255).sub_(0.5)
-        x: Tensor = self.norm(self.linear(self.convolutions(pixels).flatten(1)).float())
+        pixels = frames.permute(0, 3, 1, 2).to(self.linear.weight.dtype)
+        first, *others = self.convolutions
+        assert isinstance(first, nn.Conv2d) and first.bias is not None
+        # pixels / 255 − 0.5, folded into the first convolution: two passes over all pixels less,
+        # and bfloat16 holds whole numbers up to 255 exactly.
+        bias = first.bias - 0.5 * first.weight.sum((1, 2, 3))
+        features = F.conv2d(pixels, first.weight / 255, bias, first.stride[0])
+        for layer in others:
+            features = layer(features)
+        x: Tensor = self.norm(self.linear(features.flatten(1)).float())
         return x
