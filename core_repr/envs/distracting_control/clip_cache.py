@@ -1,16 +1,21 @@
 """Frames of clips, kept on disk and mapped into memory, so that processes share them.
 
 The files lie under the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`), in
-`core-repr/clips`. Deleting them costs time only. Where they cannot be written, frames stay in the
-process's memory.
+`core-repr/clips`. A file is a header and the frames' bytes; it appears under its name only when it
+is whole, and whatever does not fit its header is made anew. Deleting files costs time only, also
+while they are in use. Those that nothing has used for 30 days go by themselves. Where files cannot
+be written, frames stay in the process's memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
+import struct
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +24,42 @@ from numpy.typing import NDArray
 
 _logger = logging.getLogger(__name__)
 _fetched: dict[str, NDArray[np.uint8]] = {}
+_unwritable: set[str] = set()
+
+_MAGIC = b"CoReClip"
+_VERSION = 1
+# Mark, version, number of frames, their height and width, their checksum, digest of the key.
+_HEADER = struct.Struct("<8sIII4xQ32s")
+_CHUNK = 1 << 20
+
+_KEEP = 30 * 24 * 3600
+_KEEP_UNFINISHED = 3600
 
 
 def folder() -> Path:
-    """Returns where the files lie."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "core-repr" / "clips"
+    """Returns where the files lie.
+
+    Raises:
+        FileNotFoundError: The user has no home folder, and `$XDG_CACHE_HOME` names none.
+    """
+    return user_folder("XDG_CACHE_HOME", ".cache") / "clips"
+
+
+def user_folder(variable: str, default: str) -> Path:
+    """Returns this package's folder among the user's files of one kind.
+
+    Args:
+        variable: The environment variable of the XDG base directory specification.
+        default: The folder in the user's home where it is not set.
+
+    Raises:
+        FileNotFoundError: The user has no home folder, and the variable names none.
+    """
+    base = os.environ.get(variable)
+    try:
+        return (Path(base) if base else Path.home() / default) / "core-repr"
+    except RuntimeError as error:
+        raise FileNotFoundError(f"there is no home folder: set {variable} to one") from error
 
 
 def fetch(key: str, size: int, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -39,40 +74,99 @@ def fetch(key: str, size: int, make: Callable[[], NDArray[np.uint8]]) -> NDArray
         Shape (frames, size, size, 3), read-only.
     """
     if key not in _fetched:
-        path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-        frames = _read(path, size)
+        frames = _from_disk(key, size)
         if frames is None:
             frames = make()
-            try:
-                _write(path, frames)
-            except OSError as error:
-                _logger.warning("Clips cannot be cached in %s (%s)", path.parent, error)
-            frames = _read(path, size) if path.is_file() else frames
-            assert frames is not None
+            if _store(key, size, frames):
+                mapped = _from_disk(key, size, check_pixels=False)
+                frames = frames if mapped is None else mapped
         frames.flags.writeable = False
         _fetched[key] = frames
     return _fetched[key]
 
 
-def _read(path: Path, size: int) -> NDArray[np.uint8] | None:
-    """Returns a file's frames, or None where there is no whole file."""
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+
+
+def _path(key: str) -> Path:
+    return folder() / f"{_digest(key).hex()[:32]}.clip"
+
+
+def _checksum(data: bytes | memoryview) -> int:
+    """Returns the sum of all words of 64 bits, much faster to compute than a CRC."""
+    whole = len(data) // 8 * 8
+    rest = int.from_bytes(data[whole:], "little")
+    total = int(np.frombuffer(data, "<u8", whole // 8).sum(dtype=np.uint64))
+    return (total + rest) % 2**64
+
+
+def _from_disk(key: str, size: int, *, check_pixels: bool = True) -> NDArray[np.uint8] | None:
+    """Maps a file's frames; None where there is no whole file of this version."""
     try:
-        frames: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
+        path = _path(key)
+        with path.open("rb") as file:
+            magic, version, count, side, checksum, digest = _HEADER.unpack(file.read(_HEADER.size))
+            fits = (magic, version, side, digest) == (_MAGIC, _VERSION, size, _digest(key))
+            length = _HEADER.size + count * size * size * 3
+            if not fits or not count or os.fstat(file.fileno()).st_size != length:
+                return None
+            # Read, not mapped: this way it does not count as the process's own memory.
+            if check_pixels:
+                found = 0
+                while chunk := file.read(_CHUNK):
+                    found = (found + _checksum(chunk)) % 2**64
+                if found != checksum:
+                    return None
+            shape = (count, size, size, 3)
+            frames = np.memmap(file, np.uint8, "r", _HEADER.size, shape).view(np.ndarray)
+        with contextlib.suppress(OSError):
+            os.utime(path)  # so that it is kept
+    except (OSError, ValueError, struct.error):
         return None
     return frames
 
 
-def _write(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+def _store(key: str, size: int, frames: NDArray[np.uint8]) -> bool:
+    """Writes a file whole or not at all; returns whether it could."""
+    pixels = np.ascontiguousarray(frames).reshape(-1)
+    header = _HEADER.pack(_MAGIC, _VERSION, len(frames), size, _checksum(pixels.data), _digest(key))
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, frames)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        path = _path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                file.write(header)
+                view = pixels.data
+                while view:
+                    view = view[file.write(view[:_CHUNK]) :]
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        where = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        if where not in _unwritable:
+            _unwritable.add(where)
+            _logger.warning(
+                "Clips cannot be cached in %s (%s), so each process keeps its own copy of them in "
+                "memory: make room there, or set XDG_CACHE_HOME to a folder that can be written.",
+                where,
+                error,
+            )
+        return False
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes what has not been used for long, and what a process that was killed left behind."""
+    now = time.time()
+    for entry in os.scandir(folder):
+        keep = _KEEP_UNFINISHED if entry.name.endswith(".part") else _KEEP
+        with contextlib.suppress(OSError):
+            if entry.is_file(follow_symlinks=False) and now - entry.stat().st_mtime > keep:
+                os.unlink(entry)

@@ -1,24 +1,33 @@
-"""What the background can show: generated clips, or videos from a folder, split into two halves."""
+"""What the background can show: generated clips, DAVIS, or videos from a folder."""
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.distracting_control import clip_cache, davis, procedural
+from core_repr.envs.distracting_control import clip_cache, clip_folder, procedural
+
+_logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 256
-"""Frames of a video that are used; what comes after is left out."""
+"""Frames of a video that are used; what comes after is left out.
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+It bounds what a clip takes on disk and in memory, and is more than twice the length of the longest
+video of DAVIS. Played back and forth, that many last for half an episode.
+"""
+
+_RECIPE = 2
+"""Part of every cached file's key; goes up when frames are made in another way."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +42,22 @@ class Clip(ABC):
     name: str
     size: int
 
+    def __str__(self) -> str:
+        return self.name
+
     def frames(self) -> NDArray[np.uint8]:
         """Returns the frames, shape (frames, size, size, 3), read-only.
 
         Raises:
-            ValueError: The clip cannot be decoded.
+            ValueError: The clip cannot be decoded, or its frames differ in size.
+            FileNotFoundError: It is not there any more.
         """
-        return clip_cache.fetch(self._key(), self.size, self._make)
+        return clip_cache.fetch(self._key, self.size, self._make)
 
+    @cached_property
     @abstractmethod
     def _key(self) -> str:
-        """Returns what identifies the frames across processes."""
+        """What identifies the frames across processes."""
 
     @abstractmethod
     def _make(self) -> NDArray[np.uint8]:
@@ -62,6 +76,7 @@ class ProceduralClip(Clip):
     split: str
     index: int
 
+    @cached_property
     def _key(self) -> str:
         return f"procedural-v{procedural.VERSION}-{self.split}-{self.index}-{self.size}"
 
@@ -79,31 +94,50 @@ class VideoClip(Clip):
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @cached_property
     def _key(self) -> str:
-        return _file_key(self.path, self.size)
+        return _source_key(self.path, [self.path], self.size)
 
     def _make(self) -> NDArray[np.uint8]:
         import imageio_ffmpeg
 
         size = self.size
-        options = ["-vf", f"scale={size}:{size}:flags=area", "-frames:v", str(MAX_FRAMES)]
-        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
+        # Every frame once, whatever its time; and its size before scaling, one line each.
+        reading = ["-loglevel", "level+info", "-i", str(self.path), "-fps_mode", "passthrough"]
+        scaling = ["-vf", f"showinfo=checksum=0,scale={size}:{size}:flags=area"]
+        writing = ["-frames:v", str(MAX_FRAMES), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
         done = subprocess.run(
-            [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(self.path), *options, *raw],
+            [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", *reading, *scaling, *writing],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
+        log = done.stderr.decode(errors="replace")
+        errors = re.findall(r"\[(?:error|fatal)\] (.+)", log)
         frames = np.frombuffer(done.stdout, np.uint8)
-        if done.returncode or not frames.size:
-            reason = done.stderr.decode(errors="replace") or "it holds no frame"
-            raise _undecodable(self.path, reason)
-        return frames.reshape(-1, size, size, 3)
+        if done.returncode or not frames.size or frames.size % (size * size * 3):
+            raise _undecodable(self.path, errors[0] if errors else "it holds no frame")
+        frames = frames.reshape(-1, size, size, 3)
+        sizes = re.findall(r"\[info\] n: .* s:(\d+x\d+) ", log)
+        for i, found in enumerate(sizes[: len(frames)]):
+            if found != sizes[0]:
+                raise _changing(self.path, f"frame {i}", found, sizes[0])
+        if errors:
+            _logger.warning(
+                "%s is damaged (%s): the %d frames that could be decoded are used.",
+                self.path,
+                errors[0],
+                len(frames),
+            )
+        return frames
 
 
 @dataclass(frozen=True)
 class ImageFolderClip(Clip):
-    """A folder of images, one a frame, in the order of their names.
+    """A folder of images, one a frame, in the natural order of their names.
 
     Attributes:
         path: The folder.
@@ -111,23 +145,36 @@ class ImageFolderClip(Clip):
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @cached_property
     def _key(self) -> str:
-        return _file_key(self.path, self.size)
+        return _source_key(self.path, self._images(), self.size)
 
     def _make(self) -> NDArray[np.uint8]:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         size = (self.size, self.size)
-        frames = []
-        for path in islice(_images(self.path), MAX_FRAMES):
+        frames: list[NDArray[np.uint8]] = []
+        first = None
+        for path in self._images():
             try:
                 with Image.open(path) as image:
+                    if image.mode.startswith(("I", "F")):
+                        raise ValueError("it has more than 8 bits a channel")
+                    found = "{}x{}".format(*image.size)
                     image.draft("RGB", size)
-                    small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-                    frames.append(np.asarray(small))
-            except (OSError, ValueError) as error:
+                    upright = ImageOps.exif_transpose(image).convert("RGB")
+                    frames.append(np.asarray(upright.resize(size, Image.Resampling.BILINEAR)))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise _undecodable(path, error) from error
+            if found != (first := first or found):
+                raise _changing(self.path, path.name, found, first)
         return np.stack(frames)
+
+    def _images(self) -> list[Path]:
+        return list(islice(clip_folder.images(self.path), MAX_FRAMES))
 
 
 def open_clips(
@@ -136,10 +183,8 @@ def open_clips(
     """Finds the clips of a split; their frames are read later.
 
     Args:
-        backgrounds: "procedural", or a folder: DAVIS 2017 (the folder that holds `DAVIS/` or
-            `JPEGImages/`, or `JPEGImages/480p` itself), or a folder of video files or of folders
-            of images. DAVIS keeps its own split; of any other folder's clips, sorted by name, two
-            thirds are for training and the rest for validation.
+        backgrounds: "procedural" for generated clips, "davis" for what `core-repr download davis`
+            fetched, or a folder of videos, see `clip_folder.find`.
         split: "train" or "val".
         count: How many clips to use: the first so many.
         size: Height and width of a frame in pixels.
@@ -148,7 +193,7 @@ def open_clips(
         `count` clips.
 
     Raises:
-        FileNotFoundError: The folder is missing.
+        FileNotFoundError: The folder or the data set is missing.
         NotADirectoryError: It is not a folder.
         ValueError: It holds no clip, or fewer than `count` in this split.
     """
@@ -157,74 +202,41 @@ def open_clips(
             ProceduralClip(f"{split}-{index:02d}", size, split, index)
             for index in range(procedural.NUM_CLIPS[split])
         ]
+    elif backgrounds == "davis":
+        clips = [ImageFolderClip(path.name, size, path) for path in clip_folder.find_davis(split)]
     else:
-        clips = _folder_clips(Path(backgrounds).expanduser(), split, size)
+        clips = [
+            (ImageFolderClip if path.is_dir() else VideoClip)(path.name, size, path.resolve())
+            for path in clip_folder.find(Path(backgrounds).expanduser(), split)
+        ]
     if count > len(clips):
+        advice = f", or pass num_videos={len(clips)} or fewer to make" if clips else ""
         raise ValueError(
             f"backgrounds={os.fspath(backgrounds)!r} has {len(clips)} clips in split {split!r}, "
-            f"but {count} are asked for: add clips, or pass num_videos={max(1, len(clips))} or "
-            "fewer to make."
+            f"but {count} are asked for: add clips{advice}."
         )
     return clips[:count]
 
 
-def _folder_clips(folder: Path, split: str, size: int) -> list[Clip]:
-    """Returns the clips of one split that a folder holds, in order."""
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"backgrounds={str(folder)!r} does not exist: pass a folder of videos, or "
-            "'procedural' for generated ones."
-        )
-    if not folder.is_dir():
-        raise NotADirectoryError(
-            f"backgrounds={str(folder)!r} is a file: pass the folder that holds it."
-        )
-    nested = (folder / "DAVIS/JPEGImages/480p", folder / "JPEGImages/480p")
-    root = next((path for path in nested if path.is_dir()), folder)
-    found: dict[str, Clip] = {}
-    for path in sorted(root.iterdir()):
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
-            found[path.name] = VideoClip(path.name, size, path.resolve())
-        elif path.is_dir() and next(iter(_images(path)), None):
-            found[path.name] = ImageFolderClip(path.name, size, path.resolve())
-    if not found:
-        raise ValueError(
-            f"backgrounds={str(folder)!r} holds no video: expected files that end in "
-            f"{', '.join(sorted(VIDEO_SUFFIXES))}, or folders of images."
-        )
-    return [found[name] for name in _names_of_split(root, list(found), split) if name in found]
-
-
-def _names_of_split(root: Path, names: list[str], split: str) -> list[str]:
-    """Returns the names that belong to a split: DAVIS's own, or two thirds against one third."""
-    listed = {part: _listed(root, part) for part in ("train", "val")}
-    if all(listed.values()):
-        return [name for name in listed[split] if split == "train" or name not in listed["train"]]
-    if set(names) <= {*davis.TRAIN, *davis.VAL}:
-        return list(davis.TRAIN if split == "train" else davis.VAL)
-    return [name for i, name in enumerate(names) if (i % 3 == 1) == (split == "val")]
-
-
-def _listed(root: Path, split: str) -> list[str]:
-    """Returns the names in DAVIS's own list of a split; none where there is no such list."""
-    if root.name != "480p":
-        return []
-    path = root.parent.parent / "ImageSets" / "2017" / f"{split}.txt"
-    return path.read_text().split() if path.is_file() else []
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _file_key(path: Path, size: int) -> str:
-    status = path.stat()
-    return f"{path}-{status.st_mtime_ns}-{status.st_size}-{MAX_FRAMES}-{size}"
+def _source_key(source: Path, files: list[Path], size: int) -> str:
+    """Returns a key that changes when one of the files does."""
+    parts = [f"v{_RECIPE}", str(source), str(MAX_FRAMES), str(size)]
+    for path in files:
+        status = path.stat()
+        parts.append(f"{path.name}:{status.st_mtime_ns}:{status.st_size}")
+    return "|".join(parts)
 
 
 def _undecodable(path: Path, reason: object) -> ValueError:
-    message = str(reason).strip().splitlines()
+    lines = str(reason).strip().splitlines()
     return ValueError(
-        f"{path} cannot be decoded ({message[-1] if message else type(reason).__name__}): replace "
-        "it, or take it out of the backgrounds folder."
+        f"{path} cannot be decoded ({lines[-1] if lines else type(reason).__name__}): replace it, "
+        "or take it out of the backgrounds folder."
+    )
+
+
+def _changing(source: Path, frame: str, found: str, first: str) -> ValueError:
+    return ValueError(
+        f"{source} changes size: {frame} has {found} pixels, the first one {first}. Bring all its "
+        "frames to one size, or take it out of the backgrounds folder."
     )
