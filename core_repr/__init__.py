@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from core_repr.agent import CoReSAC
     from core_repr.config import CoReConfig
     from core_repr.world_model import CoReWorldModel, LatentState
-    from core_repr.wrappers import CoReWrapper
+    from core_repr.wrappers import CoReVecEnvWrapper, CoReVectorWrapper, CoReWrapper
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CoReConfig",
     "CoReSAC",
+    "CoReVecEnvWrapper",
+    "CoReVectorWrapper",
     "CoReWorldModel",
     "CoReWrapper",
     "LatentState",
@@ -45,6 +47,8 @@ __all__ = [
 _HOME = {
     "CoReConfig": "core_repr.config",
     "CoReSAC": "core_repr.agent",
+    "CoReVecEnvWrapper": "core_repr.wrappers",
+    "CoReVectorWrapper": "core_repr.wrappers",
     "CoReWorldModel": "core_repr.world_model",
     "CoReWrapper": "core_repr.wrappers",
     "LatentState": "core_repr.world_model",

@@ -1,0 +1,257 @@
+"""What the three wrappers share: a model, and what it makes of observations and actions."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Bool, Float32, Int, Shaped
+from numpy.typing import NDArray
+
+from core_repr import zoo
+from core_repr.world_model import CoReWorldModel
+from core_repr.wrappers.actions import ActionScaler
+from core_repr.wrappers.environment_check import differences, is_from_grayscale
+from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
+from core_repr.wrappers.pixels import PixelReader
+
+LATENT = "latent"
+"""Name of the latents beside observations that are kept."""
+
+
+class LatentObserver:
+    """Turns pixels of some environments into latents, all in one batch.
+
+    Args:
+        env: What is wrapped; it is asked what it is, and never stepped.
+        observation_space: Observation space of one environment.
+        action_space: Action space of one environment.
+        num_envs: How many environments there are.
+        model: See :class:`~core_repr.wrappers.CoReWrapper`, as for all that follows.
+        revision: See there.
+        features: See there.
+        predicted_reward: See there.
+        pixels_key: See there.
+        keep: See there.
+        device: See there.
+        threads: See there.
+
+    Attributes:
+        model: The model.
+        observation_space: Space of what an agent sees of one environment.
+
+    Raises:
+        TypeError: See :class:`~core_repr.wrappers.CoReWrapper`.
+        ValueError: See there.
+        OSError: See there.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        num_envs: int,
+        model: str | os.PathLike[str] | CoReWorldModel,
+        *,
+        revision: str | None,
+        features: Features,
+        predicted_reward: bool,
+        pixels_key: str | None,
+        keep: Sequence[str],
+        device: str | torch.device | None,
+        threads: int,
+    ) -> None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads={threads!r} does not do: expected a number, at least 1.")
+        self._threads = threads
+        with torch_threads(threads):
+            self.model = _load(model, revision, device)
+            self._tracker = LatentTracker(self.model, num_envs, features, predicted_reward)
+        config = self.model.config
+        assert config.environment is not None
+        side = config.world_model.frame_size
+        self._reader = PixelReader(observation_space, pixels_key, side)
+        if is_from_grayscale(env):
+            raise TypeError(
+                "The model takes RGB frames, but the environment's were made grey on the way and "
+                "stacked; leave out what makes them grey."
+            )
+        self._scale = ActionScaler(action_space, config.environment)
+        self._num_envs = num_envs
+        self._latents = np.zeros((num_envs, self._tracker.size), np.float32)
+        self._keep = [keep] if isinstance(keep, str) else list(keep)
+        self.observation_space = self._space(observation_space)
+        found = differences(env, config.environment)
+        if self._reader.resized_from is not None:
+            other = self._reader.resized_from
+            found.append(f"frames of {other} × {other} pixels are reduced to {side} × {side}")
+        if found:
+            warnings.warn(
+                f"The model was trained in {config.environment.id}, and this environment differs: "
+                f"{'; '.join(found)}. Its latents may tell little here.",
+                stacklevel=3,
+            )
+
+    def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
+        """Starts the random numbers of some environments (all, if not told) anew."""
+        self._tracker.seed(seeds, rows)
+
+    def start(
+        self, observations: Any, rows: Int[np.ndarray, " k"] | None = None
+    ) -> Float32[np.ndarray, "n z"]:
+        """Starts episodes.
+
+        Args:
+            observations: Those of all environments in a batch, or that of a single one.
+            rows: Environments whose observation is the first one of an episode; the others stay
+                as they are. All, if not told.
+
+        Returns:
+            The latents of all environments.
+        """
+        pixels = self._reader.pixels(observations)
+        pixels = pixels if rows is None else pixels[rows]
+        self._latents[slice(None) if rows is None else rows] = self._encode(
+            self._reader.frames(pixels),
+            np.zeros((len(pixels), self._scale.size), np.float32),
+            np.ones(len(pixels), np.bool_),
+            rows,
+        )
+        return self._latents.copy()
+
+    def advance(
+        self,
+        observations: Any,
+        actions: Shaped[np.ndarray, "n ..."],
+        is_first: Bool[np.ndarray, " n"] | None = None,
+    ) -> Float32[np.ndarray, "n z"]:
+        """Goes on by a step.
+
+        Args:
+            observations: Those of all environments in a batch, or that of a single one.
+            actions: What led to them, in the environments' units.
+            is_first: Environments that started an episode instead of taking the action.
+
+        Returns:
+            The latents of all environments.
+        """
+        if is_first is None:
+            is_first = np.zeros(self._num_envs, np.bool_)
+        frames = self._reader.frames(self._reader.pixels(observations))
+        self._latents = self._encode(frames, self._scale(actions), is_first)
+        return self._latents.copy()
+
+    def advance_over_ends(
+        self,
+        observations: Any,
+        actions: Shaped[np.ndarray, "n ..."],
+        last_observations: Mapping[int, Any],
+    ) -> tuple[Float32[np.ndarray, "n z"], dict[int, Float32[np.ndarray, " z"]]]:
+        """Goes on by a step at which some episodes ended and the next ones started at once.
+
+        Args:
+            observations: Those of all environments in a batch, of the new episodes where one
+                ended.
+            actions: What led to them or to the last ones, in the environments' units.
+            last_observations: The last observation of each environment whose episode ended.
+
+        Returns:
+            The latents of all environments, and those of the last observations.
+        """
+        rows = np.array(list(last_observations), np.int64)
+        pixels = [self._reader.pixels(last) for last in last_observations.values()]
+        frames = self._reader.frames(self._reader.pixels(observations)).copy()
+        frames[rows] = self._reader.frames(np.concatenate(pixels))
+        self._latents = self._encode(
+            frames, self._scale(actions), np.zeros(self._num_envs, np.bool_)
+        )
+        last = dict(zip(last_observations, self._latents[rows].copy(), strict=True))
+        return self.start(observations, rows), last
+
+    def observation(self, latents: NDArray[np.float32], observation: Any) -> Any:
+        """Returns what an agent sees: latents, together with what is kept of the observation.
+
+        Args:
+            latents: Of one environment or of a batch.
+            observation: The same of the environment's own.
+        """
+        if not self._keep:
+            return latents
+        kept = observation if isinstance(observation, Mapping) else {self._reader.key: observation}
+        return {LATENT: latents, **{key: kept[key] for key in self._keep}}
+
+    def _encode(
+        self,
+        frames: Any,
+        actions: Float32[np.ndarray, "k a"],
+        is_first: Bool[np.ndarray, " k"],
+        rows: Int[np.ndarray, " k"] | None = None,
+    ) -> Float32[np.ndarray, "k z"]:
+        with torch_threads(self._threads):
+            return self._tracker.step(frames, actions, is_first, rows)
+
+    def _space(self, observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
+        latent = spaces.Box(-np.inf, np.inf, (self._tracker.size,), np.float32)
+        if not self._keep:
+            return latent
+        kept = (
+            observation_space.spaces
+            if isinstance(observation_space, spaces.Dict)
+            else {self._reader.key: observation_space}
+        )
+        for key in self._keep:
+            if key not in kept:
+                raise ValueError(
+                    f"keep={self._keep!r} asks for {key!r}, but the environment's observations "
+                    f"are {_listed(kept)}{_did_you_mean(key, kept)}."
+                )
+        if LATENT in self._keep:
+            raise ValueError(
+                f"keep={self._keep!r} cannot be: {LATENT!r} is the name that the latents take."
+            )
+        return spaces.Dict({LATENT: latent, **{key: kept[key] for key in self._keep}})
+
+
+def _load(
+    model: str | os.PathLike[str] | CoReWorldModel,
+    revision: str | None,
+    device: str | torch.device | None,
+) -> CoReWorldModel:
+    if isinstance(model, CoReWorldModel):
+        if revision is not None:
+            raise ValueError(
+                f"revision={revision!r} chooses a version of a Hub repository, but the model is "
+                "given as it is; leave it out."
+            )
+        if device is not None and torch.device(device) != model.device:
+            raise ValueError(
+                f"device={str(device)!r} was asked for, but the model is on {model.device}; "
+                "move it with model.to(device)."
+            )
+        return model
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            "The model must be a zoo name, a folder, a Hub repository or a CoReWorldModel, not "
+            f"a {type(model).__name__}."
+        )
+    place = torch.device("cpu" if device is None else device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={str(device)!r} was asked for, but PyTorch finds no GPU here.")
+    return zoo.load(model if isinstance(model, str) else Path(model), place)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

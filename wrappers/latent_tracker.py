@@ -1,0 +1,133 @@
+"""The latent states of some environments, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int, UInt8
+
+from core_repr.world_model import CoReWorldModel, LatentState, Noise
+
+Features = Literal["mean", "sample", "prior"]
+"""[h, mean of the posterior], [h, sample of it], or [h, mean of the prior]."""
+
+
+class LatentTracker:
+    """Follows environments with a world model; every row has a state and a generator of its own.
+
+    Args:
+        model: Stays as it is.
+        num_envs: Number of rows.
+        features: What is returned of a state. With "sample", samples go on from step to step, as
+            in learning, otherwise means do.
+        predicted_reward: Whether the predicted reward of the step follows the features.
+
+    Attributes:
+        size: Length of what is returned for a row.
+
+    Raises:
+        ValueError: If there are no such features.
+    """
+
+    def __init__(
+        self, model: CoReWorldModel, num_envs: int, features: Features, predicted_reward: bool
+    ) -> None:
+        if features not in get_args(Features):
+            raise ValueError(
+                f"features={features!r} is unknown: expected one of "
+                f"{', '.join(map(repr, get_args(Features)))}."
+            )
+        self._model = model
+        self._num_envs = num_envs
+        self._features = features
+        self._predicted_reward = predicted_reward
+        self.size = model.latent_size + predicted_reward
+        self._state = model.initial_state(num_envs).detach()
+        # Always on the CPU: a device changes no draw.
+        self._generators = [torch.Generator() for _ in range(num_envs)]
+        for generator in self._generators:
+            generator.seed()
+
+    def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
+        """Starts the generators of some rows (all, if not told) anew, where a seed is given."""
+        for row in range(self._num_envs) if rows is None else rows:
+            seed = seeds[row]
+            if seed is not None:
+                self._generators[row].manual_seed(int(seed) % 2**63)
+
+    @torch.inference_mode()
+    def step(
+        self,
+        frames: UInt8[np.ndarray, "k side side 3"],
+        actions: Float32[np.ndarray, "k a"],
+        is_first: Bool[np.ndarray, " k"],
+        rows: Int[np.ndarray, " k"] | None = None,
+    ) -> Float32[np.ndarray, "k z"]:
+        """Takes in one more frame of some rows (all, if not told).
+
+        Args:
+            frames: The frames.
+            actions: Actions in [−1, 1] that led to them.
+            is_first: Rows whose frame is the first one of an episode: their state and action do
+                not count.
+            rows: Which rows, each at most once.
+
+        Returns:
+            What agents see of the new states.
+        """
+        device = self._model.device
+        state = self._state if rows is None else self._state.at(torch.from_numpy(rows).to(device))
+        action = torch.from_numpy(actions).to(device)
+        first = torch.from_numpy(is_first).to(device)
+        if is_first.any():
+            # Not by a product with zero: a state that is not finite must not outlive its episode.
+            state = LatentState(*(field.masked_fill(first[:, None], 0) for field in state))
+            action = action.masked_fill(first[:, None], 0)
+        state = self._model.step(
+            state, action, torch.from_numpy(frames).to(device), first, self._noise(rows)
+        )
+        if rows is None:
+            self._state = state
+        else:
+            index = torch.from_numpy(rows).to(device)
+            self._state = LatentState(
+                *(
+                    field.index_copy(0, index, new)
+                    for field, new in zip(self._state, state, strict=True)
+                )
+            )
+        seen: Float32[np.ndarray, "k z"] = self._seen(state).cpu().numpy()
+        return seen
+
+    def _noise(self, rows: Int[np.ndarray, " k"] | None) -> Noise | None:
+        if self._features != "sample":
+            return None
+        chosen = range(self._num_envs) if rows is None else rows
+        draws = [self._model.noise(self._generators[row], 1) for row in chosen]
+        return Noise(*(torch.cat(parts) for parts in zip(*draws, strict=True)))
+
+    def _seen(self, state: LatentState) -> torch.Tensor:
+        if self._features == "prior":
+            state = self._model.rssm.prior(state.h, None)
+        seen = state.sample_features if self._features == "sample" else state.features
+        if self._predicted_reward:
+            seen = torch.cat([seen, self._model.predict_reward(state)[:, None]], -1)
+        return seen
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """PyTorch computes with so many threads within, and with as many as before after it."""
+    before = torch.get_num_threads()
+    if threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
