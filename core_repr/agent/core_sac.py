@@ -1,6 +1,5 @@
 """CoReSAC: soft actor-critic and a CoRe world model that learn together (Algorithm 1)."""
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -10,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from jaxtyping import Float
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
@@ -25,14 +23,15 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
     is_vecenv_wrapped,
 )
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor, nn
 
-from core_repr.agent import checkpoint
+from core_repr.agent import checkpoint, environment
 from core_repr.agent.augmentation import TextureOverlay
 from core_repr.agent.networks import Agent
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
-from core_repr.config import PRESETS, CoReConfig, EnvironmentConfig
+from core_repr.config import PRESETS, CoReConfig
 from core_repr.world_model import (
     CoReWorldModel,
     LatentState,
@@ -124,12 +123,12 @@ class CoReSAC(OffPolicyAlgorithm):
         if self.env is None:
             if config.environment is None:
                 raise ValueError("Without an env, the config must name its environment.")
-            self.observation_space = _frame_space(config.world_model.frame_size)
-            self.action_space = _action_space(config.environment)
+            self.observation_space = environment.frame_space(config.world_model.frame_size)
+            self.action_space = environment.action_space(config.environment)
             self.n_envs = 1
         else:
-            _check_frames(self.observation_space, config)
-            config = config.replace(environment=describe_environment(self.env))
+            environment.check_frames(self.observation_space, config)
+            config = environment.record_environment(config, self.env)
         assert config.environment is not None
         self.config = config
         self.environment_config = config.environment
@@ -144,6 +143,7 @@ class CoReSAC(OffPolicyAlgorithm):
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """Makes a ``VecEnv`` of any environment, and leaves the frames channels-last."""
         if not isinstance(env, VecEnv):
+            env = environment.CheckedSteps(env)
             if monitor_wrapper and not is_wrapped(env, Monitor):
                 env = Monitor(env)
             single = env
@@ -153,7 +153,7 @@ class CoReSAC(OffPolicyAlgorithm):
                 "CoReSAC takes frames channels-last, as Gymnasium has them; "
                 "pass the environment without VecTransposeImage."
             )
-        _check_actions(env.action_space)
+        environment.check_actions(env.action_space)
         return env
 
     def _setup_model(self) -> None:
@@ -171,8 +171,14 @@ class CoReSAC(OffPolicyAlgorithm):
             self.policy.generator.seed()
         else:
             self.policy.generator.manual_seed(self.seed)
-        if self.env is not None:
-            self.replay_buffer = self._make_replay_buffer()
+        self.replay_buffer = SequenceReplayBuffer(
+            settings.replay_size,
+            self.observation_space.shape or (),
+            self.environment_config.action_size,
+            self.config.world_model.crop_size,
+            self.seed,
+            self._replay_folder,
+        )
 
         self.world_model = self.policy.world_model
         self.agent = self.policy.agent
@@ -213,23 +219,26 @@ class CoReSAC(OffPolicyAlgorithm):
         )
         self._autocast_dtype = autocast_dtype(settings.precision, self.device)
 
-    def _make_replay_buffer(self) -> SequenceReplayBuffer:
-        return SequenceReplayBuffer(
-            self.config.agent.replay_size,
-            self.observation_space.shape or (),
-            self.environment_config.action_size,
-            self.config.world_model.crop_size,
-            self.n_envs,
-            self.seed,
-            self._replay_folder,
-        )
-
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """Sets where to learn; see SB3's ``BaseAlgorithm.set_env``."""
-        had_none = self.env is None
+        """Sets where to learn from now on, and records it in the config.
+
+        Args:
+            env: With the observations and actions of the environment before.
+            force_reset: Whether to start new episodes even if it is the environment before.
+
+        Raises:
+            ValueError: If observations, actions or the action repeat are others, or the number
+                of environments is.
+        """
+        env = self._wrap_env(env, self.verbose)
+        if self.env is None:
+            self.n_envs = env.num_envs
+        environment.check_frames(env.observation_space, self.config)
+        config = environment.record_environment(self.config, env)
         super().set_env(env, force_reset)
-        if had_none:
-            self.replay_buffer = self._make_replay_buffer()
+        self.config = self.world_model.config = config
+        assert config.environment is not None
+        self.environment_config = config.environment
 
     def learn(
         self,
@@ -284,8 +293,7 @@ class CoReSAC(OffPolicyAlgorithm):
             starts = np.asarray(self._last_episode_starts)
             at_random = self._acts_at_random and self.num_timesteps < learning_starts
             actions, scaled = self._act(frames, starts, at_random)
-            observations, rewards, dones, infos = env.step(actions)
-            self.num_timesteps += env.num_envs
+            observations, rewards, dones, infos = self._step(env, actions)
             steps += 1
             self._last_obs = observations  # type: ignore[assignment]
             self._last_episode_starts = dones
@@ -313,6 +321,16 @@ class CoReSAC(OffPolicyAlgorithm):
             self._updates_due += steps * env.num_envs * self.config.agent.updates_per_step
         callback.on_rollout_end()
         return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
+
+    def _step(self, env: VecEnv, actions: NDArray[np.float32]) -> VecEnvStepReturn:
+        """Steps the environments, and names the agent step if they give what cannot be used."""
+        self.num_timesteps += env.num_envs
+        try:
+            result = env.step(actions)
+            environment.check_rewards(result[1])
+        except ValueError as error:
+            raise ValueError(f"At agent step {self.num_timesteps}: {error}") from error
+        return result
 
     def _act(
         self, frames: NDArray[np.uint8], starts: NDArray[np.bool_], at_random: bool
@@ -730,54 +748,3 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
             fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
         precision = "bfloat16" if fast else "float32"
     return torch.bfloat16 if precision == "bfloat16" else None
-
-
-def describe_environment(env: VecEnv) -> EnvironmentConfig:
-    """Returns what a model's config records of the environment that it is trained in."""
-    spec = env.get_attr("spec")[0]
-    action_space = env.action_space
-    assert isinstance(action_space, spaces.Box)
-    arguments = {} if spec is None else dict(spec.kwargs)
-    arguments.pop("render_mode", None)
-    try:
-        arguments = json.loads(json.dumps(arguments))
-    except TypeError as error:
-        raise ValueError(
-            f"The environment's arguments cannot be written to a model's config ({error}); "
-            "pass plain numbers, strings, lists and dictionaries to gym.make."
-        ) from None
-    return EnvironmentConfig(
-        id=env.env_method("__str__")[0] if spec is None else spec.id,
-        arguments=arguments,
-        action_low=tuple(float(low) for low in action_space.low.flatten()),
-        action_high=tuple(float(high) for high in action_space.high.flatten()),
-        action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,
-    )
-
-
-def _frame_space(side: int) -> spaces.Box:
-    return spaces.Box(0, 255, (side, side, 3), np.uint8)
-
-
-def _action_space(environment: EnvironmentConfig) -> spaces.Box:
-    low = np.array(environment.action_low, np.float32)
-    return spaces.Box(low, np.array(environment.action_high, np.float32), dtype=np.float32)
-
-
-def _check_frames(observations: spaces.Space[Any], config: CoReConfig) -> None:
-    expected = _frame_space(config.world_model.frame_size)
-    if observations != expected:
-        raise ValueError(
-            f"CoReSAC learns from RGB frames, observation space {expected}, but this environment "
-            f"has {observations}; set its frame size, or world_model.frame_size in the config."
-        )
-
-
-def _check_actions(actions: spaces.Space[Any]) -> None:
-    if not isinstance(actions, spaces.Box) or not (
-        np.isfinite(actions.low).all() and np.isfinite(actions.high).all()
-    ):
-        raise ValueError(
-            f"CoReSAC needs a bounded Box of continuous actions, not {actions}; "
-            "wrap the environment with RescaleAction or another action wrapper."
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from core_repr.world_model.storage import write_atomically
 SEGMENT_SLOTS = 512
 MANIFEST_FILE = "replay.json"
 FORMAT_VERSION = 1
+
+
+Step = tuple[NDArray[np.uint8], NDArray[np.float32], float]
 
 
 class Episode(NamedTuple):
@@ -47,7 +50,6 @@ class SequenceReplayBuffer:
         frame_shape: ``(height, width, 3)``; frames are uint8 and square.
         action_size: Number of action dimensions; actions are stored in [−1, 1].
         crop_size: Side in pixels of the random square that is cut from sampled frames.
-        num_envs: Environments that add steps.
         seed: Seeds the choice of sequences and crops.
         folder: For the files of the segments; ``None`` keeps all in memory.
     """
@@ -58,7 +60,6 @@ class SequenceReplayBuffer:
         frame_shape: tuple[int, ...],
         action_size: int,
         crop_size: int,
-        num_envs: int = 1,
         seed: int | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -80,9 +81,7 @@ class SequenceReplayBuffer:
         self._segment: Segment | None = None
         self._dropped: list[Path] = []
         self._slots = 0
-        self._staged: list[list[tuple[NDArray[np.uint8], NDArray[np.float32], float]]] = [
-            [] for _ in range(num_envs)
-        ]
+        self._staged: defaultdict[int, list[Step]] = defaultdict(list)
 
     def __len__(self) -> int:
         """Number of steps in finished episodes."""
@@ -113,8 +112,7 @@ class SequenceReplayBuffer:
             ValueError: If the episode is larger than the buffer.
             OSError: If the disk is full.
         """
-        steps = self._staged[env]
-        self._staged[env] = []
+        steps = self._staged.pop(env)
         length = len(steps) + 1
         if length > self.size:
             raise ValueError(
@@ -159,7 +157,7 @@ class SequenceReplayBuffer:
 
     def discard_staged(self) -> None:
         """Forgets the steps of unfinished episodes, for environments that are reset."""
-        self._staged = [[] for _ in self._staged]
+        self._staged.clear()
 
     def sample(self, batch_size: int, length: int) -> SequenceBatch:
         """Samples sequences of frames, their starts uniform inside the episodes.

@@ -146,7 +146,7 @@ def test_action_spaces_of_any_shape(
             assert action.shape == (2, 2)
             return action.reshape(4)
 
-    agent = make_agent(Square(make_pixels(action_size=4)))
+    agent = make_agent(Square(make_pixels(action_size=4)), action_size=4)
     assert agent.predict(random_frames())[0].shape == (2, 2)
     assert agent.predict(random_frames(3))[0].shape == (3, 2, 2)
     agent.learn(25)

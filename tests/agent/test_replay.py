@@ -40,8 +40,8 @@ def add(buffer: SequenceReplayBuffer, episode: Reference, env: int = 0) -> None:
     buffer.end_episode(env, episode.frames[-1], episode.terminated)
 
 
-def make_buffer(size: int = 60, num_envs: int = 1, seed: int = 0) -> SequenceReplayBuffer:
-    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, CROP, num_envs, seed)
+def make_buffer(size: int = 60, seed: int = 0) -> SequenceReplayBuffer:
+    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, CROP, seed)
 
 
 def check_sequence(batch: SequenceBatch, b: int, episodes: dict[int, Reference]) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def test_sequences_are_copies_from_one_of_the_newest_episodes(
     lengths: list[tuple[int, bool]], size: int, num_envs: int, length: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    buffer = make_buffer(size, num_envs, seed)
+    buffer = make_buffer(size, seed)
     episodes = {i: make_episode(i, *choice) for i, choice in enumerate(lengths)}
     # The environments take turns at random, so that their episodes are interleaved.
     waiting = list(episodes)
@@ -153,7 +153,7 @@ def test_crops_lie_anywhere_in_the_frame() -> None:
 
 
 def test_a_frame_of_the_size_of_the_crop_stays_whole() -> None:
-    buffer = SequenceReplayBuffer(20, (SIDE, SIDE, 3), 2, SIDE, 1, 0)
+    buffer = SequenceReplayBuffer(20, (SIDE, SIDE, 3), 2, SIDE, 0)
     episode = make_episode(0, 3, False)
     add(buffer, episode)
     assert np.array_equal(buffer.sample(1, 4).frames[:, 0], episode.frames)
@@ -186,7 +186,7 @@ def test_the_same_seed_samples_the_same() -> None:
 
 
 def test_steps_of_an_unfinished_episode_are_neither_sampled_nor_kept_after_a_reset() -> None:
-    buffer = make_buffer(num_envs=2)
+    buffer = make_buffer()
     episode = make_episode(0, 4, False)
     for env in (0, 1):
         buffer.add(env, episode.frames[3], episode.actions[3], 9.0)
