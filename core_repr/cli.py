@@ -1,4 +1,4 @@
-"""The command line: ``core-repr train | evaluate | demo | bench | doctor``."""
+"""The command line: ``core-repr train | evaluate | demo | bench | download | doctor``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import tyro
 from core_repr.commands.bench import Bench
 from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
+from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.train import Train
 from core_repr.config import PRESETS, CoReConfig
@@ -64,6 +65,7 @@ def _commands(config: CoReConfig) -> Any:
             "evaluate": Evaluate(tyro.MISSING),
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),
+            "download": Download(tyro.MISSING),
             "doctor": Doctor(),
         }
     )

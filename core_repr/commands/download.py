@@ -1,0 +1,97 @@
+"""``core-repr download``: data sets that the environments can use and that are not part of them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from core_repr.commands.resumable_download import download
+from core_repr.envs.distracting_control import davis, davis_archive
+
+
+@dataclass
+class Download:
+    """Downloads a data set and checks it. What was cut off goes on where it stopped.
+
+    Attributes:
+        dataset: "davis", the videos of DAVIS 2017 at 480p, for ``backgrounds="davis"``.
+        folder: Where it goes, instead of the folder where "davis" is looked for. Pass this folder
+            as ``backgrounds`` then.
+        url: A mirror of the archive, instead of the authors' server.
+    """
+
+    dataset: tyro.conf.Positional[Literal["davis"]]
+    folder: Path | None = None
+    url: str = davis_archive.URL
+
+    def __call__(self) -> int:
+        """Downloads, unpacks and checks, and says how to use it.
+
+        Raises:
+            FileExistsError: The folder holds something else.
+            BlockingIOError: Another process downloads to the same place.
+            ValueError: The archive is damaged, or is another one.
+            OSError: The server cannot be reached, or the disk has no room.
+        """
+        folder = (self.folder or davis.folder()).expanduser().absolute()
+        backgrounds = "davis" if self.folder is None else str(folder)
+        print(f"{davis.NOTICE}\n")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.parent):
+            if folder.is_dir() and any(folder.iterdir()):
+                _require_whole(folder)
+                print(f"DAVIS 2017 is in {folder} already, and whole.")
+            else:
+                self._install(folder)
+                print(f"DAVIS 2017 is in {folder}: 60 training and 30 validation videos.")
+        print(f'Use it with backgrounds="{backgrounds}", or on the command line with')
+        print(f"core-repr train --backgrounds {backgrounds}")
+        return 0
+
+    def _install(self, folder: Path) -> None:
+        archive = folder.with_name(f".{folder.name}.zip")
+        if not archive.exists():
+            download(self.url, archive, room=2)
+        try:
+            davis_archive.unpack(archive, folder)
+        except ValueError as error:
+            archive.unlink()
+            raise ValueError(
+                f"{error} It has been deleted; download it again, or pass another --url than "
+                f"{self.url}"
+            ) from error
+        archive.unlink()
+
+
+def _require_whole(folder: Path) -> None:
+    found = davis.problems(folder)
+    if found:
+        raise FileExistsError(
+            f"{folder} is there, but is not a whole DAVIS 2017 ({found[0]}): move it away, or pass "
+            "another --folder."
+        )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second process from downloading to the same folder at the same time."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"another process downloads to {folder}: wait until it is done."
+            ) from error
+        except OSError:
+            pass  # Some network file systems have no locks.
+        yield
+    finally:
+        os.close(handle)
