@@ -27,7 +27,9 @@ NOT_COMPARED = frozenset(
         "split",
         # What is seen otherwise: by the frames, by the attribute, or not at all.
         "action_repeat",
+        "clean_frames",
         "frame_size",
+        "physics_state",
         "render_mode",
     }
 )

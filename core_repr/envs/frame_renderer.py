@@ -1,41 +1,24 @@
-"""A renderer for small frames of a MuJoCo scene."""
+"""Renderers for small frames of a MuJoCo scene: a fast one, and the suite's own picture."""
 
 from __future__ import annotations
 
-import atexit
-import importlib
 import math
-import os
-import weakref
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.rendering import (
-    HEADLESS_BACKENDS,
-    INSTALL_HINT,
-    RenderingError,
-    select_backend,
-)
-from core_repr.envs.sky import SkyTexture, faces_in_view
+from core_repr.envs.opengl import OffscreenContext
+from core_repr.envs.sky import SkyTexture, faces_in_view, sky_index
 
 _SMALL_HEIGHT = 128
 """Up to this height in pixels, a circle of 16 corners looks round."""
 
-
-_open_renderers: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
-_gl_process: int | None = None
-"""The process that started OpenGL. Its forks inherit an OpenGL that hangs."""
-
-
-def _close_all() -> None:
-    for renderer in list(_open_renderers):
-        renderer.close()
+_QUALITY = ("offsamples", "shadowsize", "numslices", "numstacks")
 
 
 class FrameRenderer:
-    """Renders one fixed camera of a MuJoCo model into small square or larger frames.
+    """Renders one fixed camera of a MuJoCo model, as much as a small frame can show.
 
     Shadows and reflections are left out, and round shapes are coarser in a small frame: 64 to 100
     pixels hardly show them, and a software renderer spends most of its time on them. A frame is
@@ -46,63 +29,66 @@ class FrameRenderer:
     forked.
 
     Args:
-        model: The `mujoco.MjModel` to render. Its quality settings are changed.
+        model: The `mujoco.MjModel` to render.
         height: Height of a frame in pixels.
         width: Width of a frame in pixels.
         aspect: Width over height of the view that fills the frame. The view is squeezed where it
             differs from the frame's own.
         camera_id: Which of the model's cameras looks.
+        ground_gain: How much brighter to draw the texture "grid".
+        sky_size: Height and width of the pictures that the sky will show; None for the model's
+            own sky.
 
     Raises:
         RenderingError: OpenGL cannot start.
     """
 
-    _SUPERSAMPLING = 2
+    _FLAGS_OFF: tuple[str, ...] = ("mjRND_SHADOW", "mjRND_REFLECTION")
 
     def __init__(
-        self, model: Any, *, height: int, width: int, aspect: float, camera_id: int
+        self,
+        model: Any,
+        *,
+        height: int,
+        width: int,
+        aspect: float,
+        camera_id: int,
+        ground_gain: float = 1.0,
+        sky_size: int | None = None,
     ) -> None:
         import mujoco
 
         self._mujoco = mujoco
         self._model = model
         self._aspect = aspect
-        rows, columns = height * self._SUPERSAMPLING, width * self._SUPERSAMPLING
-        model.vis.quality.offsamples = 0
-        model.vis.quality.shadowsize = 0
-        coarse = height <= _SMALL_HEIGHT
-        model.vis.quality.numslices = 16 if coarse else 32
-        model.vis.quality.numstacks = 8 if coarse else 16
-        model.vis.global_.offwidth = columns
-        model.vis.global_.offheight = rows
-        self._gl, self._context = _start_gl(model, rows, columns)
-        _open_renderers.add(self)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._height, self._width = height, width
+        rows, columns = self._viewport_size()
+        self._context = self._start(model, rows, columns, ground_gain, sky_size)
         self._viewport = mujoco.MjrRect(0, 0, columns, rows)
         self._pixels = np.empty((rows, columns, 3), np.uint8)
 
         self._scene = mujoco.MjvScene(model, maxgeom=1000)
-        for flag in ("mjRND_SHADOW", "mjRND_REFLECTION"):
+        for flag in self._FLAGS_OFF:
             self._scene.flags[getattr(mujoco.mjtRndFlag, flag)] = 0
         self._option = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = camera_id
-        self._sky: SkyTexture | None = None
+        self._sky = None if sky_size is None else SkyTexture(model, self._context.mujoco)
 
     def render(self, data: Any, sky: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Renders a frame.
 
         Args:
             data: The `mujoco.MjData` to render, its camera's pose included.
-            sky: Picture for each face of the sky, shape (size, size, 3); None leaves the sky. The
-                model's sky texture must have that size.
+            sky: Picture for each face of the sky, shape (sky_size, sky_size, 3); None for the
+                model's own sky.
 
         Returns:
             The frame, shape (height, width, 3).
         """
         mujoco = self._mujoco
-        self._make_current()
+        self._context.make_current()
         mujoco.mjv_updateScene(
             self._model,
             data,
@@ -115,38 +101,107 @@ class FrameRenderer:
         for eye in self._scene.camera:
             eye.frustum_width = 0.5 * (eye.frustum_top - eye.frustum_bottom) * self._aspect
         if sky is not None:
-            if self._sky is None:
-                self._sky = SkyTexture(self._model, self._context)
-            self._sky.show(sky, self._faces_in_view(data))
-        mujoco.mjr_render(self._viewport, self._scene, self._context)
-        mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._context)
-        return halve(self._pixels[::-1])
+            assert self._sky is not None, "the renderer was built for the model's own sky"
+            self._sky.show(sky, self._faces_drawn(data))
+        mujoco.mjr_render(self._viewport, self._scene, self._context.mujoco)
+        mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._context.mujoco)
+        return self._shrink(self._pixels[::-1])
 
-    def _faces_in_view(self, data: Any) -> NDArray[np.intp]:
+    def close(self) -> None:
+        """Frees the OpenGL context; calling it again does nothing."""
+        self._context.free()
+
+    def _viewport_size(self) -> tuple[int, int]:
+        """Returns the rows and columns that are rendered for a frame."""
+        return 2 * self._height, 2 * self._width
+
+    def _set_quality(self, quality: Any) -> None:
+        """Chooses how finely to draw; `quality` is the model's `vis.quality`."""
+        coarse = self._height <= _SMALL_HEIGHT
+        quality.offsamples = quality.shadowsize = 0
+        quality.numslices = 16 if coarse else 32
+        quality.numstacks = 8 if coarse else 16
+
+    def _shrink(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turns the rendered rows and columns into a frame."""
+        return halve(pixels)
+
+    def _faces_drawn(self, data: Any) -> NDArray[np.intp]:
+        """Returns the numbers of the sky's faces that a frame may show."""
         camera = self._camera.fixedcamid
         half_height = math.tan(math.radians(self._model.cam_fovy[camera]) / 2)
         rotation = data.cam_xmat[camera].reshape(3, 3)
         return faces_in_view(rotation, half_height, half_height * self._aspect)
 
-    def close(self) -> None:
-        """Frees the OpenGL context; calling it again does nothing."""
-        if self._gl is None or _gl_process != os.getpid():
-            return
-        self._make_current()
-        _open_renderers.discard(self)
-        self._context.free()
-        self._gl.free()
-        self._gl = None
-
-    def _make_current(self) -> None:
-        _refuse_fork()
+    def _start(
+        self, model: Any, rows: int, columns: int, ground_gain: float, sky_size: int | None
+    ) -> OffscreenContext:
+        """Returns a new context. It takes its settings from the model, which then gets its own."""
+        quality, buffer = model.vis.quality, model.vis.global_
+        settings = {name: getattr(quality, name) for name in _QUALITY}
+        buffer_size = buffer.offheight, buffer.offwidth
+        texture_sizes = model.tex_height.copy(), model.tex_width.copy()
+        textures: NDArray[np.uint8] = model.tex_data.copy()
+        self._set_quality(quality)
+        if ground_gain != 1.0:
+            self._brighten(model, ground_gain)
+        buffer.offheight, buffer.offwidth = rows, columns
+        if sky_size is not None:
+            # A square texture stands for all six faces; MuJoCo reads only as much of the
+            # original's data as the smaller size needs.
+            sky = sky_index(model)
+            model.tex_height[sky] = model.tex_width[sky] = sky_size
         try:
-            self._gl.make_current()
-        except Exception as error:
-            raise RenderingError(
-                "this environment is rendered by another thread: use it in the thread that first "
-                "reset it, or make one for each thread."
-            ) from error
+            return OffscreenContext(model, rows, columns)
+        finally:
+            for name, value in settings.items():
+                setattr(quality, name, value)
+            buffer.offheight, buffer.offwidth = buffer_size
+            model.tex_height[:], model.tex_width[:] = texture_sizes
+            model.tex_data[:] = textures
+
+    def _brighten(self, model: Any, gain: float) -> None:
+        """Brightens the texture of the ground."""
+        grid = model.texture("grid").id
+        start = model.tex_adr[grid]
+        size = model.tex_height[grid] * model.tex_width[grid] * model.tex_nchannel[grid]
+        texels = model.tex_data[start : start + size]
+        texels[:] = np.minimum(texels * gain, 255).astype(np.uint8)
+
+
+class FullRenderer(FrameRenderer):
+    """Renders the picture that dm_control's suite renders, and resizes it to the frame.
+
+    Shadows, reflections, multisampling and the model's own mesh of round shapes; 240 rows or the
+    frame's height if that is more; bilinear, as the paper has it. Arguments as for
+    `FrameRenderer`; the ground needs no gain here.
+    """
+
+    ROWS = 240
+    """Height in pixels of the suite's picture."""
+
+    _FLAGS_OFF = ()
+
+    def _viewport_size(self) -> tuple[int, int]:
+        rows = max(self.ROWS, self._height)
+        return rows, round(rows * self._aspect)
+
+    def _set_quality(self, quality: Any) -> None:
+        """Leaves the model's own quality."""
+
+    def _brighten(self, model: Any, gain: float) -> None:
+        """Leaves the ground, which the light that casts shadows brightens."""
+
+    def _shrink(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        size = (self._width, self._height)
+        picture = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.array(picture.resize(size, Image.Resampling.BILINEAR))
+
+    def _faces_drawn(self, data: Any) -> NDArray[np.intp]:
+        # A reflecting ground mirrors faces that are behind or above the view.
+        return np.arange(6)
 
 
 def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -164,38 +219,3 @@ def halve(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total += 2
     total >>= 2
     return total.astype(np.uint8)
-
-
-def _refuse_fork() -> None:
-    """Raises RenderingError where OpenGL was started before this process was forked."""
-    if _gl_process not in (None, os.getpid()):
-        raise RenderingError(
-            "this process was forked after its parent had rendered, and OpenGL does not outlive a "
-            "fork: start workers with the method 'spawn' or 'forkserver' (AsyncVectorEnv: "
-            "context='forkserver'; SubprocVecEnv: start_method='forkserver'), or before the first "
-            "reset."
-        )
-
-
-def _start_gl(model: Any, height: int, width: int) -> tuple[Any, Any]:
-    """Returns a new OpenGL context, made current, and MuJoCo's context within it."""
-    global _gl_process
-    import mujoco
-
-    _refuse_fork()
-    backend = select_backend()
-    module = f"mujoco.{backend}" if backend in HEADLESS_BACKENDS else "mujoco.gl_context"
-    try:
-        gl = importlib.import_module(module).GLContext(width, height)
-        gl.make_current()
-        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
-    except Exception as error:
-        raise RenderingError(
-            f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
-            "then set MUJOCO_GL to its name."
-        ) from error
-    if _gl_process is None:
-        # Registered after the platform's own exit handlers, so it runs before them.
-        atexit.register(_close_all)
-    _gl_process = os.getpid()
-    return gl, context

@@ -1,7 +1,7 @@
 """Which OpenGL renders, and whether it works.
 
 MuJoCo and dm_control fix their OpenGL platform when they are imported, from the variable
-`MUJOCO_GL`; call `select_backend` before.
+`MUJOCO_GL`, and Mesa the number of its threads; call `select_backend` before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class RenderingError(gymnasium.error.Error, RuntimeError):
 def select_backend() -> str:
     """Sets `MUJOCO_GL` where it is unset: EGL if it finds a device, else OSMesa.
 
-    Outside Linux, MuJoCo's own choice stands.
+    Outside Linux, MuJoCo's own choice stands. Where `LP_NUM_THREADS` is unset, Mesa's software
+    renderer is told to draw in the thread that calls it: that is as fast for small frames, leaves
+    the other cores to other environments, and goes on in a process that is forked.
 
     Returns:
         The backend that will be used: "egl", "osmesa", "glfw", or "" for MuJoCo's own choice.
@@ -42,6 +44,7 @@ def select_backend() -> str:
             f"MUJOCO_GL={chosen} switches rendering off, but these environments are seen through "
             "pixels: unset it, or set it to egl or osmesa."
         )
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     if sys.platform != "linux" or chosen not in ("", *HEADLESS_BACKENDS):
         return chosen
     available = {"egl": _egl_devices() > 0, "osmesa": bool(ctypes.util.find_library("OSMesa"))}

@@ -70,6 +70,13 @@ def faces_in_view(
     return np.flatnonzero(~(beyond_view | beyond_face))
 
 
+def sky_index(model: Any) -> int:
+    """Returns which texture of a `mujoco.MjModel` is the sky."""
+    import mujoco
+
+    return int(np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)[0])
+
+
 class SkyTexture:
     """Shows pictures on the sky of one rendering context.
 
@@ -79,12 +86,10 @@ class SkyTexture:
     """
 
     def __init__(self, model: Any, context: Any) -> None:
-        import mujoco
         from OpenGL import GL
 
         self._gl = GL
-        sky = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)[0]
-        self._name = int(context.texture[sky])
+        self._name = int(context.texture[sky_index(model)])
         GL.glBindTexture(GL.GL_TEXTURE_CUBE_MAP, self._name)
         GL.glTexParameteri(GL.GL_TEXTURE_CUBE_MAP, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
         self._shown: list[NDArray[np.uint8] | None] = [None] * len(_FACES)

@@ -42,12 +42,13 @@ class Background:
     A static episode shows one random frame of it.
 
     Args:
-        model: The `mujoco.MjModel` whose sky is used. Its sky texture takes the size of the clips.
+        model: The `mujoco.MjModel` whose ground is made transparent.
         clips: What to choose from, all of one size.
         ground_alpha: Opacity of the ground's grid in [0, 1].
         dynamic: Whether the clip plays.
 
     Attributes:
+        ground_alpha: Opacity of the ground's grid.
         frame: The picture shown now, shape (size, size, 3).
         clip: The clip of this episode.
     """
@@ -55,24 +56,28 @@ class Background:
     def __init__(
         self, model: Any, clips: Sequence[Clip], *, ground_alpha: float, dynamic: bool
     ) -> None:
-        import mujoco
-
+        self._model = model
         self._clips = clips
+        self._ground = model.material("grid").id
+        self.ground_alpha = ground_alpha
         self._dynamic = dynamic
-        sky = int(np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)[0])
-        # A square sky texture stands for all six faces; MuJoCo reads only as much of the
-        # original's data as the smaller size needs.
-        model.tex_width[sky] = clips[0].size
-        model.tex_height[sky] = clips[0].size
-        model.mat_rgba[model.material("grid").id, 3] = ground_alpha
         self.clip = clips[0]
         self.frame: NDArray[np.uint8] | None = None
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Draws a clip, a frame to start at and a direction."""
+        """Draws a clip, a frame to start at and a direction.
+
+        Raises:
+            ValueError: The clip cannot be decoded, or has a single frame and should play.
+        """
         self.clip = self._clips[rng.integers(len(self._clips))]
         self._frames = self.clip.frames()
         length = len(self._frames)
+        if length == 1 and self._dynamic:
+            raise ValueError(
+                f"{self.clip} has a single frame, which cannot move: replace it by a clip "
+                "of two frames or more, or make the environment with dynamic=False."
+            )
         self._playback = Playback(length, int(rng.integers(length)), 2 * int(rng.integers(2)) - 1)
         self.frame = self._frames[self._playback.index]
 
@@ -82,6 +87,7 @@ class Background:
             self._playback.step()
 
     def apply(self) -> None:
-        """Makes the frame that is due the picture to show."""
+        """Makes the frame that is due the picture to show, and the ground transparent."""
+        self._model.mat_rgba[self._ground, 3] = self.ground_alpha
         if self._dynamic:
             self.frame = self._frames[self._playback.index]

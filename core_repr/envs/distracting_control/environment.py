@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from core_repr.envs.checks import require_action, require_choice, require_positive
 from core_repr.envs.distracting_control.background import Background
 from core_repr.envs.distracting_control.camera import Camera
 from core_repr.envs.distracting_control.clips import open_clips
 from core_repr.envs.distracting_control.color import Color
 from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, SPLITS, TASKS
-from core_repr.envs.frame_renderer import FrameRenderer
+from core_repr.envs.distracting_control.view import (
+    CAMERA_ID,
+    RENDERINGS,
+    Distraction,
+    View,
+    sky_size,
+)
 from core_repr.envs.rendering import select_backend
-
-_CAMERA_ID = 0
-_ASPECT = 4 / 3
-"""The suite's view is 320×240; it is squeezed into the square frame."""
-
-_PICTURE_HEIGHT, _PICTURE_WIDTH = 480, 640
-
-
-class Distraction(Protocol):
-    """A part of the picture that says nothing about the task."""
-
-    def reset(self, rng: np.random.Generator) -> None:
-        """Draws the start of an episode; `rng` belongs to the distraction until the next one."""
-
-    def step(self) -> None:
-        """Moves on by one simulator step."""
-
-    def apply(self) -> None:
-        """Writes the state into the simulator, for rendering."""
 
 
 class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
@@ -46,7 +34,9 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
     ```
 
     The observation is a square frame of what the suite's camera sees. An episode ends, truncated
-    and not terminated, after 1,000 simulator steps. `info["env_steps"]` counts them.
+    and not terminated, after 1,000 simulator steps. The information has, after each reset and
+    step, `env_steps`: the simulator steps of the episode so far, and on request `clean_frame` and
+    `physics_state`.
 
     Everything random follows from the seed: the same seed gives the same frames. The distractions
     are drawn independently of one another and move on at every simulator step, so switching one
@@ -64,14 +54,22 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         camera: Whether the camera is.
         color: Whether colours are.
         frame_size: Height and width of an observation in pixels.
+        rendering: "fast" draws what a small frame can show; "full" draws 320×240 pixels as the
+            suite does, with shadows and reflections, and resizes them, as the paper does.
         action_repeat: Simulator steps an action is held for; None for the paper's.
+        clean_frames: Whether `info["clean_frame"]` holds the same moment without distractions,
+            of the observation's shape. It costs as much as a frame.
+        physics_state: Whether `info["physics_state"]` holds the simulator's state, a float64
+            vector: positions, velocities and activations.
         render_mode: "rgb_array", or None if `render` is not used.
 
     Attributes:
         action_repeat: Simulator steps an action is held for.
         frame_size: Height and width of an observation in pixels.
+        distractions: What disturbs the view: some of "background", "camera" and "color".
 
     Raises:
+        TypeError: A size or number is not an integer.
         ValueError: An argument has a value that is not among those above, or a folder has too few
             clips.
         FileNotFoundError: The folder is missing.
@@ -93,17 +91,30 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         camera: bool = True,
         color: bool = True,
         frame_size: int = 72,
+        rendering: str = "fast",
         action_repeat: int | None = None,
+        clean_frames: bool = False,
+        physics_state: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        _require("task", task, TASKS)
-        _require("difficulty", difficulty, [None, *LEVELS])
-        _require("split", split, SPLITS)
-        _require("render_mode", render_mode, [None, "rgb_array"])
-        _require_positive("frame_size", frame_size)
-        for name, value in (("action_repeat", action_repeat), ("num_videos", num_videos)):
-            if value is not None:
-                _require_positive(name, value)
+        require_choice("task", task, TASKS)
+        require_choice("difficulty", difficulty, [None, *LEVELS])
+        require_choice("split", split, SPLITS)
+        require_choice("rendering", rendering, RENDERINGS)
+        require_choice("render_mode", render_mode, [None, *self.metadata["render_modes"]])
+        for name, switch in (
+            ("dynamic", dynamic),
+            ("background", background),
+            ("camera", camera),
+            ("color", color),
+            ("clean_frames", clean_frames),
+            ("physics_state", physics_state),
+        ):
+            require_choice(name, switch, (False, True))
+        require_positive("frame_size", frame_size)
+        for name, number in (("action_repeat", action_repeat), ("num_videos", num_videos)):
+            if number is not None:
+                require_positive(name, number)
         spec = TASKS[task]
         self.frame_size = frame_size
         self.action_repeat = spec.action_repeat if action_repeat is None else action_repeat
@@ -112,8 +123,8 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         clips = []
         if difficulty is not None and background and backgrounds is not None:
             count = LEVELS[difficulty].num_videos[split] if num_videos is None else num_videos
-            # A face of the sky is more than twice as wide as the view.
-            clips = open_clips(backgrounds, split=split, count=count, size=2 * frame_size)
+            size = sky_size(frame_size, rendering)
+            clips = open_clips(backgrounds, split=split, count=count, size=size)
 
         select_backend()
         from dm_control import suite
@@ -124,28 +135,34 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         simulator_step = self._suite.control_timestep()
         self._substeps = round(simulator_step / self._physics.timestep())
 
-        self._background: Background | None = None
-        distractions: dict[str, Distraction] = {}
+        self.distractions: dict[str, Distraction] = {}
         if difficulty is not None:
             scale = LEVELS[difficulty].scale
             if clips:
-                self._background = Background(
+                self.distractions["background"] = Background(
                     model, clips, ground_alpha=spec.ground_alpha, dynamic=dynamic
                 )
-                distractions["background"] = self._background
             if camera:
-                distractions["camera"] = Camera(
+                self.distractions["camera"] = Camera(
                     model,
                     data,
-                    camera_id=_CAMERA_ID,
+                    camera_id=CAMERA_ID,
                     scale=scale,
                     dynamic=dynamic,
                     upper_quadrant=spec.upper_quadrant,
                 )
             if color:
-                distractions["color"] = Color(model, scale=scale, dynamic=dynamic)
-        self.distractions = distractions
-        self._renderers: dict[tuple[int, int], FrameRenderer] = {}
+                self.distractions["color"] = Color(model, scale=scale, dynamic=dynamic)
+        self._view = View(
+            model,
+            data,
+            self.distractions,
+            ground_gain=spec.ground_gain,
+            frame_size=frame_size,
+            rendering=rendering,
+        )
+        self._clean_frames = clean_frames
+        self._physics_state = physics_state
 
         self.metadata = {
             **type(self).metadata,
@@ -153,13 +170,13 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         }
         self.observation_space = Box(0, 255, (frame_size, frame_size, 3), np.uint8)
         action = self._suite.action_spec()
-        self.action_space = Box(
+        self._actions = self.action_space = Box(
             np.broadcast_to(action.minimum, action.shape).astype(np.float32),
             np.broadcast_to(action.maximum, action.shape).astype(np.float32),
             dtype=np.float32,
         )
         self._env_steps = 0
-        self._episode_runs = False
+        self._episode_runs = self._has_state = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -179,11 +196,11 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self._task.random.seed(task_seed)
         self._suite.reset()
         self._env_steps = 0
-        self._episode_runs = True
+        self._episode_runs = self._has_state = True
         for name, distraction_seed in zip(("background", "camera", "color"), seeds, strict=True):
             if name in self.distractions:
                 self.distractions[name].reset(np.random.default_rng(distraction_seed))
-        return self._frame(self.frame_size, self.frame_size), self._info()
+        return self._observe()
 
     def step(
         self, action: NDArray[np.float32]
@@ -198,17 +215,14 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             episode's 1,000 simulator steps are over, and the information.
 
         Raises:
-            ValueError: The action has another shape, or is not finite.
-            gymnasium.error.ResetNeeded: The episode is over.
+            ValueError: The action has another shape, is not finite or out of bounds.
+            gymnasium.error.ResetNeeded: The episode is over, or none was started since the
+                environment was made or closed.
         """
         if not self._episode_runs:
-            raise gymnasium.error.ResetNeeded("There is no episode to step in: call reset().")
-        control = np.asarray(action, dtype=np.float64)
-        if control.shape != self.action_space.shape or not np.isfinite(control).all():
-            raise ValueError(
-                f"the action is {action!r}, expected finite numbers of shape "
-                f"{self.action_space.shape}"
-            )
+            why = "this episode is over" if self._has_state else "no episode was started"
+            raise gymnasium.error.ResetNeeded(f"There is no step to make, {why}: call reset().")
+        control = require_action(action, self._actions)
         reward = 0.0
         terminated = False
         for _ in range(min(self.action_repeat, EPISODE_STEPS - self._env_steps)):
@@ -224,54 +238,36 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
                 break
         truncated = self._env_steps >= EPISODE_STEPS and not terminated
         self._episode_runs = not (terminated or truncated)
-        frame = self._frame(self.frame_size, self.frame_size)
-        return frame, reward, terminated, truncated, self._info()
+        frame, info = self._observe()
+        return frame, reward, terminated, truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Returns a larger picture of what the last frame shows, for videos.
 
         Returns:
             Shape (480, 640, 3), or None without `render_mode="rgb_array"`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: There is nothing to see before the first reset.
         """
         if self.render_mode is None:
             gymnasium.logger.warn(
                 "render() needs render_mode='rgb_array': pass it to gymnasium.make."
             )
             return None
-        return self._frame(_PICTURE_HEIGHT, _PICTURE_WIDTH)
+        if not self._has_state:
+            raise gymnasium.error.ResetNeeded("There is nothing to render: call reset().")
+        return self._view.picture()
 
     def close(self) -> None:
-        """Frees the renderers; calling it again does nothing."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        """Ends the episode and frees the renderers; calling it again does nothing."""
+        self._episode_runs = self._has_state = False
+        self._view.close()
 
-    def _info(self) -> dict[str, Any]:
-        return {"env_steps": self._env_steps}
-
-    def _frame(self, height: int, width: int) -> NDArray[np.uint8]:
-        for distraction in self.distractions.values():
-            distraction.apply()
-        renderer = self._renderers.get((height, width))
-        if renderer is None:
-            renderer = self._renderers[height, width] = FrameRenderer(
-                self._physics.model.ptr,
-                height=height,
-                width=width,
-                aspect=_ASPECT,
-                camera_id=_CAMERA_ID,
-            )
-        sky = None if self._background is None else self._background.frame
-        return renderer.render(self._physics.data.ptr, sky)
-
-
-def _require(name: str, value: object, allowed: Any) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is unknown: expected one of {list(allowed)}.")
-
-
-def _require_positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}: expected an integer.")
-    if value < 1:
-        raise ValueError(f"{name}={value} is too small: expected at least 1.")
+    def _observe(self) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        info: dict[str, Any] = {"env_steps": self._env_steps}
+        if self._clean_frames:
+            info["clean_frame"] = self._view.clean_frame()
+        if self._physics_state:
+            info["physics_state"] = self._physics.get_state()
+        return self._view.frame(), info

@@ -17,6 +17,8 @@ class Task:
         task: dm_control's task.
         action_repeat: Simulator steps an action is held for in the paper.
         ground_alpha: Opacity of the ground's grid in front of a background clip.
+        ground_gain: How much brighter an opaque ground looks in the suite's own rendering, which
+            adds the light that casts shadows on top of the others, than without shadows; measured.
         upper_quadrant: Whether the camera stays above the ground and in front of the body. It does
             in all tasks but reacher, whose camera hangs straight above.
     """
@@ -25,6 +27,7 @@ class Task:
     task: str
     action_repeat: int
     ground_alpha: float
+    ground_gain: float = 1.0
     upper_quadrant: bool = True
 
 
@@ -42,14 +45,16 @@ class Level:
 
 
 TASKS = {
-    "ball_in_cup-catch": Task("ball_in_cup", "catch", action_repeat=4, ground_alpha=0.3),
+    "ball_in_cup-catch": Task(
+        "ball_in_cup", "catch", action_repeat=4, ground_alpha=0.3, ground_gain=1.3
+    ),
     "cartpole-swingup": Task("cartpole", "swingup", action_repeat=8, ground_alpha=0.3),
     "cheetah-run": Task("cheetah", "run", action_repeat=4, ground_alpha=1.0),
-    "finger-spin": Task("finger", "spin", action_repeat=2, ground_alpha=0.3),
+    "finger-spin": Task("finger", "spin", action_repeat=2, ground_alpha=0.3, ground_gain=1.3),
     "reacher-easy": Task(
-        "reacher", "easy", action_repeat=4, ground_alpha=0.0, upper_quadrant=False
+        "reacher", "easy", action_repeat=4, ground_alpha=0.0, ground_gain=1.5, upper_quadrant=False
     ),
-    "walker-walk": Task("walker", "walk", action_repeat=2, ground_alpha=1.0),
+    "walker-walk": Task("walker", "walk", action_repeat=2, ground_alpha=1.0, ground_gain=1.2),
 }
 
 LEVELS = {

@@ -59,7 +59,8 @@ def test_the_clip_fills_what_the_ground_leaves(make, tmp_path) -> None:
     from PIL import Image
 
     (tmp_path / "clip").mkdir()
-    Image.new("RGB", (64, 48), (10, 200, 30)).save(tmp_path / "clip" / "0.png")
+    for i in range(2):
+        Image.new("RGB", (64, 48), (10, 200, 30)).save(tmp_path / "clip" / f"{i}.png")
     env = make(
         "reacher-easy", difficulty="hard", dynamic=True, backgrounds=str(tmp_path), num_videos=1
     )
@@ -68,3 +69,16 @@ def test_the_clip_fills_what_the_ground_leaves(make, tmp_path) -> None:
         frame, _ = env.reset(seed=seed)
         shown += (np.abs(frame.astype(int) - [10, 200, 30]).max(axis=-1) < 12).mean() / 4
     assert shown > 0.8
+
+
+def test_a_single_frame_cannot_move(make, tmp_path) -> None:
+    from PIL import Image
+
+    (tmp_path / "clip").mkdir()
+    Image.new("RGB", (64, 48), (10, 200, 30)).save(tmp_path / "clip" / "0.png")
+    choice = {"difficulty": "easy", "backgrounds": str(tmp_path), "num_videos": 1}
+    frame, _ = make("reacher-easy", dynamic=False, **choice).reset(seed=0)
+    assert (np.abs(frame.astype(int) - [10, 200, 30]).max(axis=-1) < 12).mean() > 0.5
+    env = make("reacher-easy", dynamic=True, **choice)
+    with pytest.raises(ValueError, match=rf"{tmp_path / 'clip'} has a single frame.*dynamic=False"):
+        env.reset(seed=0)

@@ -1,0 +1,132 @@
+"""OpenGL contexts without a window, one for each renderer, and what a fork does to them."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+from core_repr.envs.rendering import (
+    HEADLESS_BACKENDS,
+    INSTALL_HINT,
+    RenderingError,
+    select_backend,
+)
+
+_open_contexts: weakref.WeakSet[OffscreenContext] = weakref.WeakSet()
+_first_process: int | None = None
+"""The process that started OpenGL; its forks inherit what it started."""
+_outlives_fork = False
+"""Whether OpenGL goes on in a fork: it draws in software, in the thread that calls it."""
+
+
+class OffscreenContext:
+    """An OpenGL context and MuJoCo's context within it, made current.
+
+    A process may hold many. Each belongs to the thread that made it.
+
+    Args:
+        model: The `mujoco.MjModel` to draw. Its textures and quality settings count as they are
+            now.
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
+
+    Attributes:
+        mujoco: The `mujoco.MjrContext`, which draws off screen.
+
+    Raises:
+        RenderingError: OpenGL cannot start, or this process is a fork that cannot use it.
+    """
+
+    def __init__(self, model: Any, height: int, width: int) -> None:
+        global _first_process, _outlives_fork
+        import mujoco
+
+        _refuse_fork()
+        backend = select_backend()
+        module = f"mujoco.{backend}" if backend in HEADLESS_BACKENDS else "mujoco.gl_context"
+        self._gl: Any = None
+        try:
+            gl = importlib.import_module(module).GLContext(width, height)
+            gl.make_current()
+            self.mujoco = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except Exception as error:
+            raise RenderingError(
+                f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} for a picture of "
+                f"{width}×{height} pixels ({error}): {INSTALL_HINT}, then set MUJOCO_GL to its "
+                "name."
+            ) from error
+        self._gl = gl
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.mujoco)
+        _open_contexts.add(self)
+        if _first_process is None:
+            _first_process = os.getpid()
+            _outlives_fork = _draws_in_calling_thread()
+            # Registered after the platform's own exit handlers, so it runs before them.
+            atexit.register(_free_all)
+
+    def make_current(self) -> None:
+        """Directs OpenGL's calls here.
+
+        Raises:
+            RenderingError: Another thread uses it, or this process is a fork that cannot use it.
+        """
+        _refuse_fork()
+        try:
+            self._gl.make_current()
+        except Exception as error:
+            raise RenderingError(
+                "this environment is rendered by another thread: use it in the thread that first "
+                "reset it, or make one for each thread."
+            ) from error
+
+    def free(self) -> None:
+        """Frees the context; calling it again does nothing."""
+        if self._gl is None or _is_foreign():
+            return
+        self.make_current()
+        _open_contexts.discard(self)
+        self.mujoco.free()
+        self._gl.free()
+        self._gl = None
+
+
+def _free_all() -> None:
+    for context in list(_open_contexts):
+        context.free()
+
+
+def _is_foreign() -> bool:
+    """Returns whether OpenGL was started by a parent of this process and ended with the fork."""
+    return _first_process not in (None, os.getpid()) and not _outlives_fork
+
+
+def _refuse_fork() -> None:
+    if _is_foreign():
+        raise RenderingError(
+            "this process was forked after its parent had rendered, and this OpenGL does not "
+            "outlive a fork: start workers with the method 'spawn' or 'forkserver' "
+            "(AsyncVectorEnv: context='forkserver'; SubprocVecEnv: start_method='forkserver'), or "
+            "before the first reset."
+        )
+
+
+def _draws_in_calling_thread() -> bool:
+    """Returns whether Mesa's software renderer is at work, without threads of its own.
+
+    A fork has only the thread that forked. The threads of llvmpipe, and those of a GPU's driver,
+    are missing there, and who waits for them waits for ever.
+    """
+    from OpenGL import GL
+
+    name = GL.glGetString(GL.GL_RENDERER) or b""
+    if not any(software in name for software in (b"llvmpipe", b"softpipe")):
+        return False
+    try:
+        threads = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    except OSError:
+        return False
+    return not any(thread.startswith("llvmpipe") for thread in threads)
