@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from core_repr.world_model.storage import write_atomically
+from core_repr.world_model.storage import read_bounded, write_atomically
+from core_repr.world_model.strict_json import parse_json
 
-TENSORS_FILE = "training.safetensors"
-VALUES_FILE = "training.json"
-FORMAT_VERSION = 1
+MAX_JSON_BYTES = 100_000_000
+MAX_TENSOR_BYTES = 4_000_000_000
 
 
 @contextmanager
@@ -64,61 +66,46 @@ def sync_folder(path: Path) -> None:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes an object as JSON, whole or not at all."""
-    write_atomically(path, (json.dumps(values) + "\n").encode())
-
-
-def write_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Writes the state of a training.
-
-    Args:
-        folder: Where to.
-        tensors: Optimisers and generators.
-        values: What JSON knows: counters, bookkeeping, generators.
-    """
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(folder / TENSORS_FILE, to_safetensors(flat))
-    write_json(folder / VALUES_FILE, {"format_version": FORMAT_VERSION, **values})
-
-
-def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads what :func:`write_state` wrote.
-
-    Raises:
-        FileNotFoundError: If one of the two files is missing.
-        ValueError: If one is broken or of another version.
-    """
-    for name in (TENSORS_FILE, VALUES_FILE):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"The checkpoint {str(folder)!r} lacks {name!r}.")
-    values = read_json(folder / VALUES_FILE)
-    if values.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{folder / VALUES_FILE}: The checkpoint has format {values.get('format_version')!r}, "
-            f"but this release reads {FORMAT_VERSION}; install a core-repr release that fits it."
-        )
-    try:
-        tensors = from_safetensors((folder / TENSORS_FILE).read_bytes())
-    except SafetensorError as error:
-        raise ValueError(
-            f"{folder / TENSORS_FILE} is not a whole safetensors file ({error}); "
-            "go on from another checkpoint."
-        ) from None
-    return tensors, values
+    write_atomically(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
+    """Reads a JSON object of at most 100 MB.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If the file holds anything else.
     """
+    content = read_bounded(path, MAX_JSON_BYTES)
     try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}.") from None
+        values = parse_json(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}; it was damaged.") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object.")
+        raise ValueError(f"{path} must hold a JSON object, not {type(values).__name__}.")
     return values
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors as safetensors, whole or not at all."""
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, to_safetensors(flat))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads what :func:`write_tensors` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is broken.
+    """
+    content = read_bounded(path, MAX_TENSOR_BYTES)
+    try:
+        return from_safetensors(content)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}); go on from another checkpoint."
+        ) from None
 
 
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -157,23 +144,51 @@ def restore_optimizer(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def global_random_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class GlobalGenerators:
+    """What Python's and NumPy's own random generators hold besides their keys.
+
+    Attributes:
+        numpy_position: Of the next key.
+        numpy_has_gauss: Whether a normal number is kept for the next draw, and
+        numpy_gauss: which.
+        python_version: Of the state of Python's generator.
+        python_gauss: The normal number that is kept for the next draw.
+    """
+
+    numpy_position: int
+    numpy_has_gauss: int
+    numpy_gauss: float
+    python_version: int
+    python_gauss: float | None
+
+
+def global_generators() -> tuple[dict[str, Tensor], GlobalGenerators]:
     """Returns the states of torch's, NumPy's and Python's own generators."""
-    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    version, internal, gauss = random.getstate()
+    of_numpy: dict[str, Any] = np.random.get_state(legacy=False)
+    version, internal, python_gauss = random.getstate()
     tensors = {
         "torch_generator": torch.get_rng_state(),
-        "numpy_generator": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+        "numpy_generator": torch.from_numpy(of_numpy["state"]["key"].astype(np.int64)),
         "python_generator": torch.tensor(internal, dtype=torch.int64),
     }
-    values = {"numpy": [position, has_gauss, cached], "python": [version, gauss]}
+    values = GlobalGenerators(
+        of_numpy["state"]["pos"], of_numpy["has_gauss"], of_numpy["gauss"], version, python_gauss
+    )
     return tensors, values
 
 
-def restore_global_random_states(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Sets what :func:`global_random_states` returned."""
+def restore_global_generators(tensors: Mapping[str, Tensor], values: GlobalGenerators) -> None:
+    """Sets what :func:`global_generators` returned.
+
+    Raises:
+        KeyError: If a tensor is missing.
+        RuntimeError: If torch's state does not fit.
+        ValueError: If another one does not.
+    """
     torch.set_rng_state(tensors["torch_generator"])
     keys = tensors["numpy_generator"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, *values["numpy"]))
-    version, gauss = values["python"]
-    random.setstate((version, tuple(tensors["python_generator"].tolist()), gauss))
+    gauss = values.numpy_has_gauss, values.numpy_gauss
+    np.random.set_state(("MT19937", keys, values.numpy_position, *gauss))
+    internal = tuple(tensors["python_generator"].tolist())
+    random.setstate((values.python_version, internal, values.python_gauss))

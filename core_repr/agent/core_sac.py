@@ -1,6 +1,5 @@
 """CoReSAC: soft actor-critic and a CoRe world model that learn together (Algorithm 1)."""
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -16,7 +15,12 @@ from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn
+from stable_baselines3.common.type_aliases import (
+    GymEnv,
+    MaybeCallback,
+    RolloutReturn,
+    Schedule,
+)
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     VecEnv,
@@ -26,7 +30,7 @@ from stable_baselines3.common.vec_env import (
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor, nn
 
-from core_repr.agent import checkpoint, environment
+from core_repr.agent import checkpoint, environment, learning_state
 from core_repr.agent.augmentation import TextureOverlay
 from core_repr.agent.networks import Agent
 from core_repr.agent.policy import CoRePolicy, RecurrentState
@@ -42,8 +46,6 @@ from core_repr.world_model import (
     storage,
 )
 from core_repr.world_model.losses import masked_mean
-
-OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
 
 
 class CoReSAC(OffPolicyAlgorithm):
@@ -63,6 +65,9 @@ class CoReSAC(OffPolicyAlgorithm):
         verbose: 0 silent, 1 information, 2 debugging.
         seed: Seeds networks, replay, exploration and environment.
         device: Where the networks are, ``"auto"`` takes a GPU where there is one.
+        learning_rate_schedule: Factor of all learning rates of the config, a function of the
+            remaining progress, which falls from 1 to 0, such as SB3's
+            ``LinearSchedule(1.0, 0.1, 1.0)``. It cannot be saved: pass it again to :meth:`load`.
         replay_folder: Keeps the replay buffer in files there, which are mapped into memory,
             instead of in memory alone.
 
@@ -93,6 +98,7 @@ class CoReSAC(OffPolicyAlgorithm):
         verbose: int = 0,
         seed: int | None = None,
         device: torch.device | str = "auto",
+        learning_rate_schedule: Schedule | None = None,
         replay_folder: str | Path | None = None,
     ) -> None:
         if isinstance(config, str):
@@ -135,6 +141,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self._recurrent_state: RecurrentState | None = None
         self._updates_due = 0.0
         self._acts_at_random = True
+        self.learning_rate_schedule = learning_rate_schedule
         self._replay_folder = None if replay_folder is None else Path(replay_folder)
         self.safe_point: Callable[[], None] = lambda: None
         self._setup_model()
@@ -377,6 +384,10 @@ class CoReSAC(OffPolicyAlgorithm):
     def _work_off_updates(self) -> None:
         self.policy.set_training_mode(True)
         settings = self.config.agent
+        if not self.replay_buffer.episodes:
+            # An agent that was loaded without its episodes owes nothing for them.
+            self._updates_due %= 1
+        learning_state.set_learning_rates(self)
         while self._updates_due >= 1:
             self.safe_point()
             batch = self.replay_buffer.sample(settings.batch_size, settings.sequence_length)
@@ -594,59 +605,20 @@ class CoReSAC(OffPolicyAlgorithm):
         counters and random generators. The replay buffer is saved by itself.
 
         Args:
-            path: The folder.
+            path: The folder; the ending ``.zip``, which SB3's callbacks add, is left out.
             exclude: Not used; SB3's callbacks pass it.
             include: Not used.
 
         Raises:
             OSError: If it cannot be written; what was there before stays.
         """
-        with checkpoint.whole_folder(Path(path)) as folder:
+        with checkpoint.whole_folder(_without_suffix(path, ".zip")) as folder:
             self.save_checkpoint(folder)
 
     def save_checkpoint(self, folder: Path) -> None:
         """Writes the files of :meth:`save` into a folder, one after the other."""
         self.save_pretrained(folder)
-        tensors, random_states = checkpoint.global_random_states()
-        for name in OPTIMIZERS:
-            tensors |= checkpoint.optimizer_tensors(name, getattr(self, name))
-        tensors["policy_generator"] = self.policy.generator.get_state()
-        values = {
-            "num_timesteps": self.num_timesteps,
-            "n_updates": self._n_updates,
-            "episodes": self._episode_num,
-            "updates_due": self._updates_due,
-            "acts_at_random": self._acts_at_random,
-            "episode_infos": [
-                {key: float(value) for key, value in info.items()}
-                for info in self.ep_info_buffer or ()
-            ],
-            "random": random_states,
-            "action_space": self.action_space.np_random.bit_generator.state,
-        }
-        checkpoint.write_state(folder, tensors, values)
-
-    def load_checkpoint(self, folder: Path) -> None:
-        """Goes on from what :meth:`save_checkpoint` wrote: weights, optimisers, counters, seeds.
-
-        Raises:
-            FileNotFoundError: If a file is missing.
-            ValueError: If a file is broken or does not fit.
-        """
-        tensors, values = checkpoint.read_state(folder)
-        self.load_weights(folder)
-        for name in OPTIMIZERS:
-            checkpoint.restore_optimizer(name, getattr(self, name), tensors)
-        self.num_timesteps = values["num_timesteps"]
-        self._n_updates = values["n_updates"]
-        self._episode_num = values["episodes"]
-        self._updates_due = values["updates_due"]
-        self._acts_at_random = values["acts_at_random"]
-        self.ep_info_buffer = deque(values["episode_infos"], maxlen=self._stats_window_size)
-        self.ep_success_buffer = deque(maxlen=self._stats_window_size)
-        self.policy.generator.set_state(tensors["policy_generator"])
-        self.action_space.np_random.bit_generator.state = values["action_space"]
-        checkpoint.restore_global_random_states(tensors, values["random"])
+        learning_state.write(self, folder)
 
     def load_weights(self, folder: Path) -> None:
         """Takes the weights of a folder of :meth:`save_pretrained`; see there for the errors."""
@@ -728,10 +700,48 @@ class CoReSAC(OffPolicyAlgorithm):
             FileNotFoundError: If a file is missing.
             ValueError: If a file is broken or does not fit, in one sentence that says where.
         """
-        algorithm = cls.from_pretrained(path, env, device, **kwargs)
-        if (Path(path) / checkpoint.VALUES_FILE).exists():
-            algorithm.load_checkpoint(Path(path))
+        folder = _without_suffix(path, ".zip")
+        algorithm = cls.from_pretrained(str(folder), env, device, **kwargs)
+        if (folder / learning_state.VALUES_FILE).exists():
+            learning_state.restore(algorithm, folder)
         return algorithm
+
+    def save_replay_buffer(self, path: str | Path) -> None:  # type: ignore[override]
+        """Saves the finished episodes to a folder, whole or not at all, without a pickle.
+
+        Args:
+            path: The folder; the ending ``.pkl``, which SB3's callbacks add, is left out.
+
+        Raises:
+            OSError: If it cannot be written; what was there before stays.
+        """
+        with checkpoint.whole_folder(_without_suffix(path, ".pkl")) as folder:
+            self.replay_buffer.save(folder)
+
+    def load_replay_buffer(  # type: ignore[override]
+        self, path: str | Path, truncate_last_traj: bool = True
+    ) -> None:
+        """Adds the episodes that :meth:`save_replay_buffer` saved to an empty replay buffer.
+
+        Args:
+            path: The folder.
+            truncate_last_traj: Not used: only finished episodes are saved.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is broken or holds other observations or actions.
+        """
+        self.replay_buffer.load(_without_suffix(path, ".pkl"))
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", *learning_state.OPTIMIZERS], []
+
+
+def _without_suffix(path: str | Path, suffix: str) -> Path:
+    """SB3's endings promise files; ours are folders."""
+    if not isinstance(path, str | Path):
+        raise TypeError(f"CoReSAC saves to folders and takes their path, not {path!r}.")
+    return Path(str(path).removesuffix(suffix))
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

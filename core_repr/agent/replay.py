@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core_repr.agent.checkpoint import read_json, write_json
 from core_repr.agent.segments import Records, Segment
 from core_repr.world_model import SequenceBatch
-from core_repr.world_model.storage import write_atomically
 
 SEGMENT_SLOTS = 512
 MANIFEST_FILE = "replay.json"
@@ -124,6 +124,10 @@ class SequenceReplayBuffer:
             record["frame"], record["action"], record["reward"] = frame, action, reward
         records[-1]["frame"] = last_frame
         records[-2]["terminated"] = terminated
+        self._store(records)
+
+    def _store(self, records: Records) -> None:
+        length = len(records)
         while self._slots + length > self.size:
             self._drop_oldest()
         segment = self._segment_for(length)
@@ -236,37 +240,23 @@ class SequenceReplayBuffer:
             ValueError: If the manifest or a file does not fit.
         """
         assert self.folder is not None
-        if manifest.get("format_version") != FORMAT_VERSION:
-            raise ValueError(
-                f"The replay buffer has format {manifest.get('format_version')!r}, but this "
-                f"release reads {FORMAT_VERSION}; install a core-repr release that fits it."
-            )
-        if manifest["record"] != _describe(self.dtype):
-            raise ValueError(
-                f"The replay buffer holds {manifest['record']}, but the config asks for "
-                f"{_describe(self.dtype)}; they belong to different runs."
-            )
-        self.episodes.clear()
-        self._segment, self._slots, self._dropped = None, 0, []
-        named = set()
-        for entry in manifest["segments"]:
-            path = self.folder / Path(entry["file"]).name
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"The replay buffer lacks {path}; go on without it, with --from."
-                )
-            segment = Segment.open(self.dtype, entry["used"], path)
-            named.add(path)
-            for start, length in entry["episodes"]:
-                self.episodes.append(Episode(segment, start, length))
-                self._slots += length
+        episodes = self._open(manifest, self.folder)
+        segments = {episode.segment.path: episode.segment for episode in episodes}
         for path in self.folder.glob("*.segment"):
-            if path not in named:
+            if path in segments:
+                os.truncate(path, segments[path].used * self.dtype.itemsize)
+            else:
                 path.unlink()
+        self.episodes = deque(episodes)
+        self._segment, self._slots = None, sum(episode.length for episode in episodes)
         self.rng.bit_generator.state = manifest["rng"]
 
     def save(self, folder: Path) -> None:
-        """Writes a copy of everything into a new folder."""
+        """Writes a copy of the finished episodes into a folder; unfinished ones are left out.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
         copy = SequenceReplayBuffer(
             self.size,
             self.dtype["frame"].shape,
@@ -275,11 +265,67 @@ class SequenceReplayBuffer:
             folder=folder,
         )
         for episode in self.episodes:
-            segment = copy._segment_for(episode.length)
-            start = segment.append(episode.records)
-            copy.episodes.append(Episode(segment, start, episode.length))
-        copy.rng = self.rng
-        write_atomically(folder / MANIFEST_FILE, json.dumps(copy.manifest()).encode())
+            copy._store(episode.records)
+        if copy._segment is not None:
+            copy._segment.seal()
+        write_json(folder / MANIFEST_FILE, {**copy.manifest(), "rng": self.rng.bit_generator.state})
+
+    def load(self, folder: Path) -> None:
+        """Takes a copy of the episodes that :meth:`save` wrote, instead of its own.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is broken or holds other observations or actions.
+        """
+        manifest = read_json(folder / MANIFEST_FILE)
+        episodes = self._open(manifest, folder)
+        for number, episode in enumerate(episodes):
+            records = episode.records
+            if not np.isfinite(records["reward"]).all() or not (abs(records["action"]) <= 1).all():
+                raise ValueError(
+                    f"{folder}: episode {number} holds a reward that is not finite or an action "
+                    "outside [−1, 1]; it was damaged."
+                )
+        self.discard_staged()
+        while self.episodes:
+            self._drop_oldest()
+        for episode in episodes:
+            if episode.length <= self.size:
+                self._store(episode.records)
+        self.rng.bit_generator.state = manifest["rng"]
+
+    def _open(self, manifest: dict[str, Any], folder: Path) -> list[Episode]:
+        if manifest.get("format_version") != FORMAT_VERSION:
+            raise ValueError(
+                f"{folder}: the replay buffer has format {manifest.get('format_version')!r}, but "
+                f"this release reads {FORMAT_VERSION}; install a core-repr release that fits it."
+            )
+        try:
+            return [
+                Episode(segment, start, length)
+                for entry in manifest["segments"]
+                for segment in [self._open_segment(manifest["record"], entry, folder)]
+                for start, length in entry["episodes"]
+            ]
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"{folder}: the replay buffer's manifest is damaged.") from error
+
+    def _open_segment(self, record: Any, entry: dict[str, Any], folder: Path) -> Segment:
+        if record != _describe(self.dtype):
+            raise ValueError(
+                f"{folder}: the replay buffer holds {record}, but the config asks for "
+                f"{_describe(self.dtype)}; they belong to different runs."
+            )
+        path = folder / Path(entry["file"]).name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"The replay buffer lacks {path}; without it, only core-repr train --from can go "
+                "on, which fills a new one."
+            )
+        for start, length in entry["episodes"]:
+            if not (start >= 0 and length >= 2 and start + length <= entry["used"]):
+                raise ValueError(f"{path}: the replay buffer's manifest is damaged.")
+        return Segment.open(self.dtype, entry["used"], path)
 
 
 def _describe(dtype: np.dtype[Any]) -> dict[str, list[Any]]:

@@ -55,14 +55,12 @@ class Segment:
             FileNotFoundError: If there is no such file.
             ValueError: If it holds fewer records.
         """
-        with open(path, "r+b") as file:
+        with open(path, "rb") as file:
             size = used * dtype.itemsize
             if os.fstat(file.fileno()).st_size < size:
                 raise ValueError(
                     f"{path} should hold {size:,} bytes, but it is shorter: it was damaged."
                 )
-            # What was written after the last checkpoint belongs to no episode.
-            file.truncate(size)
             segment = cls.__new__(cls)
             segment.path, segment.used, segment._file = path, used, None
             segment._records = np.frombuffer(

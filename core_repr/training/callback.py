@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from core_repr.agent import CoReSAC
 from core_repr.agent.checkpoint import read_json, whole_folder, write_json
+from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.evaluation.episodes import Evaluation, evaluate
 from core_repr.evaluation.plots import training_diagnostics
 from core_repr.training.interruption import Interrupted, StopRequest
@@ -28,7 +30,6 @@ MODEL_FOLDER = "model"
 CHECKPOINTS_FOLDER = "checkpoints"
 REPLAY_FOLDER = "replay"
 RUN_FILE = "run.json"
-MANIFEST_FILE = "replay.json"
 LOGS = (PROGRESS_FILE, EVALUATIONS_FILE)
 VALIDATION_SEED = 10_000
 
@@ -176,7 +177,8 @@ class RunCallback(BaseCallback):
         )
         self.last_return = evaluation.mean
         self.logger.record("eval/mean_reward", evaluation.mean)
-        self.logger.record("eval/standard_error", evaluation.standard_error)
+        if math.isfinite(evaluation.standard_error):
+            self.logger.record("eval/standard_error", evaluation.standard_error)
         self._append(evaluation)
         with whole_folder(self.folder / MODEL_FOLDER) as folder:
             self.model.save_pretrained(folder)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from core_repr.agent import CoReSAC, checkpoint
+from core_repr.agent import CoReSAC, learning_state
 from core_repr.world_model import storage
 
 EVALUATIONS_FILE = "evaluations.jsonl"
@@ -45,9 +45,9 @@ class Origin:
             folder = folder / "model" if newest is None else newest
         config = storage.load_config(folder)
         assert config.environment is not None
-        if (folder / checkpoint.VALUES_FILE).exists():
-            _, values = checkpoint.read_state(folder)
-            return cls(str(folder), values["num_timesteps"], values["n_updates"], True)
+        if (folder / learning_state.VALUES_FILE).exists():
+            values = learning_state.read_values(folder)
+            return cls(str(folder), values.agent_steps, values.updates, True)
         for place in (folder, folder.parent):
             if (place / EVALUATIONS_FILE).exists():
                 last = json.loads((place / EVALUATIONS_FILE).read_text().splitlines()[-1])
@@ -57,10 +57,9 @@ class Origin:
     def load_into(self, agent: CoReSAC) -> None:
         """Gives a new agent the weights, the optimisers if there are any, and the counters."""
         folder = Path(self.model)
+        agent.load_weights(folder)
         if self.with_optimizers:
-            agent.load_checkpoint(folder)
-        else:
-            agent.load_weights(folder)
+            learning_state.restore(agent, folder)
         agent.num_timesteps, agent._n_updates = self.agent_steps, self.updates
         # The replay buffer is empty: the policy fills it before the first update.
         agent._acts_at_random, agent._updates_due = False, 0.0

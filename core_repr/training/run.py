@@ -8,8 +8,9 @@ from pathlib import Path
 
 from stable_baselines3.common.logger import Logger
 
-from core_repr.agent import CoReSAC
+from core_repr.agent import CoReSAC, learning_state
 from core_repr.agent.checkpoint import read_json
+from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.config import CoReConfig
 from core_repr.training.callback import (
     CHECKPOINTS_FOLDER,
@@ -121,8 +122,9 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
     )
     checkpoint = newest_checkpoint(folder)
     if checkpoint is not None:
-        agent.load_checkpoint(checkpoint)
-        agent.replay_buffer.restore(read_json(checkpoint / "replay.json"))
+        agent.load_weights(checkpoint)
+        learning_state.restore(agent, checkpoint, with_global_generators=True)
+        agent.replay_buffer.restore(read_json(checkpoint / MANIFEST_FILE))
     elif origin is not None:
         origin.load_into(agent)
     # No episode before the origin had a number as high as its count of steps.

@@ -1,0 +1,173 @@
+"""What :class:`CoReSAC` learns on from besides its weights: optimisers, counters, generators."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from core_repr.agent import checkpoint
+from core_repr.agent.checkpoint import GlobalGenerators
+
+if TYPE_CHECKING:
+    from core_repr.agent.core_sac import CoReSAC
+
+TENSORS_FILE = "training.safetensors"
+VALUES_FILE = "training.json"
+FORMAT_VERSION = 1
+OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
+POLICY_GENERATOR = "policy_generator"
+
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class LearningValues:
+    """The numbers of a training that are no tensors.
+
+    Attributes:
+        format_version: Version of this layout.
+        agent_steps: Agent steps taken.
+        updates: Updates made.
+        episodes: Episodes finished.
+        updates_due: Updates that the collected steps call for and that are still to be made.
+        acts_at_random: Whether the first steps are random.
+        progress_remaining: From 1 at the start of the learning to 0 at its end.
+        scheduled: Whether a schedule changed the learning rates.
+        episode_infos: Return, length and time of the newest episodes.
+        action_space: State of the generator of random actions.
+        generators: Python's and NumPy's own generators.
+    """
+
+    format_version: int
+    agent_steps: Count
+    updates: Count
+    episodes: Count
+    updates_due: Annotated[float, Field(ge=0)]
+    acts_at_random: bool
+    progress_remaining: float
+    scheduled: bool
+    episode_infos: list[dict[str, float]]
+    action_space: dict[str, Any]
+    generators: GlobalGenerators
+
+
+_values: TypeAdapter[LearningValues] = TypeAdapter(LearningValues)
+
+
+def write(algorithm: CoReSAC, folder: Path) -> None:
+    """Writes ``training.safetensors`` and ``training.json`` into a folder.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    tensors, generators = checkpoint.global_generators()
+    for name in OPTIMIZERS:
+        tensors |= checkpoint.optimizer_tensors(name, getattr(algorithm, name))
+    tensors[POLICY_GENERATOR] = algorithm.policy.generator.get_state()
+    values = LearningValues(
+        format_version=FORMAT_VERSION,
+        agent_steps=algorithm.num_timesteps,
+        updates=algorithm._n_updates,
+        episodes=algorithm._episode_num,
+        updates_due=algorithm._updates_due,
+        acts_at_random=algorithm._acts_at_random,
+        progress_remaining=algorithm._current_progress_remaining,
+        scheduled=algorithm.learning_rate_schedule is not None,
+        episode_infos=[
+            {name: float(value) for name, value in info.items() if name in "rlt"}
+            for info in algorithm.ep_info_buffer or ()
+        ],
+        action_space=dict(algorithm.action_space.np_random.bit_generator.state),
+        generators=generators,
+    )
+    checkpoint.write_tensors(folder / TENSORS_FILE, tensors)
+    checkpoint.write_json(folder / VALUES_FILE, dataclasses.asdict(values))
+
+
+def read_values(folder: Path) -> LearningValues:
+    """Reads the numbers of a training.
+
+    Raises:
+        FileNotFoundError: If they are missing.
+        ValueError: If they are broken or of another version.
+    """
+    path = folder / VALUES_FILE
+    fields = checkpoint.read_json(path)
+    if fields.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format {fields.get('format_version')!r}, but this release reads "
+            f"{FORMAT_VERSION}; install a core-repr release that fits it."
+        )
+    try:
+        return _values.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path}: the field {name!r} does not fit: {first['msg']}.") from None
+
+
+def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = False) -> None:
+    """Puts an algorithm, with the weights of the same folder, back to where it was.
+
+    Args:
+        algorithm: One of the same config.
+        folder: Where :func:`write` wrote.
+        with_global_generators: Also set torch's, NumPy's and Python's own random generators.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is broken, or belongs to another version or config.
+    """
+    values = read_values(folder)
+    tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
+    for name in OPTIMIZERS:
+        checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
+    algorithm.num_timesteps = values.agent_steps
+    algorithm._n_updates = values.updates
+    algorithm._episode_num = values.episodes
+    algorithm._updates_due = values.updates_due
+    algorithm._acts_at_random = values.acts_at_random
+    algorithm._current_progress_remaining = values.progress_remaining
+    window = algorithm._stats_window_size
+    algorithm.ep_info_buffer = deque(values.episode_infos, maxlen=window)
+    algorithm.ep_success_buffer = deque(maxlen=window)
+    try:
+        _restore_generators(algorithm, values, tensors, with_global_generators)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{folder}: the state of a random generator does not fit ({error}); "
+            "go on from another checkpoint."
+        ) from None
+
+
+def _restore_generators(
+    algorithm: CoReSAC,
+    values: LearningValues,
+    tensors: Mapping[str, Tensor],
+    with_global_generators: bool,
+) -> None:
+    algorithm.policy.generator.set_state(tensors[POLICY_GENERATOR])
+    algorithm.action_space.np_random.bit_generator.state = values.action_space
+    if with_global_generators:
+        checkpoint.restore_global_generators(tensors, values.generators)
+
+
+def set_learning_rates(algorithm: CoReSAC) -> None:
+    """Multiplies the config's learning rates with the schedule, if there is one."""
+    if algorithm.learning_rate_schedule is None:
+        return
+    factor = float(algorithm.learning_rate_schedule(algorithm._current_progress_remaining))
+    for name in OPTIMIZERS:
+        optimizer: torch.optim.Optimizer = getattr(algorithm, name)
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = factor * group["initial_lr"]
+    algorithm.logger.record("train/learning_rate_factor", factor)
