@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 import core_repr
 from core_repr import doctor
 from core_repr.doctor import Check, Renderer
+from core_repr.envs.distracting_control import davis
 
 
 def renderers_that_work(*names: str) -> Callable[[str], Renderer]:
@@ -164,6 +165,29 @@ def test_the_zoo_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert doctor._zoo() == Check("zoo", "ok", "1 model(s): cartpole-swingup-v0")
     (model / "model.safetensors").write_bytes(b"cut off")
     assert doctor._zoo().status == "problem"
+
+
+def test_davis_is_optional_and_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(davis, "LENGTHS", {"train": {"bear": 1}, "val": {}})
+    assert doctor._davis().status == "ok" and "core-repr download davis" in doctor._davis().found
+    davis.list_file(davis.folder(), "train").parent.mkdir(parents=True)
+    davis.list_file(davis.folder(), "train").write_text("bear")
+    davis.list_file(davis.folder(), "val").write_text("")
+    assert doctor._davis().status == "warning" and "bear lacks 1" in doctor._davis().found
+    (davis.frames_folder(davis.folder()) / "bear").mkdir(parents=True)
+    (davis.frames_folder(davis.folder()) / "bear" / "00000.jpg").touch()
+    assert doctor._davis().status == "ok" and str(tmp_path) in doctor._davis().found
+
+
+def test_the_cache_of_clips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert doctor._clips().found == f"0.0 GB in {tmp_path / 'core-repr' / 'clips'}"
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e8))
+    assert doctor._clips().status == "warning"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert doctor._clips().status == "warning" and "XDG_CACHE_HOME" in doctor._clips().advice
 
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("problem", 1)])

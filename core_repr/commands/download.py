@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Download:
                 self._install(folder)
                 print(f"DAVIS 2017 is in {folder}: 60 training and 30 validation videos.")
         print(f'Use it with backgrounds="{backgrounds}", or on the command line with')
-        print(f"core-repr train --backgrounds {backgrounds}")
+        print(f"core-repr train --backgrounds {shlex.quote(backgrounds)}")
         return 0
 
     def _install(self, folder: Path) -> None:

@@ -24,7 +24,8 @@ class DistractingControl:
         task: What the agent has to learn.
         difficulty: How far colours and camera stray, and how many background videos there are.
         dynamic: Distractions change during an episode instead of once an episode.
-        backgrounds: "procedural", or a folder of videos or in DAVIS's layout.
+        backgrounds: "procedural", "davis" after ``core-repr download davis``, or a folder of
+            videos.
         action_repeat: Simulator steps for each agent step; the paper's choice by default.
     """
 

@@ -54,7 +54,7 @@ def download(url: str, path: Path, *, room: float = 1.0) -> None:
         )
     part, notes = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
     failures = 0
-    with part.open("ab", buffering=0) as file, _bar(path.name) as bar:
+    with part.open("ab", buffering=0) as file, _bar(url.rpartition("/")[2]) as bar:
         while True:
             before = _size(file)
             try:
@@ -129,7 +129,7 @@ def _attempt(url: str, file: IO[bytes], notes: Path, room: float, bar: tqdm[Any]
         have = _size(file)
         _require_room(notes.parent, version.length, have, room)
         bar.total, bar.n = version.length, have
-        bar.refresh()
+        bar.set_postfix_str("")
         for chunk in _chunks(response):
             _write(file, chunk)
             bar.update(len(chunk))

@@ -1,6 +1,6 @@
 """The Distracting Control Suite: six dm_control tasks seen through moving distractions.
 
 `environment` joins the parts: `background`, `camera` and `color` are the distractions, `clips`,
-`davis` and `procedural` say what the background shows, `tasks` holds what each task and each level
-of difficulty asks for.
+`clip_folder`, `davis` and `procedural` say what the background shows, `clip_cache` keeps it for all
+processes, `tasks` holds what each task and each level of difficulty asks for.
 """

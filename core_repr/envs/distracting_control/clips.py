@@ -119,7 +119,9 @@ class VideoClip(Clip):
         errors = re.findall(r"\[(?:error|fatal)\] (.+)", log)
         frames = np.frombuffer(done.stdout, np.uint8)
         if done.returncode or not frames.size or frames.size % (size * size * 3):
-            raise _undecodable(self.path, errors[0] if errors else "it holds no frame")
+            ended = f"ffmpeg ended with status {done.returncode}"
+            reason = errors[0] if errors else ended if done.returncode else "it holds no frame"
+            raise _undecodable(self.path, reason)
         frames = frames.reshape(-1, size, size, 3)
         sizes = re.findall(r"\[info\] n: .* s:(\d+x\d+) ", log)
         for i, found in enumerate(sizes[: len(frames)]):
@@ -210,10 +212,10 @@ def open_clips(
             for path in clip_folder.find(Path(backgrounds).expanduser(), split)
         ]
     if count > len(clips):
-        advice = f", or pass num_videos={len(clips)} or fewer to make" if clips else ""
+        fewer = f", choose an easier level, or pass num_videos={len(clips)} or fewer"
         raise ValueError(
             f"backgrounds={os.fspath(backgrounds)!r} has {len(clips)} clips in split {split!r}, "
-            f"but {count} are asked for: add clips{advice}."
+            f"but {count} are asked for: add clips{fewer if clips else ''}."
         )
     return clips[:count]
 

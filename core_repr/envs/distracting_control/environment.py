@@ -47,8 +47,8 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         difficulty: "easy", "medium" or "hard"; None for no distraction.
         dynamic: Whether distractions move within an episode or stay as they are drawn.
         split: "train" or "val": which clips the background shows.
-        backgrounds: "procedural" for generated clips, or a folder of videos, see
-            `clips.open_clips`; None for no clip.
+        backgrounds: "procedural" for generated clips, "davis" for what `core-repr download davis`
+            fetched, or a folder of videos, see `clip_folder.find`; None for no clip.
         num_videos: How many clips to use; None for what the level asks for.
         background: Whether the background is distracting.
         camera: Whether the camera is.
