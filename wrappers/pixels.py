@@ -75,7 +75,7 @@ class PixelReader:
 
 def is_grayscale(space: spaces.Space[Any]) -> bool:
     """Whether observations are frames without colour: (h, w), (h, w, 1) or (1, h, w)."""
-    if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3):
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) > 3:
         return False
     sides = [size for size in space.shape if size != 1]
     # Shorter sides are tables of numbers rather than pictures.
