@@ -18,7 +18,7 @@ from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
-from core_repr.commands.train import Train
+from core_repr.commands.train import Train, config_of
 from core_repr.config import PRESETS, CoReConfig
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     command = tyro.cli(
-        _commands(_preset(typed)),
+        _commands(_starting_point(typed)),
         prog="core-repr",
         description="CoRe: robust representations for robot learning.",
         args=typed,
@@ -48,14 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _preset(typed: Sequence[str]) -> CoReConfig:
-    """The preset must be known first: the defaults of all other settings follow from it."""
+def _starting_point(typed: Sequence[str]) -> CoReConfig:
+    """The preset or the model must be known first: other settings' defaults follow from it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compact")
-    name = "compact"
+    parser.add_argument("--from", dest="model")
+    preset, model = "compact", None
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
-        name = parser.parse_known_args(typed)[0].preset
-    return PRESETS[name]()
+        known = parser.parse_known_args(typed)[0]
+        preset, model = known.preset, known.model
+    if model is not None and typed[0] == "train":
+        # A model that cannot be read is refused by the command itself.
+        with contextlib.suppress(ValueError, OSError):
+            return config_of(model)
+    return PRESETS[preset]()
 
 
 def _commands(config: CoReConfig) -> Any:

@@ -76,8 +76,6 @@ class SequenceReplayBuffer:
         self.episodes: deque[Episode] = deque()
         self.rng = np.random.default_rng(seed)
         self.folder = folder
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
         self._segment: Segment | None = None
         self._dropped: list[Path] = []
         self._slots = 0
@@ -156,6 +154,7 @@ class SequenceReplayBuffer:
     def _new_path(self) -> Path | None:
         if self.folder is None:
             return None
+        self.folder.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.stem) for path in self.folder.glob("*.segment")]
         return self.folder / f"{max(numbers, default=-1) + 1:08d}.segment"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from core_repr.commands.environment import DistractingControl
-from core_repr.config import AgentConfig, CoReConfig, LossConfig, WorldModelConfig
+from core_repr.config import PRESETS, AgentConfig, CoReConfig, LossConfig, WorldModelConfig
 
 
 @dataclass
@@ -22,7 +22,8 @@ class Train:
         resume: A run's folder: goes on with it from its newest checkpoint, with its settings;
             only env-steps can be changed.
         from_: A zoo name, a model folder or a run's folder: goes on from its weights, and from
-            its optimisers if it has them, in a new run with its settings and its environment.
+            its optimisers if it has them, in a new run with its environment, and with its
+            settings where no other ones are given.
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.
         environment: Where to train.
         env_steps: Simulator steps to train for, before action repeat, with those of the model
@@ -72,6 +73,7 @@ class Train:
         from core_repr.world_model import storage
 
         if self.resume is not None:
+            self._refuse_beside("resume")
             training.resume(self.resume, self.env_steps, self.device)
             return self.resume
         schedule = training.Schedule(
@@ -82,10 +84,17 @@ class Train:
             checkpoint_minutes=self.checkpoint_minutes,
         )
         if self.from_ is not None:
+            self._refuse_beside("from")
             origin = training.Origin.find(zoo.find(self.from_))
             config = storage.load_config(origin.model)
             assert config.environment is not None
+            if self.world_model != config.world_model:
+                raise ValueError(
+                    f"--from {self.from_} goes on with that model's sizes; "
+                    "leave out the options that begin with --world-model."
+                )
             choice = training.EnvironmentChoice.recorded(config.environment)
+            config = config.replace(loss=self.loss, agent=self.agent)
             label = f"from-{Path(self.from_).name}"
         else:
             origin = None
@@ -100,3 +109,37 @@ class Train:
         run = self.run or Path("runs") / label / f"seed-{self.seed}"
         training.train(choice, config, run, schedule, self.device, origin)
         return run
+
+    def _refuse_beside(self, option: str) -> None:
+        """Refuses what ``--resume`` and ``--from`` decide by themselves."""
+        preset = PRESETS[self.preset]()
+        plain = Train(world_model=preset.world_model, loss=preset.loss, agent=preset.agent)
+        allowed = {option, f"{option}_", "env_steps", "device"}
+        if option == "from":
+            allowed |= {"run", "seed", "world_model", "loss", "agent"}
+            allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
+        for name in {setting.name for setting in fields(self)} - allowed:
+            if getattr(self, name) != getattr(plain, name):
+                typed = "--" + name.rstrip("_").replace("_", "-")
+                what = "the environment's options" if name == "environment" else typed
+                raise ValueError(
+                    f"--{option} goes on with the settings of an earlier training; "
+                    f"leave out {what}."
+                )
+
+
+def config_of(model: str) -> CoReConfig:
+    """Returns the config of a model that a training is to go on from.
+
+    Args:
+        model: A zoo name, a model folder or a run's folder.
+
+    Raises:
+        FileNotFoundError: If there is no such model.
+        ValueError: If its config does not fit.
+    """
+    from core_repr import zoo
+    from core_repr.training import Origin
+    from core_repr.world_model import storage
+
+    return storage.load_config(Origin.find(zoo.find(model)).model)

@@ -213,6 +213,7 @@ def restore_logs(run: Path, checkpoint: Path | None) -> None:
         else:
             (run / name).unlink(missing_ok=True)
     # What a killed process left half written.
+    (run / CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
     for folder in (run / CHECKPOINTS_FOLDER, run):
         for path in folder.glob(".*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

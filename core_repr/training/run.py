@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +17,6 @@ from core_repr.agent.checkpoint import read_json
 from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.config import CoReConfig
 from core_repr.training.callback import (
-    CHECKPOINTS_FOLDER,
     REPLAY_FOLDER,
     RUN_FILE,
     RunCallback,
@@ -61,8 +64,10 @@ def train(
 
     Raises:
         FileExistsError: If ``run`` holds a run already.
-        FloatingPointError: If a loss is not finite.
+        FloatingPointError: If a loss or a gradient is not finite; the last checkpoint stays.
         Interrupted: If a signal asked it to stop.
+        OSError: If the folder cannot be written to, or the disk is full; the last checkpoint
+            stays.
     """
     folder = Path(run)
     if (folder / SETTINGS_FILE).exists():
@@ -89,8 +94,10 @@ def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") 
     Raises:
         FileNotFoundError: If the folder holds no run, or a file of it is missing.
         ValueError: If a file of it is broken or the run has finished.
-        FloatingPointError: If a loss is not finite.
+        FloatingPointError: If a loss or a gradient is not finite; the last checkpoint stays.
         Interrupted: If a signal asked it to stop.
+        OSError: If the folder cannot be written to, or the disk is full; the last checkpoint
+            stays.
     """
     folder = Path(run)
     settings = RunSettings.read(folder)
@@ -120,33 +127,72 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
         device=device,
         replay_folder=folder / REPLAY_FOLDER,
     )
-    checkpoint = newest_checkpoint(folder)
-    if checkpoint is not None:
-        agent.load_weights(checkpoint)
-        learning_state.restore(agent, checkpoint, with_global_generators=True)
-        agent.replay_buffer.restore(read_json(checkpoint / MANIFEST_FILE))
-    elif origin is not None:
-        origin.load_into(agent)
-    # No episode before the origin had a number as high as its count of steps.
-    training_env.episode = agent._episode_num + (0 if origin is None else origin.agent_steps)
-    (folder / CHECKPOINTS_FOLDER).mkdir(parents=True, exist_ok=True)
-    replace(settings, config=agent.config).write(folder)
-    restore_logs(folder, checkpoint)
-    agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE)]))
-    goal = math.ceil(schedule.env_steps / agent.environment_config.action_repeat)
     try:
-        with StopRequest() as stop:
-            callback = RunCallback(folder, validation_env, settings, stop)
+        with _in_use(folder), ExitStack() as at_end:
+            checkpoint = newest_checkpoint(folder)
             if checkpoint is not None:
-                callback.restore(checkpoint, agent)
-            agent.learn(
-                max(goal - agent.num_timesteps, 0),
-                callback,
-                log_interval=None,  # type: ignore[arg-type]
-                reset_num_timesteps=False,
-            )
+                agent.load_weights(checkpoint)
+                learning_state.restore(agent, checkpoint, with_global_generators=True)
+                agent.replay_buffer.restore(read_json(checkpoint / MANIFEST_FILE))
+            elif origin is not None:
+                origin.load_into(agent)
+            # No episode before the origin had a number as high as its count of steps.
+            before = 0 if origin is None else origin.agent_steps
+            training_env.episode = before + agent._episode_num
+            replace(settings, config=agent.config).write(folder)
+            restore_logs(folder, checkpoint)
+            agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE)]))
+            at_end.callback(_close, agent.logger)
+            goal = math.ceil(schedule.env_steps / agent.environment_config.action_repeat)
+            with StopRequest() as stop:
+                callback = RunCallback(folder, validation_env, settings, stop)
+                if checkpoint is not None:
+                    callback.restore(checkpoint, agent)
+                agent.learn(
+                    max(goal - agent.num_timesteps, 0),
+                    callback,
+                    log_interval=None,  # type: ignore[arg-type]
+                    reset_num_timesteps=False,
+                )
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"{error} The last good checkpoint, {newest_checkpoint(folder)}, was kept; go on from "
+            f"it with smaller learning rates: core-repr train --from {folder} "
+            "--agent.model-learning-rate ..."
+        ) from error
+    except OSError as error:
+        kept = newest_checkpoint(folder)
+        if kept is None:
+            raise
+        raise OSError(
+            f"{error}. The training has stopped; its last checkpoint, {kept}, is whole. When the "
+            f"cause is gone, go on with: core-repr train --resume {folder}"
+        ) from error
     finally:
-        agent.logger.close()
         training_env.close()
         validation_env.close()
     return agent
+
+
+def _close(logger: Logger) -> None:
+    # Each line was flushed when it was written; on a full disk there may be half a line more.
+    with suppress(OSError):
+        logger.close()
+
+
+@contextmanager
+def _in_use(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing to the same run; ends with the process, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(
+            f"Another process is training in {folder}; wait for it or end it."
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
