@@ -18,14 +18,13 @@ from typing import Any
 from huggingface_hub import (
     CommitOperationAdd,
     HfApi,
-    hf_hub_download,
     is_offline_mode,
     try_to_load_from_cache,
 )
 from huggingface_hub.hf_api import RepoFile
 
 from core_repr.world_model import storage
-from core_repr.world_model.hub_errors import ask_again, plain_errors
+from core_repr.world_model.hub_errors import PatientApi, ask_again, plain_errors
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -89,7 +88,7 @@ def locate(
             f"There is no model folder {repository!r}, and a Hub repository has the form "
             "'user/repo'."
         )
-    api = HfApi(token=token, library_name=CLIENT)
+    api = PatientApi(token=token, library_name=CLIENT)
     with plain_errors(repository, revision, local_files_only):
         commit = ask_again(
             lambda: api.resolve_revision(
@@ -118,7 +117,7 @@ def has_file(repository: str, name: str, *, revision: str | None = None) -> bool
     Raises:
         OSError: As :func:`locate`.
     """
-    api = HfApi(library_name=CLIENT)
+    api = PatientApi(library_name=CLIENT)
     with plain_errors(repository, revision):
         commit = ask_again(lambda: api.resolve_revision(repository, revision=revision)).resolved
         snapshot = _Snapshot(api, repository, commit, None)
@@ -193,14 +192,14 @@ class _Snapshot:
         return paths[0].parent
 
     def _download(self, name: str, force: bool) -> None:
-        hf_hub_download(
-            self.repository,
-            name,
-            revision=self.commit,
-            cache_dir=self.cache_dir,
-            force_download=force,
-            token=self.api.token,
-            library_name=CLIENT,
+        ask_again(
+            lambda: self.api.hf_hub_download(
+                self.repository,
+                name,
+                revision=self.commit,
+                cache_dir=self.cache_dir,
+                force_download=force,
+            )
         )
 
     def _is_sound(self, name: str, checksum: str) -> bool:
@@ -265,8 +264,8 @@ def upload(
         ValueError: If the repository's name is not of that form, or the Hub refuses the card.
     """
     check_repository(repository)
-    api = HfApi(token=token, library_name=CLIENT)
-    with plain_errors(repository, branch):
+    api = PatientApi(token=token, library_name=CLIENT)
+    with plain_errors(repository, branch, uploads=True):
         if not create_pr:
             api.create_repo(repository, private=private, exist_ok=True)
             if branch is not None:

@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx2
-from huggingface_hub import constants, get_session, is_offline_mode
+from huggingface_hub import HfApi, constants, get_session, is_offline_mode
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -25,10 +25,28 @@ from huggingface_hub.errors import (
 
 _log = logging.getLogger(__name__)
 
-SECONDS_TO_ANSWER = 60
+SECONDS_TO_ANSWER = 60.0
 RETRIES = 2
 
 T = TypeVar("T")
+
+_CLIENT_ERRORS = (
+    ConnectionError,
+    EntryNotFoundError,
+    LocalTokenNotFoundError,
+    RevisionResolutionError,
+    RuntimeError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+)
+
+
+class PatientApi(HfApi):
+    """The Hub's client, which would wait for ever for an answer about a repository."""
+
+    def repo_info(self, repo_id: str, *, timeout: float | None = None, **options: Any) -> Any:
+        """As the client has it, with a time limit."""
+        return super().repo_info(repo_id, timeout=timeout or _patience(), **options)
 
 
 def ask_again(ask: Callable[[], T]) -> T:
@@ -56,7 +74,10 @@ def ask_again(ask: Callable[[], T]) -> T:
 
 @contextmanager
 def plain_errors(
-    repository: str, revision: str | None, local_files_only: bool = False
+    repository: str,
+    revision: str | None,
+    local_files_only: bool = False,
+    uploads: bool = False,
 ) -> Iterator[None]:
     """Turns the errors of the Hub's client into an :class:`OSError` or :class:`ValueError`.
 
@@ -66,15 +87,14 @@ def plain_errors(
         repository: ``"user/repo"``.
         revision: Of it.
         local_files_only: Whether the cache alone is looked at.
+        uploads: Whether files are sent, not fetched.
     """
     client = get_session()
     timeout, client.timeout = client.timeout, httpx2.Timeout(_patience())
     try:
         yield
-    except (RuntimeError, EntryNotFoundError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise _plain(_cause(error), repository, revision, local_files_only) from None
-    except (RevisionResolutionError, ConnectionError, LocalTokenNotFoundError) as error:
-        raise _plain(_cause(error), repository, revision, local_files_only) from None
+    except _CLIENT_ERRORS as error:
+        raise _plain(_cause(error), repository, revision, local_files_only, uploads) from None
     except HFValidationError as error:
         raise ValueError(f"{repository!r} cannot be a Hub repository: {_flat(error)}.") from None
     except (KeyError, json.JSONDecodeError) as error:
@@ -90,7 +110,7 @@ def plain_errors(
 
 
 def _patience() -> float:
-    return max(constants.HF_HUB_DOWNLOAD_TIMEOUT, SECONDS_TO_ANSWER)
+    return max(float(constants.HF_HUB_DOWNLOAD_TIMEOUT), SECONDS_TO_ANSWER)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -108,13 +128,22 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _plain(
-    error: BaseException, repository: str, revision: str | None, local_files_only: bool
+    error: BaseException,
+    repository: str,
+    revision: str | None,
+    local_files_only: bool,
+    uploads: bool,
 ) -> OSError:
     hub = f"The Hub at {constants.ENDPOINT}"
     at = f" at revision {revision!r}" if revision is not None else ""
     if isinstance(error, HfHubHTTPError):
         return _refusal(error, repository, revision, hub)
-    if local_files_only or is_offline_mode() or isinstance(error, OfflineModeIsEnabled):
+    offline = is_offline_mode() or isinstance(error, OfflineModeIsEnabled)
+    if offline and uploads:
+        return ConnectionError(
+            f"Nothing can be uploaded to {repository!r} while HF_HUB_OFFLINE is set; unset it."
+        )
+    if offline or local_files_only:
         return FileNotFoundError(
             f"The cache does not have {repository!r}{at}, and the Hub may not be asked; fetch it "
             "once without HF_HUB_OFFLINE and local_files_only."

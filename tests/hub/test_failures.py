@@ -1,0 +1,250 @@
+"""Everything that goes wrong between here and the Hub ends in one plain sentence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from local_hub import LocalHub
+from repositories import Repository
+
+from core_repr.config import CoReConfig
+from core_repr.world_model import CoReWorldModel, storage
+
+REPOSITORY = "user/cartpole"
+INFO = "GET /api/models/[^/]+/[^/]+$"
+PATHS = "/paths-info/"
+HEAD = "HEAD .*safetensors"
+LARGE = "GET /object/"
+SMALL = "GET .*/resolve/.*config.json"
+
+
+@pytest.fixture
+def other(tiny_config: Callable[..., CoReConfig]) -> CoReWorldModel:
+    """A model that the Hub does not have yet."""
+    torch.manual_seed(1)
+    return CoReWorldModel(tiny_config())
+
+
+@pytest.fixture(autouse=True)
+def published(hub: LocalHub, files: dict[str, bytes], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    hub.add(REPOSITORY, files)
+
+
+def refusal(act: Callable[[], object], kind: type[Exception]) -> str:
+    with pytest.raises((OSError, ValueError)) as caught:
+        act()
+    message = str(caught.value)
+    assert type(caught.value) is kind, repr(caught.value)
+    assert "\n" not in message and message.endswith(".") and message.count(". ") == 0, message
+    return message
+
+
+def load() -> CoReWorldModel:
+    return CoReWorldModel.from_pretrained(REPOSITORY)
+
+
+def assert_nothing_is_left(hub: LocalHub) -> None:
+    """No file of weights in the cache, whole or in part, that a later call would take."""
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.incomplete"))
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("where", [INFO, PATHS, HEAD, LARGE])
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (401, PermissionError, "does not accept your token"),
+        (403, PermissionError, "Your token may not"),
+        (429, OSError, "asks you to wait"),
+        (500, OSError, "fails at present"),
+        (503, OSError, "fails at present"),
+    ],
+)
+def test_a_status_in_a_download(
+    hub: LocalHub, where: str, status: int, kind: type[Exception], words: str
+) -> None:
+    hub.fail(status, where, times=100)
+    message = refusal(load, kind)
+    if status == 401 and where != LARGE:
+        # The Hub answers 401 for repositories that one may not see.
+        assert "no model of that name that you may see" in message or words in message
+    else:
+        assert words in message and str(status) in message
+    assert_nothing_is_left(hub)
+    hub.faults.clear()
+    load()
+
+
+@pytest.mark.parametrize("where", [INFO, PATHS, HEAD, LARGE, SMALL])
+@pytest.mark.parametrize("kind", ["drop", 500])
+def test_what_failed_once_is_asked_again_within_the_call(
+    hub: LocalHub, model: CoReWorldModel, where: str, kind: str | int
+) -> None:
+    hub.fail(kind, where)
+    assert torch.equal(load().rssm.cell.norm.weight, model.rssm.cell.norm.weight)
+    assert hub.faults[0].times == 0
+
+
+@pytest.mark.parametrize("where", [LARGE, SMALL])
+def test_a_download_that_was_cut_goes_on_where_it_was(hub: LocalHub, where: str) -> None:
+    hub.fail("cut", where)
+    load()
+    assert sum("GET" in r and ("/object/" in r or "config.json" in r) for r in hub.requests) == 3
+
+
+@pytest.mark.parametrize("where", [INFO, PATHS, HEAD, LARGE])
+def test_a_connection_that_is_cut_again_and_again(hub: LocalHub, where: str) -> None:
+    hub.fail("drop", where, times=100)
+    assert "cut, again and again" in refusal(load, ConnectionError)
+    assert_nothing_is_left(hub)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", [INFO, PATHS, HEAD, LARGE])
+def test_a_silent_hub(hub: LocalHub, where: str) -> None:
+    hub.fail("hang", where, times=100)
+    assert "did not answer in time" in refusal(load, TimeoutError)
+    assert_nothing_is_left(hub)
+
+
+def test_a_wrong_checksum_is_fetched_again(hub: LocalHub, model: CoReWorldModel) -> None:
+    hub.fail("corrupt", LARGE)
+    assert torch.equal(load().rssm.cell.norm.weight, model.rssm.cell.norm.weight)
+
+
+@pytest.mark.parametrize("where", [LARGE, SMALL])
+def test_a_wrong_checksum_is_refused_and_forgotten(hub: LocalHub, where: str) -> None:
+    hub.fail("corrupt", where, times=2)
+    assert "another checksum" in refusal(load, OSError)
+    load()
+
+
+def test_a_damaged_cache_is_noticed(hub: LocalHub) -> None:
+    load()
+    [blob] = Path(constants.HF_HUB_CACHE).rglob("model.safetensors")
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.resolve().write_bytes(content)
+    assert "differed from its checksum" in refusal(load, OSError)
+    load()
+
+
+def test_a_repository_that_does_not_exist(hub: LocalHub) -> None:
+    message = refusal(lambda: CoReWorldModel.from_pretrained("user/nothing"), FileNotFoundError)
+    assert "'user/nothing'" in message and "hf auth login" in message
+
+
+def test_a_revision_that_does_not_exist(hub: LocalHub) -> None:
+    def load_old() -> object:
+        return CoReWorldModel.from_pretrained(REPOSITORY, revision="v9")
+
+    assert "no revision 'v9'" in refusal(load_old, FileNotFoundError)
+
+
+def test_a_commit_that_does_not_exist(hub: LocalHub) -> None:
+    def load_old() -> object:
+        return CoReWorldModel.from_pretrained(REPOSITORY, revision="0" * 40)
+
+    assert "no revision" in refusal(load_old, FileNotFoundError)
+
+
+@pytest.mark.parametrize("name", [storage.CONFIG_FILE, storage.MODEL_FILE])
+def test_a_file_that_does_not_exist(hub: LocalHub, files: dict[str, bytes], name: str) -> None:
+    del files[name]
+    hub.add("user/half", files)
+    message = refusal(lambda: CoReWorldModel.from_pretrained("user/half"), FileNotFoundError)
+    assert f"no {name!r}" in message
+
+
+def test_a_gated_model(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.repositories[REPOSITORY].gated = True
+    monkeypatch.setenv("HF_TOKEN", "hf_reader")
+    message = refusal(load, PermissionError)
+    assert f"ask for access at {hub.endpoint}/{REPOSITORY}" in message
+
+
+def test_a_wrong_token(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert "does not accept your token" in refusal(load, PermissionError)
+
+
+def test_too_large_a_file_is_not_fetched(
+    hub: LocalHub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(REPOSITORY, {"config.json": b" " * (storage.MAX_CONFIG_BYTES + 1)})
+    assert "was not fetched" in refusal(load, ValueError)
+    assert not any("/resolve/" in request for request in hub.requests)
+
+
+def test_a_server_that_is_no_hub(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.repositories[REPOSITORY].resolve = lambda _: None  # type: ignore[method-assign]
+    refusal(load, FileNotFoundError)
+    for url in ("http://127.0.0.1:1", "http://", "nonsense://x"):
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        assert "cannot be reached" in refusal(load, ConnectionError)
+
+
+UPLOADS = ["POST /api/repos/create", "preupload", "objects/batch", "PUT /upload", "/commit/"]
+
+
+@pytest.mark.parametrize("where", UPLOADS)
+@pytest.mark.parametrize("kind", [403, 500, "drop", "cut-request"])
+def test_an_upload_that_fails_leaves_no_half_model(
+    hub: LocalHub, other: CoReWorldModel, where: str, kind: str | int
+) -> None:
+    hub.fail(kind, where, times=100)
+    with pytest.raises(OSError) as caught:
+        other.push_to_hub("user/new")
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    repository = hub.repositories.get("user/new", Repository())
+    assert all(files == {} for files in repository.commits.values())
+    hub.faults.clear()
+    other.push_to_hub("user/new")
+    CoReWorldModel.from_pretrained("user/new")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", UPLOADS)
+def test_a_silent_hub_ends_an_upload(hub: LocalHub, other: CoReWorldModel, where: str) -> None:
+    hub.fail("hang", where, times=100)
+    assert "did not answer in time" in refusal(lambda: other.push_to_hub("user/new"), TimeoutError)
+
+
+def test_an_update_that_fails_leaves_the_old_model(
+    hub: LocalHub, model: CoReWorldModel, other: CoReWorldModel
+) -> None:
+    hub.fail("drop", "/commit/", times=100)
+    with pytest.raises(ConnectionError):
+        other.push_to_hub(REPOSITORY)
+    hub.faults.clear()
+    assert torch.equal(load().rssm.cell.norm.weight, model.rssm.cell.norm.weight)
+
+
+def test_a_reader_cannot_push(hub: LocalHub, other: CoReWorldModel) -> None:
+    def push(repository: str, token: str) -> Callable[[], str]:
+        return lambda: other.push_to_hub(repository, token=token)
+
+    assert "may not" in refusal(push("reader/new", "hf_reader"), PermissionError)
+    assert "may not" in refusal(push("other/new", "hf_writer"), PermissionError)
+
+
+def test_an_anonymous_push(
+    hub: LocalHub, other: CoReWorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    message = refusal(lambda: other.push_to_hub("user/new"), PermissionError)
+    assert "hf auth login" in message
+
+
+def test_offline_push(
+    hub: LocalHub, other: CoReWorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    message = refusal(lambda: other.push_to_hub("user/new"), ConnectionError)
+    assert "HF_HUB_OFFLINE" in message
