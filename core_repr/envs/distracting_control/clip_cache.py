@@ -4,7 +4,7 @@ The files lie under the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`), i
 `core-repr/clips`. A file is a header and the frames' bytes; it appears under its name only when it
 is whole, and whatever does not fit its header is made anew. Deleting files costs time only, also
 while they are in use. Those that nothing has used for 30 days go by themselves. Where files cannot
-be written, frames stay in the process's memory.
+be written, some frames stay in the process's memory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 _logger = logging.getLogger(__name__)
-_fetched: dict[str, NDArray[np.uint8]] = {}
+_mapped: dict[str, NDArray[np.uint8]] = {}
+_held: dict[str, NDArray[np.uint8]] = {}
 _unwritable: set[str] = set()
+
+_HELD_BYTES = 256 * 2**20
+"""How much memory a process spends on frames that could not be written."""
 
 _MAGIC = b"CoReClip"
 _VERSION = 1
@@ -73,16 +77,26 @@ def fetch(key: str, size: int, make: Callable[[], NDArray[np.uint8]]) -> NDArray
     Returns:
         Shape (frames, size, size, 3), read-only.
     """
-    if key not in _fetched:
-        frames = _from_disk(key, size)
+    for known in (_mapped, _held):
+        if key in known:
+            return known[key]
+    frames = _from_disk(key, size)
+    if frames is None:
+        made = make()
+        made.flags.writeable = False
+        frames = _from_disk(key, size, check_pixels=False) if _store(key, size, made) else None
         if frames is None:
-            frames = make()
-            if _store(key, size, frames):
-                mapped = _from_disk(key, size, check_pixels=False)
-                frames = frames if mapped is None else mapped
-        frames.flags.writeable = False
-        _fetched[key] = frames
-    return _fetched[key]
+            _hold(key, made)
+            return made
+    _mapped[key] = frames
+    return frames
+
+
+def _hold(key: str, frames: NDArray[np.uint8]) -> None:
+    """Keeps frames in memory, and lets go of those that came first where that is too much."""
+    _held[key] = frames
+    while sum(held.nbytes for held in _held.values()) > _HELD_BYTES:
+        del _held[next(iter(_held))]
 
 
 def _digest(key: str) -> bytes:
@@ -153,10 +167,12 @@ def _store(key: str, size: int, frames: NDArray[np.uint8]) -> bool:
         if where not in _unwritable:
             _unwritable.add(where)
             _logger.warning(
-                "Clips cannot be cached in %s (%s), so each process keeps its own copy of them in "
-                "memory: make room there, or set XDG_CACHE_HOME to a folder that can be written.",
+                "Clips cannot be cached in %s (%s), so each process reads them itself and keeps up "
+                "to %d MB of them in memory: make room there, or set XDG_CACHE_HOME to a folder "
+                "that can be written.",
                 where,
                 error,
+                _HELD_BYTES // 2**20,
             )
         return False
     return True

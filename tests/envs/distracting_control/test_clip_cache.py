@@ -38,14 +38,15 @@ class Maker:
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(clip_cache, "_fetched", {})
+    monkeypatch.setattr(clip_cache, "_mapped", {})
+    monkeypatch.setattr(clip_cache, "_held", {})
     monkeypatch.setattr(clip_cache, "_unwritable", set())
 
 
 @pytest.fixture
 def forget(monkeypatch) -> Callable[[], None]:
     """Makes this process one that has read nothing yet."""
-    return lambda: monkeypatch.setattr(clip_cache, "_fetched", {})
+    return lambda: monkeypatch.setattr(clip_cache, "_mapped", {})
 
 
 def test_made_once_for_all_processes(forget) -> None:
@@ -162,6 +163,19 @@ def test_without_a_writable_folder(tmp_path, monkeypatch, caplog) -> None:
         assert not frames.flags.writeable and make.made == 1
     assert caplog.text.count("cannot be cached") == 1
     assert str(tmp_path / "file") in caplog.text and "XDG_CACHE_HOME" in caplog.text
+
+
+def test_memory_holds_only_so_much(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    makers = [Maker(str(i)) for i in range(4)]
+    monkeypatch.setattr(clip_cache, "_HELD_BYTES", 2 * makers[0].frames.nbytes)
+    shown = [clip_cache.fetch(str(i), 4, makers[i]) for i in (0, 1, 0, 2, 2, 1, 0, 3)]
+    assert [make.made for make in makers] == [2, 1, 1, 1]
+    for i, frames in zip((0, 1, 0, 2, 2, 1, 0, 3), shown, strict=True):
+        np.testing.assert_array_equal(frames, makers[i].frames)
+    monkeypatch.setattr(clip_cache, "_HELD_BYTES", 0)
+    np.testing.assert_array_equal(clip_cache.fetch("4", 4, Maker("4")), frames_of("4"))
 
 
 def test_without_a_home(monkeypatch, caplog) -> None:

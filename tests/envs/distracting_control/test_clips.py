@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -41,7 +43,7 @@ def only_clip(folder: Path, size: int = 8) -> clips.Clip:
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip_cache, "_fetched", {})
+    monkeypatch.setattr(clip_cache, "_mapped", {})
 
 
 def test_images_become_frames(tmp_path) -> None:
@@ -139,6 +141,13 @@ def test_every_frame_counts_once_whatever_its_time(tmp_path) -> None:
     assert len(only_clip(tmp_path / "clips").frames()) == 6
 
 
+@pytest.mark.parametrize("name", ["-i.mp4", "a b:%03d'é.mp4", b"\xff.mp4"])
+def test_names_of_any_kind(tmp_path, name: str | bytes) -> None:
+    write_video(tmp_path / "film.mp4", 3)
+    (tmp_path / "film.mp4").rename(tmp_path / os.fsdecode(name))
+    assert len(only_clip(tmp_path).frames()) == 3
+
+
 def test_a_long_video_is_cut(tmp_path) -> None:
     write_video(tmp_path / "film.mp4", MAX_FRAMES + 20, height=16, width=16)
     assert len(only_clip(tmp_path, 4).frames()) == MAX_FRAMES
@@ -223,6 +232,23 @@ def test_a_changed_file_is_decoded_anew(tmp_path, monkeypatch) -> None:
     Image.new("RGB", (85, 48), (0, 0, 0)).save(image)
     os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     assert before[0].min() > 30 and only_clip(tmp_path).frames()[0].max() < 10
+
+
+def test_a_decode_that_is_killed_leaves_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "clips").mkdir()
+    film = tmp_path / "clips/film.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=640x480:d=4", "-preset", "ultrafast", film)
+    clip = only_clip(tmp_path / "clips", 160)
+    for delay in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
+        process = multiprocessing.get_context("fork").Process(target=clip.frames)
+        process.start()
+        time.sleep(delay)
+        process.kill()
+        process.join()
+        found = clip_cache._from_disk(clip._key, 160)
+        assert found is None or len(found) == 100
+    assert len(clip.frames()) == 100
 
 
 def test_a_clip_outlives_its_file(tmp_path, monkeypatch) -> None:
