@@ -61,7 +61,9 @@ def test_broken_connections_are_taken_up_again(site, path) -> None:
     assert site.asked == [None, *["bytes=1000000-"] * 2, *["bytes=1500000-"] * 2]
 
 
-def test_the_next_call_goes_on(site, path) -> None:
+@pytest.mark.parametrize("etag", ['"one"', 'W/"one"', None])
+def test_the_next_call_goes_on(site, path, etag: str | None) -> None:
+    site.etag = etag
     leave_a_part(site, path, 1_234_567)
     download(site.url, path)
     assert_done(path)
