@@ -1,4 +1,4 @@
-"""Pretrained models by name, without any network.
+"""Pretrained models: those in the package by name without any network, all others from the Hub.
 
 A name ends in its version, and the weights under a name never change.
 """
@@ -6,53 +6,99 @@ A name ends in its version, and the weights under a name never change.
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from core_repr.world_model import CoReWorldModel
+from core_repr.world_model import CoReWorldModel, hub, storage
+from core_repr.zoo import recipes
+from core_repr.zoo.summary import RECORDS, Summary, summarize
+from core_repr.zoo.verification import verify
 
-__all__ = ["find", "list_models", "load"]
+__all__ = ["Summary", "find", "list_models", "load", "recipes", "summarize", "verify"]
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def list_models() -> list[str]:
-    """Returns the names of the models in the package, sorted."""
-    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
+    """Returns the names of the models in the package, by task, newest version first."""
+    return sorted((path.parent.name for path in PRETRAINED.glob("*/config.json")), key=_by_version)
 
 
-def find(model: str | Path) -> Path:
-    """Returns the folder of a model.
+def find(model: str | os.PathLike[str], *, revision: str | None = None) -> Path:
+    """Returns the folder of a model with all its files, fetched from the Hub if need be.
 
     Args:
-        model: A zoo name or a folder.
+        model: A zoo name, a folder, or a Hub repository ``"user/repo"``. A zoo name goes first.
+        revision: Branch, tag, pull request or commit of the repository.
 
     Raises:
-        FileNotFoundError: If it is neither; the message lists near misses.
+        FileNotFoundError: If there is no such model; the message lists near misses.
+        OSError: If the Hub cannot be reached or refuses.
+        ValueError: If a file is too large, or what has no revision is given with one.
     """
-    names = list_models()
-    if str(model) in names:
-        return PRETRAINED / str(model)
-    if str(model) and Path(model).is_dir():
-        return Path(model)
-    near = difflib.get_close_matches(str(model), names)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}."
-    raise FileNotFoundError(f"{str(model)!r} is neither a zoo name nor a folder; {hint}")
+    folder = _local(model, revision)
+    if folder is not None:
+        return folder
+    repository = os.fspath(model)
+    further = hub.available(repository, [storage.AGENT_FILE, *RECORDS], revision=revision)
+    files = [storage.CONFIG_FILE, storage.MODEL_FILE, *further]
+    return hub.locate(repository, files, revision=revision)
 
 
-def load(model: str | Path, device: torch.device | str = "cpu") -> CoReWorldModel:
+def load(
+    model: str | os.PathLike[str],
+    device: torch.device | str = "cpu",
+    *,
+    revision: str | None = None,
+    **options: Any,
+) -> CoReWorldModel:
     """Loads a world model.
 
     Args:
-        model: A zoo name, such as ``"cartpole-swingup-easy-v0"``, or a model folder.
+        model: A zoo name, such as ``"cartpole-swingup-easy-v0"``, a model folder, or a Hub
+            repository, ``"user/repo"``. A zoo name goes first.
         device: Where the model goes.
+        revision: Branch, tag, pull request or commit of the repository.
+        **options: For the Hub: ``token``, ``cache_dir``, ``local_files_only`` and
+            ``force_download`` of ``CoReWorldModel.from_pretrained``.
 
     Returns:
         The model, in evaluation mode.
 
     Raises:
         FileNotFoundError: If there is no such model or it lacks a file.
+        OSError: If the Hub cannot be reached or refuses.
         ValueError: If a file of it is broken or does not fit.
     """
-    return CoReWorldModel.from_pretrained(find(model), device)
+    folder = _local(model, revision)
+    place = os.fspath(model) if folder is None else folder
+    return CoReWorldModel.from_pretrained(place, device, revision=revision, **options)
+
+
+def _local(model: str | os.PathLike[str], revision: str | None) -> Path | None:
+    """The folder of what needs no network; ``None`` for a Hub repository."""
+    name, names = os.fspath(model), list_models()
+    folder = PRETRAINED / name if name in names else Path(name)
+    if name and folder.is_dir():
+        if revision is not None:
+            raise ValueError(
+                f"{name!r} is a {'zoo name' if name in names else 'folder'}, which has no revision "
+                f"{revision!r}; leave it out, or name a Hub repository."
+            )
+        return folder
+    if hub.is_repository(model):
+        return None
+    near = difflib.get_close_matches(name, names)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}."
+    raise FileNotFoundError(
+        f"{name!r} is neither a zoo name nor a folder nor a Hub repository 'user/repo'; {hint}"
+    )
+
+
+def _by_version(name: str) -> tuple[str, int]:
+    task, _, version = name.rpartition("-v")
+    return (task, -int(version)) if re.fullmatch(r"\d+", version) else (name, 0)

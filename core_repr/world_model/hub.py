@@ -56,7 +56,7 @@ def locate(
 
     Args:
         model: A folder, or a Hub repository ``"user/repo"``.
-        files: What the model consists of: names in :data:`LIMITS`.
+        files: What the model consists of.
         revision: Branch, tag, pull request (``"refs/pr/1"``) or commit; the newest commit of
             ``main`` by default. A folder has none.
         token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
@@ -111,8 +111,8 @@ def locate(
         return snapshot.folder(files)
 
 
-def has_file(repository: str, name: str, *, revision: str | None = None) -> bool:
-    """Whether a Hub repository has a file; whether the cache has it, in offline mode.
+def available(repository: str, names: Sequence[str], *, revision: str | None = None) -> list[str]:
+    """Returns those files that a Hub repository has; that the cache has, in offline mode.
 
     Raises:
         OSError: As :func:`locate`.
@@ -121,9 +121,11 @@ def has_file(repository: str, name: str, *, revision: str | None = None) -> bool
     with plain_errors(repository, revision):
         commit = ask_again(lambda: api.resolve_revision(repository, revision=revision)).resolved
         snapshot = _Snapshot(api, repository, commit, None)
-        if snapshot.path(name) is not None:
-            return True
-        return not is_offline_mode() and name in snapshot.listed([name])
+        cached = [name for name in names if snapshot.path(name) is not None]
+        if len(cached) == len(names) or is_offline_mode():
+            return cached
+        listed = snapshot.listed(names)
+        return [name for name in names if name in listed]
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,11 @@ class _Snapshot:
                     f"{self.commit[:12]}; it needs the files that save_pretrained writes."
                 )
             size = listed[name].size
-            if size > LIMITS[name]:
+            limit = LIMITS.get(name, storage.MAX_RECORD_BYTES)
+            if size > limit:
                 raise ValueError(
                     f"{name!r} of {self.repository!r} has {size:,} bytes, more than the "
-                    f"{LIMITS[name]:,} that it may have; it was not fetched."
+                    f"{limit:,} that it may have; it was not fetched."
                 )
         for name in names:
             large = listed[name].lfs

@@ -1,0 +1,240 @@
+"""``core-repr zoo``: pretrained models, and one's own on the Hub."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from core_repr.commands.threads import use_one_thread
+
+if TYPE_CHECKING:
+    from core_repr.zoo import Summary
+
+
+@dataclass
+class ZooList:
+    """Lists the models in the package, and the recipes that train such models."""
+
+    def __call__(self) -> int:
+        """Prints a line for each."""
+        from rich.console import Console
+        from rich.table import Table
+
+        from core_repr import zoo
+
+        table = Table("name", "task", "level", "environment steps", "return", "size", box=None)
+        for name in zoo.list_models():
+            model = zoo.summarize(name, zoo.find(name))
+            table.add_row(
+                name,
+                model.task,
+                model.level,
+                _count(model.facts.env_steps),
+                model.result,
+                _size(model.size),
+            )
+        console = Console(width=max(Console().width, 120))
+        console.print(table)
+        recipes = ", ".join(zoo.recipes.list_recipes())
+        console.print(f"recipes for core-repr train --recipe: {recipes}", highlight=False)
+        return 0
+
+
+@dataclass
+class ZooInfo:
+    """Tells what a model is, how it was trained and how well it does.
+
+    Attributes:
+        model: A zoo name, a folder or a Hub repository, user/repo.
+        revision: Branch, tag, pull request or commit of the repository.
+    """
+
+    model: tyro.conf.Positional[str]
+    revision: str | None = None
+
+    def __call__(self) -> int:
+        """Prints its card."""
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        from core_repr import zoo
+        from core_repr.world_model.card import make_card
+
+        folder = zoo.find(self.model, revision=self.revision)
+        model = zoo.summarize(self.model, folder)
+        Console().print(Markdown(make_card(model.config, model.facts).text))
+        print(f"\n{folder} holds its {len(model.facts.files)} files, {_size(model.size)}.")
+        return 0
+
+
+@dataclass
+class ZooDownload:
+    """Fetches a model from the Hub, checks it, and tells where it lies and which commit it is.
+
+    Attributes:
+        model: A Hub repository, user/repo; or a zoo name, which is on this disk already.
+        revision: Branch, tag, pull request or commit of the repository.
+        folder: A new folder to put the files in, instead of only into the Hub client's cache.
+    """
+
+    model: tyro.conf.Positional[str]
+    revision: str | None = None
+    folder: Path | None = None
+
+    def __call__(self) -> int:
+        """Fetches it."""
+        import shutil
+
+        from core_repr import zoo
+
+        if self.folder is not None and self.folder.exists():
+            raise FileExistsError(f"{self.folder} exists already; name a new folder.")
+        source = zoo.find(self.model, revision=self.revision)
+        zoo.load(source)
+        if self.folder is not None:
+            shutil.copytree(source, self.folder)
+        print(f"{self.folder or source} holds {self.model}{_commit(source)}.")
+        return 0
+
+
+@dataclass
+class ZooPush:
+    """Makes a Hub model of a training run: evaluates it, films it, writes its card, uploads it.
+
+    Attributes:
+        run: A run's folder, a model folder or a zoo name.
+        repository: user/repo on the Hub; made if it does not exist.
+        private: Make a new repository private.
+        branch: Instead of main.
+        pull_request: Open a pull request instead of committing to the branch.
+        message: Of the commit.
+        episodes: Episodes to evaluate the agent for; 0 takes the last evaluation of the training,
+            and films nothing.
+        seed: Episode i is seeded with seed + i.
+        yes: Upload without asking.
+    """
+
+    run: tyro.conf.Positional[str]
+    repository: tyro.conf.Positional[str]
+    private: bool = False
+    branch: str | None = None
+    pull_request: bool = False
+    message: str = "A CoRe model"
+    episodes: int = 30
+    seed: int = 0
+    yes: bool = False
+
+    def __call__(self) -> int:
+        """Prepares, shows, asks and uploads."""
+        from core_repr import publishing, zoo
+        from core_repr.world_model import hub
+
+        use_one_thread()
+        hub.check_repository(self.repository)
+        if self.episodes < 0:
+            raise ValueError(f"--episodes must be at least 0, not {self.episodes}.")
+        if not self.yes and not sys.stdin.isatty():
+            raise ValueError("Nobody can be asked here whether to upload; say so with --yes.")
+        run = Path(self.run) if Path(self.run).is_dir() else zoo.find(self.run)
+        with tempfile.TemporaryDirectory(prefix="core-repr-") as temporary:
+            folder = Path(temporary) / self.repository.split("/")[1]
+            folder.mkdir()
+            model = self._prepare(publishing.prepare, run, folder)
+            print(f"{model.task}, {model.level}: {model.result}")
+            for path in sorted(folder.iterdir()):
+                print(f"  {path.name:<24}{_size(path.stat().st_size):>10}")
+            if not self.yes and not _asked(f"Upload these to {self.repository}?"):
+                print("Nothing was uploaded.")
+                return 1
+            url = hub.upload(
+                folder,
+                self.repository,
+                message=self.message,
+                private=self.private or None,
+                branch=self.branch,
+                create_pr=self.pull_request,
+            )
+        print(f"{url} holds the model; next: core-repr zoo verify {self.repository}")
+        return 0
+
+    def _prepare(self, prepare: Callable[..., Summary], run: Path, folder: Path) -> Summary:
+        from tqdm import tqdm
+
+        with tqdm(total=self.episodes, unit="episode", disable=self.episodes == 0) as bar:
+            return prepare(
+                run,
+                self.repository,
+                folder,
+                self.episodes,
+                self.seed,
+                progress=lambda *_: bar.update(),
+            )
+
+
+@dataclass
+class ZooVerify:
+    """Checks every file of a model, runs it for a step, and tells its commit and checksums.
+
+    Attributes:
+        model: A zoo name, a folder or a Hub repository, user/repo.
+        revision: Branch, tag, pull request or commit of the repository.
+    """
+
+    model: tyro.conf.Positional[str]
+    revision: str | None = None
+
+    def __call__(self) -> int:
+        """Checks it; what is wrong is an error."""
+        from core_repr import zoo
+
+        folder = zoo.find(self.model, revision=self.revision)
+        for name, checksum in zoo.verify(folder).items():
+            print(f"{checksum}  {name}")
+        print(f"{self.model} is sound{_commit(folder)}: {folder}")
+        return 0
+
+
+@dataclass
+class Zoo:
+    """Pretrained models: lists them, fetches them, checks them, and shares one's own.
+
+    Attributes:
+        verb: What to do.
+    """
+
+    verb: tyro.conf.OmitSubcommandPrefixes[
+        tyro.conf.OmitArgPrefixes[
+            Annotated[ZooList, tyro.conf.subcommand("list")]
+            | Annotated[ZooInfo, tyro.conf.subcommand("info")]
+            | Annotated[ZooDownload, tyro.conf.subcommand("download")]
+            | Annotated[ZooPush, tyro.conf.subcommand("push")]
+            | Annotated[ZooVerify, tyro.conf.subcommand("verify")]
+        ]
+    ]
+
+    def __call__(self) -> int:
+        """Does it."""
+        return self.verb()
+
+
+def _asked(question: str) -> bool:
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _commit(folder: Path) -> str:
+    """Of a folder in the Hub's cache, the commit that it holds."""
+    return f" at commit {folder.name}" if folder.parent.name == "snapshots" else ""
+
+
+def _count(number: int | None) -> str:
+    return "not recorded" if number is None else f"{number:,}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

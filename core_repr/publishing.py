@@ -1,0 +1,121 @@
+"""From a training run to a folder that is ready for the Hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from core_repr.agent import CoReSAC
+from core_repr.evaluation import evaluate, learning_curve, make_environment, record_episode
+from core_repr.training.progress import PROGRESS_FILE
+from core_repr.world_model import CoReWorldModel, storage
+from core_repr.world_model.card import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE, make_card
+from core_repr.zoo.summary import (
+    EVALUATION_FILE,
+    EVALUATIONS_FILE,
+    SETTINGS_FILE,
+    Summary,
+    summarize,
+)
+
+MODEL_FOLDER = "model"
+
+
+def prepare(
+    run: Path,
+    name: str,
+    folder: Path,
+    episodes: int = 30,
+    seed: int = 0,
+    progress: Callable[[int, float], None] | None = None,
+) -> Summary:
+    """Fills a folder with a model, its agent, its records, pictures of it and its card.
+
+    Args:
+        run: A training run's folder, or a model folder.
+        name: What the card calls the model: the repository that it is for.
+        folder: An empty folder.
+        episodes: Episodes to evaluate the agent for; with 0, the last evaluation of the training
+            is taken, and no replay is filmed. A model folder that holds its evaluation keeps it.
+        seed: Episode i is seeded with seed + i.
+        progress: Called after each episode with the number of finished episodes and its return.
+
+    Returns:
+        What the card tells.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If a file of it is broken.
+    """
+    model = run / MODEL_FOLDER if (run / MODEL_FOLDER).is_dir() else run
+    # Loading and saving checks everything, and leaves out what is no part of a model.
+    if (model / storage.AGENT_FILE).exists():
+        agent: CoReSAC | None = CoReSAC.from_pretrained(model, device="cpu")
+        assert agent is not None
+        agent.save_pretrained(folder)
+    else:
+        agent = None
+        CoReWorldModel.from_pretrained(model).save_pretrained(folder)
+    _copy_records(run, model, folder)
+    if agent is not None:
+        for file in (EVALUATION_FILE, REPLAY_FILE):
+            if (model / file).exists():
+                shutil.copyfile(model / file, folder / file)
+        if episodes > 0:
+            _evaluate(agent, name, folder, episodes, seed, progress)
+    summary = summarize(name, folder)
+    storage.write_atomically(
+        folder / CARD_FILE, str(make_card(summary.config, summary.facts)).encode()
+    )
+    return summarize(name, folder)
+
+
+def _copy_records(run: Path, model: Path, folder: Path) -> None:
+    """Copies what the training wrote about itself; of paths on this machine, only the names."""
+    for file in (PROGRESS_FILE, EVALUATIONS_FILE):
+        for place in (model, run):
+            if (place / file).exists():
+                shutil.copyfile(place / file, folder / file)
+    for place in (model, run):
+        if (place / SETTINGS_FILE).exists():
+            settings = json.loads((place / SETTINGS_FILE).read_text())
+            if "continued_from" in settings:
+                origin = settings["continued_from"]
+                origin["model"] = Path(origin["model"]).name
+            text = json.dumps(settings, indent=2) + "\n"
+            storage.write_atomically(folder / SETTINGS_FILE, text.encode())
+    if (folder / PROGRESS_FILE).exists():
+        learning_curve({folder.name: folder / PROGRESS_FILE}, folder / LEARNING_CURVE_FILE)
+
+
+def _evaluate(
+    agent: CoReSAC,
+    name: str,
+    folder: Path,
+    episodes: int,
+    seed: int,
+    progress: Callable[[int, float], None] | None,
+) -> None:
+    environment = agent.environment_config
+    # Backgrounds that the training has not seen, where there are any.
+    changes = {"split": "val"} if "split" in environment.arguments else {}
+    env = make_environment(environment, render_mode="rgb_array", **changes)
+    try:
+        if not (folder / EVALUATION_FILE).exists():
+            outcome = {
+                "model": name,
+                "environment": {
+                    "id": environment.id,
+                    "arguments": {**environment.arguments, **changes},
+                },
+                "deterministic": True,
+                **evaluate(agent, env, episodes, seed, progress=progress).to_dict(),
+            }
+            text = json.dumps(outcome, indent=2) + "\n"
+            storage.write_atomically(folder / EVALUATION_FILE, text.encode())
+        if not (folder / REPLAY_FILE).exists():
+            record_episode(agent, env, folder / REPLAY_FILE, seed)
+    finally:
+        env.close()

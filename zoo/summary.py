@@ -1,0 +1,133 @@
+"""What the files beside a model's weights tell about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.world_model.card import Facts, label
+from core_repr.world_model.storage import MAX_RECORD_BYTES, load_config, read_bounded
+from core_repr.world_model.strict_json import parse_json
+
+SETTINGS_FILE = "settings.json"
+EVALUATION_FILE = "evaluation.json"
+EVALUATIONS_FILE = "evaluations.jsonl"
+RECORDS = (SETTINGS_FILE, EVALUATION_FILE, EVALUATIONS_FILE)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model in a few words.
+
+    Attributes:
+        name: Zoo name, folder or Hub repository.
+        config: Its config.
+        facts: What else its card tells.
+        size: Of all its files, in bytes.
+    """
+
+    name: str
+    config: CoReConfig
+    facts: Facts
+    size: int
+
+    @property
+    def environment(self) -> EnvironmentConfig:
+        """What it was trained in."""
+        assert self.config.environment is not None
+        return self.config.environment
+
+    @property
+    def task(self) -> str:
+        """Its task, such as ``"cartpole-swingup"``."""
+        return label(self.environment).split(", ")[0]
+
+    @property
+    def level(self) -> str:
+        """Its distractions, such as ``"easy, dynamic"``."""
+        return ", ".join(label(self.environment).split(", ")[1:])
+
+    @property
+    def result(self) -> str:
+        """Its evaluation, such as ``"563.6 ± 7.8 (30 episodes)"``."""
+        evaluation = self.facts.evaluation
+        if evaluation is None:
+            return "not evaluated"
+        error = evaluation["standard_error"]
+        spread = "" if error is None else f" ± {error:.1f}"
+        return f"{evaluation['mean']:.1f}{spread} ({len(evaluation['returns'])} episodes)"
+
+
+def summarize(name: str, folder: Path) -> Summary:
+    """Reads what the files of a model folder tell.
+
+    Args:
+        name: What the model is called.
+        folder: Where it is.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If a file is broken.
+    """
+    files = [path for path in folder.iterdir() if path.is_file()]
+    settings = _read(folder / SETTINGS_FILE) or {}
+    progress = _last_line(folder / EVALUATIONS_FILE)
+    evaluation = _read(folder / EVALUATION_FILE)
+    try:
+        if evaluation is not None:
+            evaluation = _outcome(evaluation, evaluation["environment"]["arguments"])
+        elif progress is not None:
+            evaluation = _outcome(progress, settings["environment"]["validation"])
+        facts = Facts(
+            name=name,
+            files=frozenset(path.name for path in files),
+            env_steps=None if progress is None else int(progress["env_steps"]),
+            seed=settings.get("schedule", {}).get("seed"),
+            evaluation=evaluation,
+            versions={str(key): str(value) for key, value in settings.get("versions", {}).items()},
+            commit=settings.get("commit"),
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}: the records of the training lack or have something unknown ({error!r}); "
+            "remove them, or save the model again."
+        ) from None
+    size = sum(path.stat().st_size for path in files)
+    return Summary(name, load_config(folder), facts, size)
+
+
+def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    error = record["standard_error"]
+    return {
+        "mean": float(record["mean"]),
+        "standard_error": None if error is None else float(error),
+        "returns": [float(value) for value in record["returns"]],
+        "seeds": [int(seed) for seed in record["seeds"]],
+        "arguments": dict(arguments),
+    }
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        record = parse_json(read_bounded(path, MAX_RECORD_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{path} is no record of a training: {error}.") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is no record of a training: it holds no JSON object.")
+    return record
+
+
+def _last_line(path: Path) -> dict[str, Any] | None:
+    """The last evaluation of the training; a line without its end was not written whole."""
+    if not path.exists():
+        return None
+    lines = read_bounded(path, MAX_RECORD_BYTES).rpartition(b"\n")[0].splitlines()
+    try:
+        record = parse_json(lines[-1]) if lines else None
+    except ValueError as error:
+        raise ValueError(f"{path} is no record of a training: {error}.") from None
+    return record if isinstance(record, dict) else None
