@@ -1,4 +1,4 @@
-"""The command line: ``core-repr train | evaluate | demo | bench | download | doctor``."""
+"""The command line: ``core-repr train | evaluate | demo | bench | download | zoo | doctor``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.train import Train, config_of
+from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS, CoReConfig
 
 
@@ -72,6 +73,7 @@ def _commands(config: CoReConfig) -> Any:
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),
             "download": Download(tyro.MISSING),
+            "zoo": Zoo(tyro.MISSING),
             "doctor": Doctor(),
         }
     )
