@@ -141,6 +141,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self._recurrent_state: RecurrentState | None = None
         self._updates_due = 0.0
         self._acts_at_random = True
+        self._gradient_norms: dict[str, Tensor] = {}
         self.learning_rate_schedule = learning_rate_schedule
         self._replay_folder = None if replay_folder is None else Path(replay_folder)
         self.safe_point: Callable[[], None] = lambda: None
@@ -199,7 +200,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self._theta = encoder + others
         self._critic_target_parameters: list[Tensor] = [*self.agent.critic_target.parameters()]
         self._critic_parameters: list[Tensor] = list(self.agent.critic.parameters())
-        self._actor_parameters = list(self.agent.actor.parameters())
+        self._actor_parameters: list[Tensor] = list(self.agent.actor.parameters())
         temperature = [self.world_model.inverse_temperature_logit]
         self.model_optimizer = torch.optim.Adam(
             [
@@ -429,11 +430,9 @@ class CoReSAC(OffPolicyAlgorithm):
         self.model_optimizer.zero_grad()
         self.critic_optimizer.zero_grad()
         (losses.total + critic_loss).backward()
-        self._clip_model()
+        self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
         self.model_optimizer.step()
-        nn.utils.clip_grad_norm_(
-            self._critic_parameters, self.config.agent.critic_max_gradient_norm
-        )
+        self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
         self.critic_optimizer.step()
         return losses, critic_loss, features.detach()
 
@@ -445,7 +444,7 @@ class CoReSAC(OffPolicyAlgorithm):
             losses, _ = self._model_losses(batch)
         self.model_optimizer.zero_grad()
         losses.total.backward()
-        self._clip_model()
+        self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
         self.model_optimizer.step()
 
         with self._autocast():
@@ -458,10 +457,8 @@ class CoReSAC(OffPolicyAlgorithm):
         self.model_optimizer.zero_grad()
         self.critic_optimizer.zero_grad()
         critic_loss.backward()
-        self._clip_model()
-        nn.utils.clip_grad_norm_(
-            self._critic_parameters, self.config.agent.critic_max_gradient_norm
-        )
+        self._clip("critic_to_model", self._theta, self.config.agent.model_max_gradient_norm)
+        self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
         self.critic_optimizer.step()
         return losses, critic_loss, features.detach()
 
@@ -473,8 +470,8 @@ class CoReSAC(OffPolicyAlgorithm):
         )
         return self.world_model.losses(batch, x, prior, posterior), posterior
 
-    def _clip_model(self) -> None:
-        nn.utils.clip_grad_norm_(self._theta, self.config.agent.model_max_gradient_norm)
+    def _clip(self, name: str, parameters: list[Tensor], limit: float) -> None:
+        self._gradient_norms[name] = nn.utils.clip_grad_norm_(parameters, limit)
 
     def _critic_loss(
         self, features: Float[Tensor, "t b z"], batch: SequenceBatch
@@ -503,14 +500,14 @@ class CoReSAC(OffPolicyAlgorithm):
             loss = masked_mean(self.agent.entropy_weight * log_density - value, mask)
         self.actor_optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self._actor_parameters, self.config.agent.actor_max_gradient_norm)
+        self._clip("actor", self._actor_parameters, self.config.agent.actor_max_gradient_norm)
         self.actor_optimizer.step()
 
         entropy = -masked_mean(log_density.detach(), mask)
         log_weight = self.agent.log_entropy_weight
         self.entropy_optimizer.zero_grad()
         (log_weight * (entropy - self.target_entropy)).backward()
-        nn.utils.clip_grad_norm_([log_weight], 1.0)
+        self._clip("entropy_weight", [log_weight], 1.0)
         self.entropy_optimizer.step()
         with torch.no_grad():
             log_weight.clamp_(max=self.config.agent.max_log_entropy_weight)
@@ -536,13 +533,14 @@ class CoReSAC(OffPolicyAlgorithm):
             "entropy_weight": self.agent.entropy_weight,
             "inverse_temperature": self.world_model.inverse_temperature,
         }
+        values |= {f"{name}_gradient_norm": norm for name, norm in self._gradient_norms.items()}
         for name, value in values.items():
             number = value.item()
             if not np.isfinite(number):
                 raise FloatingPointError(
-                    f"The {name.replace('_', ' ')} is {number} at update {self._n_updates}, "
-                    f"agent step {self.num_timesteps}: the training is stopped. Go on from the "
-                    "last checkpoint, with smaller learning rates if it happens again."
+                    f"The {name.replace('_', ' ')} is {number} at update {self._n_updates}, agent "
+                    f"step {self.num_timesteps}: learning stops. Go on from what was saved last, "
+                    "with smaller learning rates."
                 )
             self.logger.record_mean(f"train/{name}", number)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -156,9 +156,8 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
                 )
     except FloatingPointError as error:
         raise FloatingPointError(
-            f"{error} The last good checkpoint, {newest_checkpoint(folder)}, was kept; go on from "
-            f"it with smaller learning rates: core-repr train --from {folder} "
-            "--agent.model-learning-rate ..."
+            f"{error} The last good checkpoint is {newest_checkpoint(folder)}: core-repr train "
+            f"--from {folder} --agent.model-learning-rate ... goes on from it."
         ) from error
     except OSError as error:
         kept = newest_checkpoint(folder)
