@@ -11,17 +11,40 @@ import tyro
 
 @dataclass
 class BenchEnvironment:
-    """Measures the environments: steps a second, resets, memory.
+    """Measures the Distracting Control Suite: steps a second, resets, memory.
+
+    Takes some minutes, most of them for the cycles.
 
     Attributes:
+        rounds: Rates are medians over so many turns.
+        cycles: How often to make, reset and close an environment, to see what stays behind.
         json: File to write the figures to as well.
     """
 
+    rounds: int = 5
+    cycles: int = 1000
     json: Path | None = None
 
     def __call__(self) -> int:
         """Runs the benchmark."""
-        raise NotImplementedError
+        from tqdm import tqdm
+
+        from core_repr.benchmarks.environment import benchmark_environment, parts
+        from core_repr.benchmarks.report import report
+
+        for name, value in (("--rounds", self.rounds), ("--cycles", self.cycles)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}.")
+        with tqdm(total=parts(self.rounds), bar_format="{l_bar}{bar}| {postfix}") as bar:
+
+            def next_part(what: str) -> None:
+                bar.set_postfix_str(what)
+                bar.update()
+
+            figures = benchmark_environment(self.rounds, self.cycles, next_part)
+        title = "distracting_control, medium, dynamic, 84-pixel frames, software or GPU as found"
+        report(title, figures, self.json)
+        return 0
 
 
 @dataclass
@@ -70,17 +93,40 @@ class BenchUpdate:
 
 @dataclass
 class BenchWrapper:
-    """Measures what the wrappers add to an environment's step.
+    """Measures what the wrappers add to an environment's step, beside a frozen ResNet-18.
 
     Attributes:
+        preset: Which sizes.
+        environments: How many are in a batch.
+        rounds: Each figure is the best of so many.
+        threads: Of the wrappers and of the ResNet-18; what the wrappers take by default is 1.
         json: File to write the figures to as well.
     """
 
+    preset: Literal["compact", "paper"] = "compact"
+    environments: int = 16
+    rounds: int = 40
+    threads: int = 1
     json: Path | None = None
 
     def __call__(self) -> int:
         """Runs the benchmark."""
-        raise NotImplementedError
+        from tqdm import tqdm
+
+        from core_repr.benchmarks.report import report
+        from core_repr.benchmarks.wrapper import benchmark_wrapper
+
+        for name in ("environments", "rounds", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        with tqdm(total=self.rounds, unit="round") as bar:
+            figures = benchmark_wrapper(
+                self.preset, self.environments, self.rounds, self.threads, bar.update
+            )
+        plural = "s" * (self.threads != 1)
+        title = f"What wrapping costs: preset {self.preset}, {self.threads} thread{plural}"
+        report(title, figures, self.json)
+        return 0
 
 
 @dataclass
