@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from core_repr.config import WorldModelConfig
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import LayerNormGRUCell, mlp, orthogonal_linear
+from core_repr.world_model.unroll import Recurrence, Unroll, Weights
 
 LOG_STD_BOUND = 10.0
 """Logarithms of standard deviations are clamped to plus and minus this."""
@@ -107,6 +108,57 @@ class RSSM(nn.Module):
         hidden = projected + F.linear(h, weight)
         statistics = self.posterior_norm(self.posterior_mlp(hidden).float())
         return self._state(h, statistics, None if noise is None else noise.posterior)
+
+    def observe(
+        self,
+        projected: Float[Tensor, "t b p"],
+        actions: Float[Tensor, "t b a"],
+        is_first: Bool[Tensor, "t b"],
+        noise: Noise | None,
+    ) -> LatentState:
+        """Returns what :meth:`step` does from frame to frame, for whole sequences.
+
+        Args:
+            projected: :meth:`project` of the encodings.
+            actions: In [−1, 1]; ``actions[t]`` led to frame t.
+            is_first: Frames at which an episode starts; the first ones do.
+            noise: Draws; ``None`` lets the means go on.
+        """
+        start = projected.new_zeros(*is_first.shape, self.stochastic_size, dtype=torch.float32)
+        if noise is not None and self.initial_std > 0:
+            start = self.initial_std * noise.initial
+        layers = [layer for layer in self.recurrent_mlp if isinstance(layer, nn.Linear)]
+        posterior = [
+            layer for layer in self.posterior_mlp.modules() if isinstance(layer, nn.Linear)
+        ]
+        norm = self.posterior_norm if isinstance(self.posterior_norm, nn.LayerNorm) else None
+        device = projected.device.type
+        autocast = torch.is_autocast_enabled(device)
+        weight = self.cell.norm.weight
+        form = Recurrence(
+            len(layers),
+            len(posterior),
+            norm is not None,
+            self.cell.norm.eps,
+            self.cell.update_bias,
+            self.log_std_offset,
+            LOG_STD_BOUND,
+            torch.get_autocast_dtype(device) if autocast else weight.dtype,
+        )
+        weights = Weights(
+            [(layer.weight, layer.bias) for layer in layers],
+            self.cell.gates.weight,
+            (weight, self.cell.norm.bias),
+            self.posterior_input.weight[:, : self.deterministic_size],
+            [(layer.weight, layer.bias) for layer in posterior],
+            None if norm is None else (norm.weight, norm.bias),
+        )
+        sample_noise = None if noise is None else noise.posterior
+        with torch.autocast(device, enabled=False):
+            outputs = Unroll.apply(
+                form, projected, actions, is_first, start, sample_noise, *weights.flat()
+            )
+        return LatentState(*outputs)
 
     def advance(
         self, h: Float[Tensor, "b h"], sample: Float[Tensor, "b s"], action: Float[Tensor, "b a"]

@@ -196,19 +196,11 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         noise: Noise | None = None,
     ) -> tuple[LatentState, LatentState]:
         """:meth:`observe` for frames that are encoded already."""
-        length, batch_size = x.shape[:2]
-        projected = self.rssm.project(x)
-        state = self.initial_state(batch_size)
-        action = torch.zeros_like(actions[0])
         is_first = is_first.clone()
         is_first[0] = True
-        states = []
-        for t in range(length):
-            step_noise = None if noise is None else Noise(*(draw[t] for draw in noise))
-            state = self.rssm.step(state, action, projected[t], is_first[t], step_noise)
-            action = actions[t]
-            states.append(state)
-        posterior = LatentState(*(torch.stack(fields) for fields in zip(*states, strict=True)))
+        # The action before each frame; that of a first frame does not count.
+        previous_actions = torch.cat([torch.zeros_like(actions[:1]), actions[:-1]])
+        posterior = self.rssm.observe(self.rssm.project(x), previous_actions, is_first, noise)
         prior = self.rssm.prior(posterior.h, None if noise is None else noise.prior)
         return prior, posterior
 

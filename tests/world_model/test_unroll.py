@@ -1,0 +1,121 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from core_repr.config import CoReConfig
+from core_repr.world_model import LatentState
+from core_repr.world_model.rssm import RSSM, Noise
+
+LENGTH, BATCH, ACTIONS = 7, 3, 2
+
+
+@pytest.fixture
+def random_recurrence(tiny_config: Callable[..., CoReConfig]) -> Callable[..., RSSM]:
+    """Makes a recurrence whose biases and LayerNorms are as random as its weights."""
+
+    def make(**changes: object) -> RSSM:
+        rssm = RSSM(tiny_config(world_model=changes).world_model, ACTIONS)
+        for module in rssm.modules():
+            if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
+                nn.init.normal_(module.bias, std=0.3)
+            if isinstance(module, nn.LayerNorm):
+                nn.init.normal_(module.weight, mean=1, std=0.3)
+        return rssm
+
+    return make
+
+
+def stepwise(
+    rssm: RSSM,
+    projected: torch.Tensor,
+    actions: torch.Tensor,
+    is_first: torch.Tensor,
+    noise: Noise | None,
+) -> LatentState:
+    """The definition: one step after the other, under autograd."""
+    state = rssm.initial_state(BATCH)
+    states = []
+    for t in range(LENGTH):
+        step_noise = None if noise is None else Noise(*(draw[t] for draw in noise))
+        state = rssm.step(state, actions[t], projected[t], is_first[t], step_noise)
+        states.append(state)
+    return LatentState(*(torch.stack(fields) for fields in zip(*states, strict=True)))
+
+
+@pytest.mark.parametrize("with_noise", [True, False], ids=["noise", "means"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"normalize_statistics": True, "initial_std": 1.0, "log_std_offset": 0.0},
+        {"recurrent_layers": (6, 5), "posterior_layers": (6, 5, 4)},
+        {"log_std_offset": 9.9},
+    ],
+    ids=["compact", "published", "deep", "clamped"],
+)
+def test_outputs_and_gradients_are_those_of_single_steps(
+    random_recurrence: Callable[..., RSSM], changes: dict[str, object], with_noise: bool
+) -> None:
+    rssm = random_recurrence(**changes)
+    width = rssm.posterior_input.out_features
+    projected = torch.randn(LENGTH, BATCH, width, requires_grad=True)
+    actions = torch.rand(LENGTH, BATCH, ACTIONS) * 2 - 1
+    is_first = torch.zeros(LENGTH, BATCH, dtype=torch.bool)
+    is_first[0] = True
+    is_first[3, 1] = is_first[5, 0] = is_first[5, 2] = True
+    noise = Noise(*torch.randn(3, LENGTH, BATCH, rssm.stochastic_size)) if with_noise else None
+
+    cotangents = None
+    results = []
+    for run in (stepwise, RSSM.observe):
+        rssm.zero_grad()
+        projected.grad = None
+        state = run(rssm, projected, actions, is_first, noise)
+        if cotangents is None:
+            cotangents = [torch.randn_like(field) for field in state]
+        torch.autograd.backward(list(state), cotangents)
+        gradients = {name: p.grad for name, p in rssm.named_parameters() if p.grad is not None}
+        results.append((state, projected.grad, gradients))
+
+    (state, to_projected, gradients), (unrolled, to_same, same) = results
+    for field, other in zip(state, unrolled, strict=True):
+        torch.testing.assert_close(other, field, rtol=1e-5, atol=1e-5)
+    # Sums over steps and rows in another order: some digits of float32.
+    torch.testing.assert_close(to_same, to_projected, rtol=1e-4, atol=1e-4)
+    assert gradients.keys() == same.keys() and len(gradients) >= 10
+    for name, gradient in gradients.items():
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(same[name], gradient, rtol=1e-4, atol=1e-5 * (1 + scale))
+
+
+def test_some_log_standard_deviations_are_clamped_in_the_case_above(
+    random_recurrence: Callable[..., RSSM],
+) -> None:
+    rssm = random_recurrence(log_std_offset=9.9)
+    projected = torch.randn(LENGTH, BATCH, rssm.posterior_input.out_features)
+    is_first = torch.zeros(LENGTH, BATCH, dtype=torch.bool)
+    is_first[0] = True
+    state = rssm.observe(projected, torch.zeros(LENGTH, BATCH, ACTIONS), is_first, None)
+    at_bound = state.log_std == 10
+    assert at_bound.any() and not at_bound.all()
+
+
+def test_in_bfloat16_only_the_products_are_rough(
+    random_recurrence: Callable[..., RSSM],
+) -> None:
+    rssm = random_recurrence()
+    projected = torch.randn(LENGTH, BATCH, rssm.posterior_input.out_features, requires_grad=True)
+    actions = torch.rand(LENGTH, BATCH, ACTIONS)
+    is_first = torch.zeros(LENGTH, BATCH, dtype=torch.bool)
+    is_first[0] = True
+    exact = rssm.observe(projected, actions, is_first, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = rssm.observe(projected, actions, is_first, None)
+    assert all(field.dtype == torch.float32 for field in rough)
+    for field, other in zip(exact, rough, strict=True):
+        assert 0 < (field - other).abs().max() < 0.1
+    gradients = [torch.autograd.grad(s.sample.sum(), projected)[0] for s in (exact, rough)]
+    # bfloat16 has 8 bits, and errors grow over the steps.
+    assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm()
