@@ -18,9 +18,9 @@ from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
-from core_repr.commands.train import Train, config_of
+from core_repr.commands.train import Train, config_of, train_by, train_with
 from core_repr.commands.zoo import Zoo
-from core_repr.config import PRESETS, CoReConfig
+from core_repr.config import PRESETS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,26 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _starting_point(typed: Sequence[str]) -> CoReConfig:
-    """The preset or the model must be known first: other settings' defaults follow from it."""
+def _starting_point(typed: Sequence[str]) -> Train:
+    """Preset, model or recipe must be known first: other settings' defaults follow from it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compact")
     parser.add_argument("--from", dest="model")
-    preset, model = "compact", None
+    parser.add_argument("--recipe")
+    preset, model, recipe = "compact", None, None
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
         known = parser.parse_known_args(typed)[0]
-        preset, model = known.preset, known.model
-    if model is not None and typed[0] == "train":
-        # A model that cannot be read is refused by the command itself.
+        preset, model, recipe = known.preset, known.model, known.recipe
+    if typed[:1] == ["train"]:
+        # What cannot be read is refused by the command itself.
         with contextlib.suppress(ValueError, OSError):
-            return config_of(model)
-    return PRESETS[preset]()
+            if recipe is not None:
+                return train_by(recipe)
+            if model is not None:
+                return train_with(config_of(model))
+    return train_with(PRESETS[preset]())
 
 
-def _commands(config: CoReConfig) -> Any:
+def _commands(train: Train) -> Any:
     return tyro.extras.subcommand_type_from_defaults(
         {
-            "train": Train(world_model=config.world_model, loss=config.loss, agent=config.agent),
+            "train": train,
             "evaluate": Evaluate(tyro.MISSING),
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +24,8 @@ class Train:
         from_: A zoo name, a model folder or a run's folder: goes on from its weights, and from
             its optimisers if it has them, in a new run with its environment, and with its
             settings where no other ones are given.
+        recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
+            settings, where no other ones are given.
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.
         environment: Where to train.
         env_steps: Simulator steps to train for, before action repeat, with those of the model
@@ -42,6 +44,7 @@ class Train:
     run: Path | None = None
     resume: Path | None = None
     from_: Annotated[str | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     preset: Literal["compact", "paper"] = "compact"
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
@@ -72,6 +75,8 @@ class Train:
         from core_repr import training, zoo
         from core_repr.world_model import storage
 
+        if self.recipe is not None:
+            self._refuse_beside_recipe()
         if self.resume is not None:
             self._refuse_beside("resume")
             training.resume(self.resume, self.env_steps, self.device)
@@ -110,6 +115,15 @@ class Train:
         training.train(choice, config, run, schedule, self.device, origin)
         return run
 
+    def _refuse_beside_recipe(self) -> None:
+        assert self.recipe is not None
+        train_by(self.recipe)
+        for option, value in (("resume", self.resume), ("from", self.from_)):
+            if value is not None:
+                raise ValueError(f"--recipe starts a training of its own; leave out --{option}.")
+        if self.preset != "compact":
+            raise ValueError("--recipe names every setting of a preset; leave out --preset.")
+
     def _refuse_beside(self, option: str) -> None:
         """Refuses what ``--resume`` and ``--from`` decide by themselves."""
         preset = PRESETS[self.preset]()
@@ -126,6 +140,48 @@ class Train:
                     f"--{option} goes on with the settings of an earlier training; "
                     f"leave out {what}."
                 )
+
+
+def train_with(config: CoReConfig) -> Train:
+    """Returns the command with a config's settings as its defaults."""
+    return Train(world_model=config.world_model, loss=config.loss, agent=config.agent)
+
+
+def train_by(recipe: str) -> Train:
+    """Returns the command with a recipe's environment and settings as its defaults.
+
+    Args:
+        recipe: Name of a recipe, or a file.
+
+    Raises:
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If it does not fit.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from core_repr.zoo import recipes
+
+    chosen = recipes.load(recipe)
+    unknown = chosen.environment.keys() - {option.name for option in fields(DistractingControl)}
+    if unknown:
+        raise ValueError(
+            f"The recipe {recipe!r} does not fit: environment.{min(unknown)} is unknown."
+        )
+    try:
+        environment = TypeAdapter(DistractingControl).validate_python(chosen.environment)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(
+            f"The recipe {recipe!r} does not fit: environment.{first['loc'][0]}: {first['msg']}."
+        ) from None
+    return replace(
+        train_with(chosen.config),
+        environment=environment,
+        env_steps=chosen.env_steps,
+        seed=chosen.seed,
+        evaluation_interval=chosen.evaluation_interval,
+        evaluation_episodes=chosen.evaluation_episodes,
+    )
 
 
 def config_of(model: str) -> CoReConfig:
