@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ class RunSettings:
             "schedule": asdict(self.schedule),
             "config": json.loads(self.config.to_json()),
             "versions": installed_versions(),
+            "commit": source_commit(),
         }
         if self.origin is not None:
             settings["continued_from"] = asdict(self.origin)
@@ -148,3 +150,29 @@ def installed_versions() -> dict[str, str]:
     """Returns the versions of what a training's numbers depend on."""
     packages = ("core-repr", "torch", "gymnasium", "stable-baselines3", "dm_control", "mujoco")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def source_commit() -> str | None:
+    """Returns the commit of core-repr that runs; ``None`` where it is not known.
+
+    A plus sign behind it says that files have been changed since.
+    """
+    origin = distribution("core-repr").read_text("direct_url.json")
+    installed_from = json.loads(origin).get("vcs_info", {}) if origin else {}
+    if "commit_id" in installed_from:
+        return str(installed_from["commit_id"])
+    # Only where Git knows this very file: the folder may lie in someone else's repository.
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", ":/")
+    return None if commit is None else commit + "+" * bool(changed)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
