@@ -55,7 +55,7 @@ class ZooInfo:
         revision: Branch, tag, pull request or commit of the repository.
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     revision: str | None = None
 
     def __call__(self) -> int:
@@ -83,7 +83,7 @@ class ZooDownload:
         folder: A new folder to put the files in, instead of only into the Hub client's cache.
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     revision: str | None = None
     folder: Path | None = None
 
@@ -120,8 +120,8 @@ class ZooPush:
         yes: Upload without asking.
     """
 
-    run: tyro.conf.Positional[str]
-    repository: tyro.conf.Positional[str]
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    repository: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="USER/REPO")]
     private: bool = False
     branch: str | None = None
     pull_request: bool = False
@@ -186,7 +186,7 @@ class ZooVerify:
         revision: Branch, tag, pull request or commit of the repository.
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     revision: str | None = None
 
     def __call__(self) -> int:
