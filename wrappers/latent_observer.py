@@ -6,7 +6,6 @@ import difflib
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -245,7 +244,7 @@ def _load(
     place = torch.device("cpu" if device is None else device)
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={str(device)!r} was asked for, but PyTorch finds no GPU here.")
-    return zoo.load(model if isinstance(model, str) else Path(model), place)
+    return zoo.load(model, place, revision=revision)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
+from core_repr import zoo
 from core_repr.config import EnvironmentConfig
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers import CoReWrapper
@@ -153,9 +155,37 @@ def test_a_model_is_taken_from_a_folder(
     assert np.array_equal(play(env, 0), play(CoReWrapper(make_pixels(), model), 0))
 
 
+def test_a_model_is_taken_from_the_hub_and_recorded_with_its_revision(
+    make_pixels: MakeEnv, model: CoReWorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(*arguments: Any, **options: Any) -> CoReWorldModel:
+        asked.append((*arguments, options))
+        return model
+
+    monkeypatch.setattr(zoo, "load", load)
+    env = CoReWrapper(make_pixels(), "user/model", revision="v1")
+    assert env.spec is not None
+    gym.make(env.spec)
+    assert asked == [("user/model", torch.device("cpu"), {"revision": "v1"})] * 2
+
+
 def test_a_missing_model_is_refused(make_pixels: MakeEnv) -> None:
-    with pytest.raises(FileNotFoundError, match="no-such-model-v0"):
-        CoReWrapper(make_pixels(), "no-such-model-v0")
+    with pytest.raises(
+        FileNotFoundError, match=r"'cartpole-swing-easy-v0' is neither.*did you mean"
+    ):
+        CoReWrapper(make_pixels(), "cartpole-swing-easy-v0")
+
+
+def test_the_hub_is_not_asked_without_a_network(
+    make_pixels: MakeEnv, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(OSError, match="user/model") as raised:
+        CoReWrapper(make_pixels(), "user/model")
+    assert str(raised.value).count("\n") == 0
 
 
 # What does not fit
