@@ -46,7 +46,21 @@ class Entry(NamedTuple):
     end: int
 
 
-def read_header(file: BinaryIO, size: int) -> dict[str, Entry]:
+class Header(NamedTuple):
+    """The whole header.
+
+    Attributes:
+        size: Bytes of the file before its tensors.
+        entries: Tensor name → what the header says of it.
+        metadata: Further words about the file.
+    """
+
+    size: int
+    entries: dict[str, Entry]
+    metadata: dict[str, str]
+
+
+def read_header(file: BinaryIO, size: int) -> Header:
     """Reads the header of an open file, whose tensors must fill the rest of it exactly.
 
     Args:
@@ -54,7 +68,7 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Entry]:
         size: Of the whole file in bytes.
 
     Returns:
-        Tensor name → what the header says of it.
+        The header.
 
     Raises:
         ValueError: If it is no header of such a file; the message is a clause without a subject.
@@ -75,14 +89,14 @@ def read_header(file: BinaryIO, size: int) -> dict[str, Entry]:
         raise ValueError("has metadata that are no strings")
     entries = {name: _entry(name, value) for name, value in fields.items()}
     _check_places(entries, size - LENGTH_BYTES - length)
-    return entries
+    return Header(LENGTH_BYTES + length, entries, metadata)
 
 
 def check_header(entries: Mapping[str, Entry], expected: Mapping[str, torch.Tensor]) -> None:
     """Refuses tensors that differ from the expected ones in name, shape or type.
 
     Args:
-        entries: What :func:`read_header` returned.
+        entries: Those of :func:`read_header`.
         expected: Tensors to compare with; those of the device ``meta`` do.
 
     Raises:

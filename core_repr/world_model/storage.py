@@ -4,6 +4,7 @@ Whatever is read may be a stranger's. Sizes, names, shapes and types are checked
 before anything is allocated for them, and what was checked is what is loaded.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from core_repr.config import CoReConfig
 from core_repr.world_model.safetensors_header import (
     LENGTH_BYTES,
     MAX_HEADER_BYTES,
+    Header,
     check_header,
     read_header,
 )
@@ -35,6 +37,8 @@ MAX_WEIGHT_BYTES = 1_000_000_000
 """Of one file of weights; the paper's model has 11 MB."""
 
 MAX_MESSAGE = 300
+CHECKSUM = "sha256"
+"""In the metadata of a file of weights: of its tensors."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -50,8 +54,7 @@ def save(folder: str | Path, config: CoReConfig, modules: Mapping[str, nn.Module
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, module in modules.items():
-        tensors = {key: value.contiguous() for key, value in module.state_dict().items()}
-        write_atomically(folder / name, to_safetensors(tensors))
+        write_atomically(folder / name, _serialized(module))
     write_atomically(folder / CONFIG_FILE, config.to_json().encode())
 
 
@@ -118,9 +121,12 @@ def load_weights(path: Path, module: Module) -> Module:
     expected = module.state_dict()
     limit = LENGTH_BYTES + MAX_HEADER_BYTES + sum(tensor.nbytes for tensor in expected.values())
     with _open(path) as file:
-        size = _check(path, file, expected)
+        header = _check(path, file, expected)
         file.seek(0)
-        content = file.read(min(size, limit))
+        content = file.read(limit)
+    checksum = header.metadata.get(CHECKSUM)
+    if checksum is not None and checksum != _checksum(content, header.size):
+        raise _broken(path, "differs from its own checksum")
     try:
         loaded = from_safetensors(content)
     except SafetensorError as error:
@@ -199,8 +205,8 @@ def _stays_inside(link: Path) -> bool:
     return target.parent == repository / "blobs" or target.parent.parent == shared
 
 
-def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> int:
-    """Checks size and header of an open file; returns its size."""
+def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> Header:
+    """Checks size and header of an open file."""
     size = os.fstat(file.fileno()).st_size
     needed = sum(tensor.nbytes for tensor in expected.values())
     if max(size, needed) > MAX_WEIGHT_BYTES:
@@ -209,17 +215,29 @@ def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> 
             f"{MAX_WEIGHT_BYTES:,} that a model may have."
         )
     try:
-        entries = read_header(file, size)
+        header = read_header(file, size)
     except ValueError as error:
         raise _broken(path, str(error)) from None
     try:
-        check_header(entries, expected)
+        check_header(header.entries, expected)
     except ValueError as error:
         raise ValueError(
             f"{path} {error}, so it does not belong to the config beside it; "
             "fetch or save both again."
         ) from None
-    return size
+    return header
+
+
+def _serialized(module: nn.Module) -> bytes:
+    tensors = {key: value.contiguous() for key, value in module.state_dict().items()}
+    content = to_safetensors(tensors)
+    header = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    return to_safetensors(tensors, {CHECKSUM: _checksum(content, header)})
+
+
+def _checksum(content: bytes, header_size: int) -> str:
+    """Of a file's tensors, so that a bit that flipped on a disk is noticed."""
+    return hashlib.sha256(memoryview(content)[header_size:]).hexdigest()
 
 
 def _laid_out_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

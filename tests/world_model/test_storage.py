@@ -199,3 +199,180 @@ def test_new_content_is_on_disk_before_it_takes_the_name(
     monkeypatch.setattr(os, "replace", note_replace)
     storage.write_atomically(path, b"new")
     assert order == ["fsync", "replace"] and path.read_bytes() == b"new"
+
+
+def header_of(folder: Path) -> dict[str, Any]:
+    content = (folder / WEIGHTS).read_bytes()
+    header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header
+
+
+def write_header(folder: Path, header: str | bytes, length: int | None = None) -> None:
+    """Puts another header before the tensors; ``length`` is what the file claims of it."""
+    content = (folder / WEIGHTS).read_bytes()
+    tensors = content[8 + int.from_bytes(content[:8], "little") :]
+    raw = header.encode() if isinstance(header, str) else header
+    stated = len(raw) if length is None else length
+    (folder / WEIGHTS).write_bytes(stated.to_bytes(8, "little") + raw + tensors)
+
+
+def change_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    header = header_of(folder)
+    change(header)
+    write_header(folder, json.dumps(header))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h: h[BIAS].update(dtype="F64"), "different sizes"),
+        (lambda h: h[BIAS].update(dtype="PICKLE"), "unknown type, 'PICKLE'"),
+        (lambda h: h[BIAS].update(dtype=["F32"]), "unknown type"),
+        (lambda h: h[BIAS].update(shape=[2**40, 2**40]), "different sizes"),
+        (lambda h: h[BIAS].update(shape=[2**63, 2]), "impossible shape"),
+        (lambda h: h[BIAS].update(shape=[-7]), "impossible shape"),
+        (lambda h: h[BIAS].update(shape=[7.0]), "impossible shape"),
+        (lambda h: h[BIAS].update(shape=[True] * 7), "impossible shape"),
+        (lambda h: h[BIAS].update(shape=[1] * 100 + [7]), "impossible shape"),
+        (lambda h: h[BIAS].update(data_offsets=[0, 28]), "at byte"),
+        (lambda h: h[BIAS].update(data_offsets=[10**9, 10**9 + 28]), "at byte"),
+        (lambda h: h[BIAS].update(data_offsets=[28, 0]), "different sizes"),
+        (lambda h: h[BIAS].update(data_offsets=[0]), "impossible shape or place"),
+        (lambda h: h[BIAS].update(extra=1), "other fields"),
+        (lambda h: h[BIAS].pop("shape"), "other fields"),
+        (lambda h: h.update({BIAS: [1]}), "other fields"),
+        (lambda h: h.update(__metadata__={"a": 1}), "metadata"),
+        (lambda h: h.update(__metadata__={"sha256": "0"}), "its own checksum"),
+    ],
+)
+def test_a_header_that_lies_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    change_header(folder, change)
+    assert words in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[]", "no JSON object"),
+        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ("[" * 100_000, "nests deeper"),
+        ("[" * 40 + "]" * 40, "nests deeper"),
+        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": 1e999}', "too large"),
+        ('{"a": "\\ud800"}', "surrogate"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_hostile_json_is_refused(folder: Path, text: str, words: str) -> None:
+    config = (folder / CONFIG).read_bytes()
+    write_header(folder, text)
+    assert words in refusal(folder)
+    (folder / CONFIG).write_text(text)
+    assert words in refusal(folder) or text == "[]"
+    (folder / CONFIG).write_bytes(config)
+    write_header(folder, b"\xff\xfe{}")
+    assert "no UTF-8" in refusal(folder)
+
+
+@pytest.mark.parametrize("length", [0, 2**20, 2**31, 2**63, 2**64 - 1])
+def test_a_header_of_another_length_is_refused(folder: Path, length: int) -> None:
+    write_header(folder, json.dumps(header_of(folder)), length)
+    refusal(folder)
+
+
+def test_a_header_that_is_too_long_is_refused_unread(folder: Path) -> None:
+    write_header(folder, " " * 1_000_001)
+    assert "header of 1,000,001 bytes" in refusal(folder)
+
+
+def test_bytes_behind_the_tensors_are_refused(folder: Path) -> None:
+    with open(folder / WEIGHTS, "ab") as file:
+        file.write(b"x")
+    assert "bytes of tensors" in refusal(folder)
+
+
+def test_an_enormous_file_is_refused_unread(folder: Path) -> None:
+    with open(folder / WEIGHTS, "r+b") as file:
+        file.truncate(10**12)
+    assert "more than the" in refusal(folder)
+
+
+def test_an_enormous_model_is_refused_before_it_is_allocated(folder: Path) -> None:
+    fields = json.loads((folder / CONFIG).read_text())
+    fields["world_model"]["recurrent_layers"] = [16_384] * 16
+    (folder / CONFIG).write_text(json.dumps(fields))
+    assert "more than the" in refusal(folder)
+
+
+def test_a_flipped_bit_is_noticed(folder: Path) -> None:
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[-3] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+    assert "its own checksum" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_links_out_of_the_folder_are_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    assert "symbolic link that leaves its folder" in refusal(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to(name)
+    with pytest.raises(FileNotFoundError, match="lacks"):
+        CoReWorldModel.from_pretrained(folder)
+
+
+def test_links_within_the_folder_and_to_the_folder_are_followed(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / WEIGHTS).rename(folder / "weights-v1")
+    (folder / WEIGHTS).symlink_to("weights-v1")
+    (tmp_path / "link").symlink_to(folder)
+    CoReWorldModel.from_pretrained(tmp_path / "link")
+
+
+def test_a_link_that_only_looks_like_the_hubs_cache_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "models--user--repo" / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    folder.rename(snapshot)
+    blob = snapshot.parent.parent / "blobs" / "1"
+    blob.parent.mkdir()
+    (snapshot / CONFIG).rename(blob)
+    (snapshot / CONFIG).symlink_to("../../blobs/1")
+    CoReWorldModel.from_pretrained(snapshot)
+    blob.rename(tmp_path / "outside")
+    blob.symlink_to(tmp_path / "outside")
+    assert "leaves its folder" in refusal(snapshot)
+
+
+def test_an_environment_that_would_import_a_module_is_refused(
+    model: CoReWorldModel, folder: Path
+) -> None:
+    fields = json.loads((folder / CONFIG).read_text())
+    fields["environment"]["id"] = "antigravity:Env-v0"
+    (folder / CONFIG).write_text(json.dumps(fields))
+    assert "would run a module's code" in refusal(folder)
+
+
+def test_a_newer_config_says_what_to_do(folder: Path) -> None:
+    fields = json.loads((folder / CONFIG).read_text())
+    fields["format_version"] = 99
+    (folder / CONFIG).write_text(json.dumps(fields))
+    assert re.search("99.*(install|release|newer)", refusal(folder))
+
+
+def test_a_card_is_made_and_a_card_that_is_there_stays(model: CoReWorldModel, folder: Path) -> None:
+    text = (folder / CARD).read_text()
+    assert "What it cannot do" in text and "library_name: core-repr" in text
+    (folder / CARD).write_text("my own words")
+    model.save_pretrained(folder)
+    assert (folder / CARD).read_text() == "my own words"
+
+
+def test_the_mixins_own_loader_is_closed() -> None:
+    with pytest.raises(NotImplementedError):
+        CoReWorldModel._from_pretrained(model_id="user/repo")
