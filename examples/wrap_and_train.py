@@ -4,6 +4,7 @@ python examples/wrap_and_train.py
 """
 
 import gymnasium as gym
+import tyro
 from stable_baselines3 import SAC
 
 from core_repr import CoReWrapper
@@ -23,4 +24,4 @@ def main(agent_steps: int = 5_000, episodes: int = 10) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

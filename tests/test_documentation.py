@@ -1,12 +1,9 @@
-"""What users copy, from the README and from examples/, runs as it stands, only shorter."""
+"""What users copy from the README runs as it stands, only shorter."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,15 +16,6 @@ def test_the_readme_s_ten_lines() -> None:
     exec(shorter, names)
     assert names["env"].observation_space.shape == (264,)  # type: ignore[attr-defined]
     names["env"].close()  # type: ignore[attr-defined]
-
-
-def test_wrap_and_train(capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("example", ROOT / "examples/wrap_and_train.py")
-    assert spec is not None and spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    example.main(agent_steps=120, episodes=1)
-    assert "return on unseen backgrounds" in capsys.readouterr().out
 
 
 def test_pictures_that_the_readme_shows_are_there() -> None:
