@@ -42,7 +42,7 @@ class BenchEnvironment:
                 bar.update()
 
             figures = benchmark_environment(self.rounds, self.cycles, next_part)
-        title = "distracting_control, medium, dynamic, 84-pixel frames, software or GPU as found"
+        title = "distracting_control: medium, dynamic, frames of 84×84 pixels"
         report(title, figures, self.json)
         return 0
 

@@ -74,7 +74,10 @@ class FrameRenderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = camera_id
-        self._sky = None if sky_size is None else SkyTexture(model, self._context.mujoco)
+        self._sky: SkyTexture | None = None
+        if sky_size is not None:
+            with self._context.current() as context:
+                self._sky = SkyTexture(model, context)
 
     def render(self, data: Any, sky: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Renders a frame.
@@ -88,7 +91,6 @@ class FrameRenderer:
             The frame, shape (height, width, 3).
         """
         mujoco = self._mujoco
-        self._context.make_current()
         mujoco.mjv_updateScene(
             self._model,
             data,
@@ -100,11 +102,12 @@ class FrameRenderer:
         )
         for eye in self._scene.camera:
             eye.frustum_width = 0.5 * (eye.frustum_top - eye.frustum_bottom) * self._aspect
-        if sky is not None:
-            assert self._sky is not None, "the renderer was built for the model's own sky"
-            self._sky.show(sky, self._faces_drawn(data))
-        mujoco.mjr_render(self._viewport, self._scene, self._context.mujoco)
-        mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._context.mujoco)
+        with self._context.current() as context:
+            if sky is not None:
+                assert self._sky is not None, "the renderer was built for the model's own sky"
+                self._sky.show(sky, self._faces_drawn(data))
+            mujoco.mjr_render(self._viewport, self._scene, context)
+            mujoco.mjr_readPixels(self._pixels, None, self._viewport, context)
         return self._shrink(self._pixels[::-1])
 
     def close(self) -> None:
@@ -141,10 +144,8 @@ class FrameRenderer:
         settings = {name: getattr(quality, name) for name in _QUALITY}
         buffer_size = buffer.offheight, buffer.offwidth
         texture_sizes = model.tex_height.copy(), model.tex_width.copy()
-        textures: NDArray[np.uint8] = model.tex_data.copy()
         self._set_quality(quality)
-        if ground_gain != 1.0:
-            self._brighten(model, ground_gain)
+        ground = self._brighten(model, ground_gain) if ground_gain != 1.0 else None
         buffer.offheight, buffer.offwidth = rows, columns
         if sky_size is not None:
             # A square texture stands for all six faces; MuJoCo reads only as much of the
@@ -158,15 +159,21 @@ class FrameRenderer:
                 setattr(quality, name, value)
             buffer.offheight, buffer.offwidth = buffer_size
             model.tex_height[:], model.tex_width[:] = texture_sizes
-            model.tex_data[:] = textures
+            if ground is not None:
+                texels, own = ground
+                texels[:] = own
 
-    def _brighten(self, model: Any, gain: float) -> None:
-        """Brightens the texture of the ground."""
+    def _brighten(
+        self, model: Any, gain: float
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+        """Brightens the texture of the ground; returns its texels and what they were."""
         grid = model.texture("grid").id
         start = model.tex_adr[grid]
         size = model.tex_height[grid] * model.tex_width[grid] * model.tex_nchannel[grid]
-        texels = model.tex_data[start : start + size]
-        texels[:] = np.minimum(texels * gain, 255).astype(np.uint8)
+        texels: NDArray[np.uint8] = model.tex_data[start : start + size]
+        own = texels.copy()
+        texels[:] = np.minimum(own * gain, 255).astype(np.uint8)
+        return texels, own
 
 
 class FullRenderer(FrameRenderer):
@@ -190,7 +197,7 @@ class FullRenderer(FrameRenderer):
         """Leaves the model's own quality."""
 
     def _brighten(self, model: Any, gain: float) -> None:
-        """Leaves the ground, which the light that casts shadows brightens."""
+        """Leaves the ground: the light that casts shadows brightens it."""
 
     def _shrink(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL import Image

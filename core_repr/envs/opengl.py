@@ -6,6 +6,8 @@ import atexit
 import importlib
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,16 @@ _outlives_fork = False
 
 
 class OffscreenContext:
-    """An OpenGL context and MuJoCo's context within it, made current.
+    """An OpenGL context and MuJoCo's context within it.
 
-    A process may hold many. Each belongs to the thread that made it.
+    A process may hold many, and any of its threads may use them, one at a time. With EGL, what was
+    current before is current again afterwards, so that others may draw in the same thread.
 
     Args:
         model: The `mujoco.MjModel` to draw. Its textures and quality settings count as they are
             now.
         height: Height of the picture in pixels.
         width: Width of the picture in pixels.
-
-    Attributes:
-        mujoco: The `mujoco.MjrContext`, which draws off screen.
 
     Raises:
         RenderingError: OpenGL cannot start, or this process is a fork that cannot use it.
@@ -49,10 +49,19 @@ class OffscreenContext:
         backend = select_backend()
         module = f"mujoco.{backend}" if backend in HEADLESS_BACKENDS else "mujoco.gl_context"
         self._gl: Any = None
+        self._restores = backend == "egl"
         try:
-            gl = importlib.import_module(module).GLContext(width, height)
-            gl.make_current()
-            self.mujoco = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+            gl_module = importlib.import_module(module)
+            with self._restoring():
+                gl = gl_module.GLContext(width, height)
+                gl.make_current()
+                self._mujoco = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+                mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mujoco)
+                if _first_process is None:
+                    _first_process = os.getpid()
+                    _outlives_fork = _draws_in_calling_thread()
+                    # Registered after the platform's own exit handlers, so it runs before them.
+                    atexit.register(_free_all)
         except Exception as error:
             raise RenderingError(
                 f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} for a picture of "
@@ -60,38 +69,56 @@ class OffscreenContext:
                 "name."
             ) from error
         self._gl = gl
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.mujoco)
         _open_contexts.add(self)
-        if _first_process is None:
-            _first_process = os.getpid()
-            _outlives_fork = _draws_in_calling_thread()
-            # Registered after the platform's own exit handlers, so it runs before them.
-            atexit.register(_free_all)
 
-    def make_current(self) -> None:
+    @contextmanager
+    def current(self) -> Iterator[Any]:
         """Directs OpenGL's calls here.
 
+        Yields:
+            The `mujoco.MjrContext`, which draws off screen.
+
         Raises:
-            RenderingError: Another thread uses it, or this process is a fork that cannot use it.
+            RenderingError: Another thread uses it now, or this process is a fork that cannot.
         """
         _refuse_fork()
-        try:
-            self._gl.make_current()
-        except Exception as error:
-            raise RenderingError(
-                "this environment is rendered by another thread: use it in the thread that first "
-                "reset it, or make one for each thread."
-            ) from error
+        with self._restoring():
+            try:
+                self._gl.make_current()
+            except Exception as error:
+                raise RenderingError(
+                    "another thread renders this environment: use it in one thread at a time, or "
+                    "make one for each."
+                ) from error
+            yield self._mujoco
 
     def free(self) -> None:
         """Frees the context; calling it again does nothing."""
         if self._gl is None or _is_foreign():
             return
-        self.make_current()
-        _open_contexts.discard(self)
-        self.mujoco.free()
+        with self.current() as context:
+            _open_contexts.discard(self)
+            context.free()
         self._gl.free()
         self._gl = None
+
+    @contextmanager
+    def _restoring(self) -> Iterator[None]:
+        """Makes current again what was so before, where EGL knows it."""
+        if not self._restores:
+            yield
+            return
+        from OpenGL import EGL
+
+        before = EGL.eglGetCurrentContext()
+        draw, read = EGL.eglGetCurrentSurface(EGL.EGL_DRAW), EGL.eglGetCurrentSurface(EGL.EGL_READ)
+        display = EGL.eglGetCurrentDisplay()
+        try:
+            yield
+        finally:
+            display = display or EGL.eglGetCurrentDisplay()
+            if display:
+                EGL.eglMakeCurrent(display, draw, read, before)
 
 
 def _free_all() -> None:

@@ -47,9 +47,8 @@ def select_backend() -> str:
     os.environ.setdefault("LP_NUM_THREADS", "0")
     if sys.platform != "linux" or chosen not in ("", *HEADLESS_BACKENDS):
         return chosen
-    available = {"egl": _egl_devices() > 0, "osmesa": bool(ctypes.util.find_library("OSMesa"))}
     for backend in [chosen] if chosen else HEADLESS_BACKENDS:
-        if available[backend]:
+        if _egl_devices() > 0 if backend == "egl" else ctypes.util.find_library("OSMesa"):
             os.environ["MUJOCO_GL"] = backend
             return backend
     missing = f"MUJOCO_GL={chosen} is" if chosen else "EGL and OSMesa are"

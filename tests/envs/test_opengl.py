@@ -34,22 +34,63 @@ def in_fork(work: Callable[[], Any]) -> Any:
         process.join()
 
 
-def test_another_thread_is_refused(make) -> None:
-    env = make("cartpole-swingup")
-    env.reset(seed=0)
-    errors: list[BaseException] = []
+def in_thread(work: Callable[[], Any]) -> Any:
+    """Returns what `work` returns in another thread, or the error that it raises."""
+    results: list[Any] = []
 
-    def step() -> None:
+    def run() -> None:
         try:
-            env.step(env.action_space.sample())
+            results.append(work())
         except RenderingError as error:
-            errors.append(error)
+            results.append(error)
 
-    thread = threading.Thread(target=step)
+    thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    if os.environ["MUJOCO_GL"] == "egl":
-        assert "another thread" in str(errors[0])
+    return results[0]
+
+
+needs_egl = pytest.mark.skipif(
+    os.environ.get("MUJOCO_GL") != "egl", reason="other platforms do not restore what was current"
+)
+
+
+@needs_egl
+def test_an_environment_goes_from_thread_to_thread(make) -> None:
+    env, other = (make("cartpole-swingup", difficulty="easy") for _ in range(2))
+    env.reset(seed=0)
+    other.reset(seed=0)
+    action = env.action_space.sample()
+    for _ in range(2):
+        mine = in_thread(lambda: env.step(action)[0])
+        np.testing.assert_array_equal(mine, other.step(action)[0])
+    assert in_thread(env.close) is None
+
+
+@needs_egl
+def test_two_threads_at_once_are_refused(make) -> None:
+    env = make("cartpole-swingup").unwrapped
+    env.reset(seed=0)
+    context = env._view._renderers["frame"]._context
+    action = env.action_space.sample()
+    with context.current():
+        assert "another thread" in str(in_thread(lambda: env.step(action)))
+    env.step(action)
+
+
+@needs_egl
+def test_dm_control_may_render_in_between(make) -> None:
+    from dm_control import suite
+
+    reference = suite.load("cheetah", "run", task_kwargs={"random": 0})
+    reference.reset()
+    picture = reference.physics.render(48, 64, camera_id=0)
+    env, alone = (make("cartpole-swingup", difficulty="easy", dynamic=True) for _ in range(2))
+    for seed in range(2):
+        frame, _ = env.reset(seed=seed)
+        np.testing.assert_array_equal(reference.physics.render(48, 64, camera_id=0), picture)
+        np.testing.assert_array_equal(frame, alone.reset(seed=seed)[0])
+    reference.physics.free()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -101,7 +142,8 @@ def test_a_driver_with_threads_does_not_outlive_a_fork(
 ) -> None:
     from OpenGL import GL
 
-    make("cartpole-swingup").reset(seed=0)
+    env = make("cartpole-swingup").unwrapped
+    env.reset(seed=0)
     monkeypatch.setattr(GL, "glGetString", lambda name: b"NVIDIA H100/PCIe/SSE2")
     assert not opengl._draws_in_calling_thread()
     monkeypatch.setattr(GL, "glGetString", lambda name: b"llvmpipe (LLVM 15.0.6, 256 bits)")
