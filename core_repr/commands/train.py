@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from core_repr.commands.environment import DistractingControl
+from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import PRESETS, AgentConfig, CoReConfig, LossConfig, WorldModelConfig
 
 
@@ -63,6 +64,7 @@ class Train:
         """Runs the training."""
         from core_repr import training
 
+        keep_freed_memory()
         try:
             run = self._train()
         except training.Interrupted as interruption:
