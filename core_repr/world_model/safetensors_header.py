@@ -15,6 +15,11 @@ from core_repr.world_model.strict_json import parse_json
 
 MAX_HEADER_BYTES = 1_000_000
 LENGTH_BYTES = 8
+CHECKSUM = "sha256"
+"""In the metadata: of the tensors."""
+
+METADATA = {CHECKSUM, "format"}
+"""Others are refused: one flipped bit must not hide the checksum."""
 
 DTYPES = {
     "BOOL": torch.bool,
@@ -87,6 +92,8 @@ def read_header(file: BinaryIO, size: int) -> Header:
     metadata = fields.pop("__metadata__", {})
     if not isinstance(metadata, dict) or any(not isinstance(v, str) for v in metadata.values()):
         raise ValueError("has metadata that are no strings")
+    if unknown := metadata.keys() - METADATA:
+        raise ValueError(f"has unknown metadata, {_quote(min(unknown))}")
     entries = {name: _entry(name, value) for name, value in fields.items()}
     _check_places(entries, size - LENGTH_BYTES - length)
     return Header(LENGTH_BYTES + length, entries, metadata)

@@ -19,6 +19,7 @@ from torch import nn
 
 from core_repr.config import CoReConfig
 from core_repr.world_model.safetensors_header import (
+    CHECKSUM,
     LENGTH_BYTES,
     MAX_HEADER_BYTES,
     Header,
@@ -37,8 +38,6 @@ MAX_WEIGHT_BYTES = 1_000_000_000
 """Of one file of weights; the paper's model has 11 MB."""
 
 MAX_MESSAGE = 300
-CHECKSUM = "sha256"
-"""In the metadata of a file of weights: of its tensors."""
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -243,6 +243,7 @@ def change_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
         (lambda h: h.update({BIAS: [1]}), "other fields"),
         (lambda h: h.update(__metadata__={"a": 1}), "metadata"),
         (lambda h: h.update(__metadata__={"sha256": "0"}), "its own checksum"),
+        (lambda h: h.update(__metadata__={"sha257": "0"}), 'unknown metadata, "sha257"'),
     ],
 )
 def test_a_header_that_lies_is_refused(
