@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-FORMAT_VERSION = 1
-"""Version of the layout of ``config.json``; it grows when a field changes its meaning."""
+FORMAT_VERSION = 2
+"""Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -32,6 +32,10 @@ class EnvironmentConfig:
         action_low: Lower bound of each action dimension, in the environment's own units.
         action_high: Upper bound of each action dimension.
         action_repeat: Simulator steps for each agent step.
+        pixels_key: Name of the frames in a ``Dict`` of observations; ``None`` if the frames are
+            all there is.
+        proprioception: The robot's own state beside the frames: name in the ``Dict`` of
+            observations → number of values. The order is that of the model's input.
     """
 
     id: str
@@ -39,6 +43,13 @@ class EnvironmentConfig:
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     action_repeat: Size = 1
+    pixels_key: str | None = None
+    proprioception: dict[str, Size] = Field(default_factory=dict)
+
+    @property
+    def proprioception_size(self) -> int:
+        """Number of proprioceptive values; 0 if there are none."""
+        return sum(self.proprioception.values())
 
     @property
     def action_size(self) -> int:
@@ -54,6 +65,12 @@ class EnvironmentConfig:
             )
         if any(low >= high for low, high in zip(self.action_low, self.action_high, strict=True)):
             raise ValueError("each action_low must be below its action_high")
+        if self.pixels_key is None and self.proprioception:
+            raise ValueError(
+                "proprioception needs a pixels_key: it comes in a Dict with the frames"
+            )
+        if self.pixels_key in self.proprioception:
+            raise ValueError(f"{self.pixels_key!r} cannot be both pixels and proprioception")
         return self
 
 
@@ -95,6 +112,8 @@ class WorldModelConfig:
         crop_size: Side in pixels of the square that the encoder sees: cut at random while
             learning, from the centre while acting.
         encoder: The observation encoder f.
+        proprioception_layers: The MLP whose output joins x in ObsMLP's input, where the
+            environment gives proprioception.
         deterministic_size: Size of h.
         stochastic_size: Size of s.
         observation_layers: ObsMLP, whose output has LayerNorm.
@@ -113,6 +132,7 @@ class WorldModelConfig:
     frame_size: Size = 100
     crop_size: Size = 84
     encoder: EncoderConfig = EncoderConfig()
+    proprioception_layers: Layers = (200, 200, 200)
     deterministic_size: Size = 200
     stochastic_size: Size = 64
     observation_layers: Layers = (256, 256)
@@ -140,7 +160,13 @@ class WorldModelConfig:
                     f"crop_size {self.crop_size} is too small for the encoder's "
                     f"{len(self.encoder.strides)} convolutions"
                 )
-        for name in ("observation_layers", "recurrent_layers", "prior_layers", "posterior_layers"):
+        for name in (
+            "proprioception_layers",
+            "observation_layers",
+            "recurrent_layers",
+            "prior_layers",
+            "posterior_layers",
+        ):
             if not getattr(self, name):
                 raise ValueError(f"{name} must name at least one layer")
         return self
@@ -265,6 +291,8 @@ class CoReConfig:
     def from_json(cls, text: str | bytes) -> "CoReConfig":
         """Reads :meth:`to_json`'s form; every field must be known, present and possible.
 
+        Forms of earlier releases are read as well.
+
         Raises:
             ValueError: If it is not JSON or a field does not fit. The message is one sentence
                 that names the field.
@@ -274,6 +302,8 @@ class CoReConfig:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"The config is not valid JSON: {error}.") from None
         if isinstance(fields, dict) and "format_version" in fields:
+            if fields["format_version"] == 1:
+                _upgrade(fields)
             _check_version(fields["format_version"])
         _require_fields(fields, cls)
         try:
@@ -291,6 +321,18 @@ def _check_version(version: Any) -> None:
             f"The config's field 'format_version' is {version!r}, but this release reads "
             f"{FORMAT_VERSION}; install a core-repr release that fits the model."
         )
+
+
+def _upgrade(fields: dict[str, Any]) -> None:
+    """Version 2 brought proprioception, which models of version 1 do without."""
+    fields["format_version"] = 2
+    additions: dict[str, dict[str, Any]] = {
+        "world_model": {"proprioception_layers": [200, 200, 200]},
+        "environment": {"pixels_key": None, "proprioception": {}},
+    }
+    for part, added in additions.items():
+        if isinstance(fields.get(part), dict):
+            fields[part] = {**added, **fields[part]}
 
 
 def _require_fields(fields: Any, part: Any, path: str = "") -> None:

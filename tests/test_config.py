@@ -26,12 +26,15 @@ def configs(draw: st.DrawFn) -> CoReConfig:
     filters = tuple(draw(st.lists(sizes, min_size=count, max_size=count)))
     strides = tuple(draw(st.lists(st.integers(1, 2), min_size=count, max_size=count)))
     bounds = draw(st.lists(st.tuples(st.floats(-9, -1), st.floats(0, 9)), min_size=1, max_size=3))
+    pixels_key = draw(st.none() | st.just("camera"))
     environment = EnvironmentConfig(
         draw(st.text()),
         draw(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text())),
         tuple(low for low, _ in bounds),
         tuple(high for _, high in bounds),
         draw(sizes),
+        pixels_key,
+        {} if pixels_key is None else draw(st.dictionaries(st.text(max_size=5), sizes, max_size=3)),
     )
     return CoReConfig(
         WorldModelConfig(
@@ -142,7 +145,10 @@ REMOVED = object()
         ("environment.id", 3),
         ("environment.arguments", [3]),
         ("environment", "an/Env-v0"),
-        ("format_version", 2),
+        ("format_version", 3),
+        ("environment.proprioception", {"arm": 0}),
+        ("environment.proprioception", {"arm": 3}),
+        ("environment.pixels_key", 3),
         ("format_version", "new"),
     ],
 )
@@ -183,3 +189,23 @@ def test_replace_changes_a_copy() -> None:
     assert replaced.environment == environment and replaced.agent == config.agent
     assert config.environment is None
     assert environment.action_size == 2
+
+
+def test_a_config_of_version_1_is_one_without_proprioception() -> None:
+    config = PRESETS["compact"]().replace(
+        environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2)
+    )
+    old = json.loads(config.to_json())
+    old["format_version"] = 1
+    del old["world_model"]["proprioception_layers"]
+    del old["environment"]["pixels_key"], old["environment"]["proprioception"]
+    assert CoReConfig.from_json(json.dumps(old)) == config
+
+
+def test_the_number_of_proprioceptive_values_is_their_sum() -> None:
+    environment = EnvironmentConfig(
+        "an/Env-v0", {}, (-1.0,), (1.0,), 1, "camera", {"arm": 3, "gripper": 1}
+    )
+    assert environment.proprioception_size == 4
+    with pytest.raises(ValueError, match="both"):
+        EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 1, "arm", {"arm": 3})

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from core_repr.agent import checkpoint, environment, learning_state
 from core_repr.agent.augmentation import TextureOverlay
 from core_repr.agent.networks import Agent
+from core_repr.agent.observations import Observation, observation_space
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig
@@ -56,7 +57,8 @@ class CoReSAC(OffPolicyAlgorithm):
 
     Args:
         policy: ``"CoRePolicy"``.
-        env: Environment with square RGB frames ``(side, side, 3)`` of uint8 and a bounded
+        env: Environment with square RGB frames ``(side, side, 3)`` of uint8, or a ``Dict`` of
+            them and flat ``Box`` entries, which are taken as proprioception, and a bounded
             ``Box`` of actions; a Gymnasium environment, an id, or an SB3 ``VecEnv``.
         config: A preset's name (``"compact"``, ``"paper"``) or a config; the environment in it
             is filled in from ``env``.
@@ -129,11 +131,10 @@ class CoReSAC(OffPolicyAlgorithm):
         if self.env is None:
             if config.environment is None:
                 raise ValueError("Without an env, the config must name its environment.")
-            self.observation_space = environment.frame_space(config.world_model.frame_size)
+            self.observation_space = observation_space(config)
             self.action_space = environment.action_space(config.environment)
             self.n_envs = 1
         else:
-            environment.check_frames(self.observation_space, config)
             config = environment.record_environment(config, self.env)
         assert config.environment is not None
         self.config = config
@@ -181,11 +182,12 @@ class CoReSAC(OffPolicyAlgorithm):
             self.policy.generator.manual_seed(self.seed)
         self.replay_buffer = SequenceReplayBuffer(
             settings.replay_size,
-            self.observation_space.shape or (),
+            self.policy.reader.frame_shape,
             self.environment_config.action_size,
             self.config.world_model.crop_size,
             self.seed,
             self._replay_folder,
+            self.environment_config.proprioception_size,
         )
 
         self.world_model = self.policy.world_model
@@ -241,8 +243,10 @@ class CoReSAC(OffPolicyAlgorithm):
         env = self._wrap_env(env, self.verbose)
         if self.env is None:
             self.n_envs = env.num_envs
-        environment.check_frames(env.observation_space, self.config)
         config = environment.record_environment(self.config, env)
+        if self.env is None:
+            # A config does not know the bounds of proprioception.
+            self.observation_space = env.observation_space
         super().set_env(env, force_reset)
         self.config = self.world_model.config = config
         assert config.environment is not None
@@ -297,10 +301,10 @@ class CoReSAC(OffPolicyAlgorithm):
         steps = episodes = 0
         callback.on_rollout_start()
         while not episodes:
-            frames = np.asarray(self._last_obs)
+            observation = self.policy.reader(self._last_obs)
             starts = np.asarray(self._last_episode_starts)
             at_random = self._acts_at_random and self.num_timesteps < learning_starts
-            actions, scaled = self._act(frames, starts, at_random)
+            actions, scaled = self._act(observation, starts, at_random)
             observations, rewards, dones, infos = self._step(env, actions)
             steps += 1
             self._last_obs = observations  # type: ignore[assignment]
@@ -308,11 +312,12 @@ class CoReSAC(OffPolicyAlgorithm):
 
             # Before the callback, which may stop the learning: no step is missing when it goes on.
             for i, (done, info) in enumerate(zip(dones, infos, strict=True)):
-                self.replay_buffer.add(i, frames[i], scaled[i], rewards[i])
+                frame, proprioception = observation.row(i)
+                self.replay_buffer.add(i, frame, scaled[i], rewards[i], proprioception)
                 if done:
                     truncated = info.get("TimeLimit.truncated", False)
-                    last_frame = info["terminal_observation"]
-                    self.replay_buffer.end_episode(i, last_frame, terminated=not truncated)
+                    last = self.policy.reader(info["terminal_observation"]).row(0)
+                    self.replay_buffer.end_episode(i, *last, terminated=not truncated)
 
             callback.update_locals(locals())
             if not callback.on_step():
@@ -341,30 +346,30 @@ class CoReSAC(OffPolicyAlgorithm):
         return result
 
     def _act(
-        self, frames: NDArray[np.uint8], starts: NDArray[np.bool_], at_random: bool
+        self, observation: Observation, starts: NDArray[np.bool_], at_random: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Returns actions in the environment's units, and the same flat in [−1, 1]."""
         if at_random:
-            actions = np.stack([self.action_space.sample() for _ in frames])
-            scaled = self.policy.scale_action(actions).reshape(len(frames), -1)
+            actions = np.stack([self.action_space.sample() for _ in starts])
+            scaled = self.policy.scale_action(actions).reshape(len(starts), -1)
             # The latent state keeps up, so that the policy can take over in mid-episode.
-            state = self._observe(frames, starts)
+            state = self._observe(observation, starts)
             self._recurrent_state = RecurrentState(
                 state.latent, torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
             )
             return actions, scaled
-        self._recurrent_state = self._observe(frames, starts)
+        self._recurrent_state = self._observe(observation, starts)
         scaled = self._recurrent_state.action.cpu().numpy()
-        shaped = scaled.reshape(len(frames), *(self.action_space.shape or ()))
+        shaped = scaled.reshape(len(starts), *(self.action_space.shape or ()))
         return self.policy.unscale_action(shaped), scaled
 
-    def _observe(self, frames: NDArray[np.uint8], starts: NDArray[np.bool_]) -> RecurrentState:
+    def _observe(self, observation: Observation, starts: NDArray[np.bool_]) -> RecurrentState:
         state = self._recurrent_state
         if state is None:
-            state = self.policy.initial_state(len(frames))
+            state = self.policy.initial_state(len(starts))
         return self.policy.advance(
             state,
-            torch.from_numpy(frames).to(self.device),
+            observation,
             torch.from_numpy(np.asarray(starts, np.bool_)).to(self.device),
             deterministic=False,
         )
@@ -450,7 +455,7 @@ class CoReSAC(OffPolicyAlgorithm):
         with self._autocast():
             noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
             _, posterior = self.world_model.observe(
-                batch.frames, batch.actions, batch.is_first, noise
+                batch.frames, batch.actions, batch.is_first, noise, batch.proprioception
             )
             features = posterior.features
             critic_loss = self._critic_loss(features, batch)
@@ -466,7 +471,7 @@ class CoReSAC(OffPolicyAlgorithm):
         noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
         x = self.world_model.encode(batch.frames)
         prior, posterior = self.world_model.observe_encodings(
-            x, batch.actions, batch.is_first, noise
+            x, batch.actions, batch.is_first, noise, batch.proprioception
         )
         return self.world_model.losses(batch, x, prior, posterior), posterior
 

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from core_repr.agent.observations import ObservationReader
 from core_repr.config import CoReConfig, EnvironmentConfig
 
 _log = logging.getLogger(__name__)
@@ -104,11 +105,19 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
         env: Where to learn now.
 
     Raises:
-        ValueError: If the earlier environment's actions were others.
+        ValueError: If the observations are not such as CoReSAC takes, or the earlier
+            environment's proprioception or actions were others.
     """
-    now, before = describe_environment(env), config.environment
+    reader = ObservationReader(env.observation_space, config.world_model.frame_size)
+    now, before = describe_environment(env, reader), config.environment
     if before is not None:
-        for name in ("action_low", "action_high", "action_repeat"):
+        for name in (
+            "pixels_key",
+            "proprioception",
+            "action_low",
+            "action_high",
+            "action_repeat",
+        ):
             seen, expected = getattr(now, name), getattr(before, name)
             if seen != expected:
                 raise ValueError(
@@ -121,8 +130,12 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
     return config.replace(environment=now)
 
 
-def describe_environment(env: VecEnv) -> EnvironmentConfig:
+def describe_environment(env: VecEnv, reader: ObservationReader) -> EnvironmentConfig:
     """Returns what a model's config records of the environment that it is trained in.
+
+    Args:
+        env: The environment.
+        reader: Reads its observations.
 
     Raises:
         ValueError: If an argument of ``gym.make`` is none that JSON knows.
@@ -145,28 +158,15 @@ def describe_environment(env: VecEnv) -> EnvironmentConfig:
         action_low=tuple(float(low) for low in action_space.low.flatten()),
         action_high=tuple(float(high) for high in action_space.high.flatten()),
         action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,
+        pixels_key=reader.pixels_key,
+        proprioception=reader.proprioception,
     )
-
-
-def frame_space(side: int) -> spaces.Box:
-    """Returns the space of square RGB frames with ``side`` pixels a side."""
-    return spaces.Box(0, 255, (side, side, 3), np.uint8)
 
 
 def action_space(environment: EnvironmentConfig) -> spaces.Box:
     """Returns the action space that a config records."""
     low = np.array(environment.action_low, np.float32)
     return spaces.Box(low, np.array(environment.action_high, np.float32), dtype=np.float32)
-
-
-def check_frames(observations: spaces.Space[Any], config: CoReConfig) -> None:
-    """Raises a ``ValueError`` if observations are not the frames of the config's size."""
-    expected = frame_space(config.world_model.frame_size)
-    if observations != expected:
-        raise ValueError(
-            f"CoReSAC learns from RGB frames, observation space {expected}, but this environment "
-            f"has {observations}; set its frame size, or world_model.frame_size in the config."
-        )
 
 
 def check_actions(actions: spaces.Space[Any]) -> None:

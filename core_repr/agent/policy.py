@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
 from core_repr.agent.networks import Agent
+from core_repr.agent.observations import Observation, ObservationReader
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel, LatentState
 
@@ -32,7 +33,8 @@ class CoRePolicy(BasePolicy):
     """Acts on frames through the latent state of a world model.
 
     Args:
-        observation_space: ``Box`` of square uint8 RGB frames, height × width × 3.
+        observation_space: ``Box`` of square uint8 RGB frames, height × width × 3, or a ``Dict`` of
+            them and proprioception.
         action_space: Bounded ``Box``.
         lr_schedule: Not used: the learning rates stand in ``config.agent``.
         config: Config with its environment filled in.
@@ -47,15 +49,17 @@ class CoRePolicy(BasePolicy):
         config: CoReConfig,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=True)
+        self.reader = ObservationReader(observation_space, config.world_model.frame_size)
         self.world_model = CoReWorldModel(config)
         action_size = int(np.prod(action_space.shape))
         self.agent = Agent(self.world_model.latent_size, action_size, config.agent)
         self.generator = torch.Generator()
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        state = self.initial_state(len(observation))
-        is_first = torch.ones(len(observation), dtype=torch.bool, device=self.device)
-        return self.advance(state, observation, is_first, deterministic).action
+        read = self.reader(observation)
+        state = self.initial_state(len(read.frames))
+        is_first = torch.ones(len(read.frames), dtype=torch.bool, device=self.device)
+        return self.advance(state, read, is_first, deterministic).action
 
     def initial_state(self, batch_size: int) -> RecurrentState:
         """Returns the state before the first frames of ``batch_size`` environments."""
@@ -65,13 +69,13 @@ class CoRePolicy(BasePolicy):
 
     @torch.no_grad()
     def advance(
-        self, state: RecurrentState, frames: Tensor, is_first: Tensor, deterministic: bool
+        self, state: RecurrentState, observation: Observation, is_first: Tensor, deterministic: bool
     ) -> RecurrentState:
         """Takes in one frame of each environment and chooses their actions.
 
         Args:
             state: The state after the frames before.
-            frames: ``(B, side, side, 3)`` uint8.
+            observation: The new frames, with their proprioception.
             is_first: ``(B,)``; environments whose episode starts with this frame.
             deterministic: Take the mode of the actor and the mean of the latent state, instead
                 of samples of both.
@@ -79,8 +83,11 @@ class CoRePolicy(BasePolicy):
         Returns:
             The state after these frames, with the actions in [−1, 1].
         """
+        frames, proprioception = observation.tensors(self.device)
         noise = None if deterministic else self.world_model.noise(self.generator, len(frames))
-        latent = self.world_model.step(state.latent, state.action, frames, is_first, noise)
+        latent = self.world_model.step(
+            state.latent, state.action, frames, is_first, noise, proprioception
+        )
         if deterministic:
             action = self.agent.actor.mode(latent.features)
         else:
@@ -97,7 +104,8 @@ class CoRePolicy(BasePolicy):
         """Returns actions for frames, and the recurrent state to pass to the next call.
 
         Args:
-            observation: One frame ``(side, side, 3)`` or a batch of them, uint8.
+            observation: One frame ``(side, side, 3)`` or a batch of them, uint8; a dictionary
+                where the observation space is a ``Dict``.
             state: What the last call returned; ``None`` at the start.
             episode_start: ``(B,)``; true where the frame is the first one of an episode.
             deterministic: Whether to act without sampling.
@@ -109,16 +117,9 @@ class CoRePolicy(BasePolicy):
         Raises:
             ValueError: If the observation is not of the observation space's shape.
         """
-        frames = np.asarray(observation)
-        shape = self.observation_space.shape or ()
-        single = frames.shape == shape
-        if frames.shape[-len(shape) :] != shape or frames.ndim > len(shape) + 1:
-            raise ValueError(
-                f"Expected one frame of shape {shape} or a batch of them, not an array of shape "
-                f"{frames.shape}."
-            )
-        frames = frames.reshape(-1, *shape)
-        batch_size = len(frames)
+        single = self._is_single(observation)
+        read = self.reader(observation)
+        batch_size = len(read.frames)
         is_first = np.zeros(batch_size, np.bool_)
         if episode_start is not None:
             is_first |= np.asarray(episode_start, np.bool_).reshape(-1)
@@ -128,10 +129,42 @@ class CoRePolicy(BasePolicy):
         self.set_training_mode(False)
         state = self.advance(
             state,
-            torch.from_numpy(np.ascontiguousarray(frames)).to(self.device),
+            read,
             torch.from_numpy(is_first).to(self.device),
             deterministic,
         )
         scaled = state.action.cpu().numpy()
         action = self.unscale_action(scaled.reshape(batch_size, *(self.action_space.shape or ())))
         return (action[0] if single else action), state
+
+    def _is_single(self, observation: Any) -> bool:
+        """Whether this is the observation of one environment, not a batch.
+
+        Raises:
+            ValueError: If it is of another form than the observation space's.
+        """
+        space = self.observation_space
+        entries = {"": (observation, space.shape or ())}
+        if isinstance(space, spaces.Dict):
+            if not isinstance(observation, Mapping) or observation.keys() < space.spaces.keys():
+                seen = list(observation) if isinstance(observation, Mapping) else type(observation)
+                raise ValueError(
+                    f"Expected a dictionary with {', '.join(map(repr, space.spaces))}, not {seen}."
+                )
+            entries = {
+                key: (observation[key], part.shape or ()) for key, part in space.spaces.items()
+            }
+        batches = set()
+        for key, (value, shape) in entries.items():
+            seen_shape = np.shape(value)
+            batches.add(seen_shape[: -len(shape)])
+            if seen_shape[-len(shape) :] != shape or len(seen_shape) > len(shape) + 1:
+                raise ValueError(
+                    f"Expected one observation{f' {key!r}' if key else ''} of shape {shape} or a "
+                    f"batch of them, not an array of shape {seen_shape}."
+                )
+        if len(batches) != 1:
+            raise ValueError(
+                f"The entries of the observation are batches of different sizes: {batches}."
+            )
+        return batches == {()}

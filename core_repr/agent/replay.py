@@ -18,9 +18,10 @@ from core_repr.world_model import SequenceBatch
 SEGMENT_SLOTS = 512
 MANIFEST_FILE = "replay.json"
 FORMAT_VERSION = 1
+NO_PROPRIOCEPTION = np.zeros(0, np.float32)
 
 
-Step = tuple[NDArray[np.uint8], NDArray[np.float32], float]
+Step = tuple[NDArray[np.uint8], NDArray[np.float32], float, NDArray[np.float32]]
 
 
 class Episode(NamedTuple):
@@ -52,6 +53,7 @@ class SequenceReplayBuffer:
         crop_size: Side in pixels of the random square that is cut from sampled frames.
         seed: Seeds the choice of sequences and crops.
         folder: For the files of the segments; ``None`` keeps all in memory.
+        proprioception_size: Number of values beside each frame.
     """
 
     def __init__(
@@ -62,12 +64,15 @@ class SequenceReplayBuffer:
         crop_size: int,
         seed: int | None = None,
         folder: Path | None = None,
+        proprioception_size: int = 0,
     ) -> None:
         self.size = size
         self.crop_size = crop_size
+        self.proprioception_size = proprioception_size
         self.dtype = np.dtype(
             [
                 ("frame", np.uint8, tuple(frame_shape)),
+                ("proprioception", np.float32, (proprioception_size,)),
                 ("action", np.float32, (action_size,)),
                 ("reward", np.float32),
                 ("terminated", np.bool_),
@@ -86,7 +91,12 @@ class SequenceReplayBuffer:
         return self._slots - len(self.episodes)
 
     def add(
-        self, env: int, frame: NDArray[np.uint8], action: NDArray[np.float32], reward: float
+        self,
+        env: int,
+        frame: NDArray[np.uint8],
+        action: NDArray[np.float32],
+        reward: float,
+        proprioception: NDArray[np.float32] = NO_PROPRIOCEPTION,
     ) -> None:
         """Stages one step of an environment.
 
@@ -95,15 +105,26 @@ class SequenceReplayBuffer:
             frame: The frame that was acted upon.
             action: Action in [−1, 1].
             reward: Reward that followed.
+            proprioception: What came with the frame.
         """
-        self._staged[env].append((np.array(frame), np.array(action, np.float32), float(reward)))
+        self._staged[env].append(
+            (np.array(frame), np.array(action, np.float32), float(reward), proprioception)
+        )
 
-    def end_episode(self, env: int, last_frame: NDArray[np.uint8], terminated: bool) -> None:
+    def end_episode(
+        self,
+        env: int,
+        last_frame: NDArray[np.uint8],
+        last_proprioception: NDArray[np.float32] = NO_PROPRIOCEPTION,
+        *,
+        terminated: bool,
+    ) -> None:
         """Stores the staged steps of an environment as an episode.
 
         Args:
             env: Index of the environment.
             last_frame: The frame after the last step.
+            last_proprioception: What came with it.
             terminated: Whether the episode terminated, rather than being cut off.
 
         Raises:
@@ -118,9 +139,11 @@ class SequenceReplayBuffer:
                 "raise agent.replay_size or limit the episode with max_episode_steps."
             )
         records = np.zeros(length, self.dtype)
-        for record, (frame, action, reward) in zip(records, steps, strict=False):
+        for record, (frame, action, reward, proprioception) in zip(records, steps, strict=False):
             record["frame"], record["action"], record["reward"] = frame, action, reward
+            record["proprioception"] = proprioception
         records[-1]["frame"] = last_frame
+        records[-1]["proprioception"] = last_proprioception
         records[-2]["terminated"] = terminated
         self._store(records)
 
@@ -189,6 +212,7 @@ class SequenceReplayBuffer:
         rewards = np.zeros((length, batch_size), np.float32)
         terminated = np.zeros((length, batch_size), np.bool_)
         mask = np.zeros((length, batch_size), np.bool_)
+        proprioception = np.zeros((length, batch_size, self.proprioception_size), np.float32)
         for b, index in enumerate(chosen):
             first = self.rng.integers(starts[index])
             records = self.episodes[index].records[first : first + length]
@@ -199,9 +223,10 @@ class SequenceReplayBuffer:
             rewards[:count, b] = records["reward"]
             terminated[:count, b] = records["terminated"]
             mask[:count, b] = True
+            proprioception[:count, b] = records["proprioception"]
         is_first = np.zeros((length, batch_size), np.bool_)
         is_first[0] = True
-        arrays = (frames, actions, rewards, is_first, terminated, mask)
+        arrays = (frames, actions, rewards, is_first, terminated, mask, proprioception)
         return SequenceBatch(*(torch.from_numpy(array) for array in arrays))
 
     def manifest(self) -> dict[str, Any]:
@@ -262,6 +287,7 @@ class SequenceReplayBuffer:
             self.dtype["action"].shape[0],
             self.crop_size,
             folder=folder,
+            proprioception_size=self.proprioception_size,
         )
         for episode in self.episodes:
             copy._store(episode.records)

@@ -36,14 +36,15 @@ class RSSM(nn.Module):
     Args:
         config: Sizes.
         action_size: Number of action dimensions.
+        input_size: Size of what is observed: the encoding x, and what joins it.
     """
 
-    def __init__(self, config: WorldModelConfig, action_size: int) -> None:
+    def __init__(self, config: WorldModelConfig, action_size: int, input_size: int) -> None:
         super().__init__()
         h, s = config.deterministic_size, config.stochastic_size
         observation_size = config.observation_layers[-1]
         self.observation_mlp = nn.Sequential(
-            mlp(config.encoder.output_size, config.observation_layers),
+            mlp(input_size, config.observation_layers),
             nn.LayerNorm(observation_size),
         )
         self.recurrent_mlp = mlp(s + action_size, config.recurrent_layers)
@@ -75,10 +76,10 @@ class RSSM(nn.Module):
         """Returns the state ẑ that is expected from h alone."""
         return self._state(h, self.prior_norm(self.prior_mlp(h).float()), noise)
 
-    def project(self, x: Float[Tensor, "*batch x"]) -> Float[Tensor, "*batch p"]:
-        """Returns what the posterior's first layer adds for x; it needs no recurrence."""
+    def project(self, observed: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch p"]:
+        """Returns what the posterior's first layer adds for a frame; it needs no recurrence."""
         weight = self.posterior_input.weight[:, self.deterministic_size :]
-        return F.linear(self.observation_mlp(x), weight, self.posterior_input.bias)
+        return F.linear(self.observation_mlp(observed), weight, self.posterior_input.bias)
 
     def step(
         self,

@@ -38,6 +38,7 @@ class SequenceBatch(NamedTuple):
         terminated: ``(T, B)``; the episode terminated (was not just cut off) after
             ``actions[t]``.
         mask: ``(T, B)``; false for the padding after the end of a short episode.
+        proprioception: ``(T, B, P)``, together with the frames; P is 0 if there is none.
     """
 
     frames: UInt8[Tensor, "t b side side 3"]
@@ -46,6 +47,7 @@ class SequenceBatch(NamedTuple):
     is_first: Bool[Tensor, "t b"]
     terminated: Bool[Tensor, "t b"]
     mask: Bool[Tensor, "t b"]
+    proprioception: Float[Tensor, "t b p"]
 
     def to(self, device: torch.device) -> "SequenceBatch":
         """Returns the batch on ``device``."""
@@ -102,7 +104,13 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         self.config = config
         self.latent_size = sizes.deterministic_size + sizes.stochastic_size
         self.encoder = Encoder(sizes.encoder, sizes.crop_size)
-        self.rssm = RSSM(sizes, action_size)
+        self.proprioception_encoder: nn.Sequential | None = None
+        input_size = sizes.encoder.output_size
+        if config.environment.proprioception:
+            proprioception_size = config.environment.proprioception_size
+            self.proprioception_encoder = mlp(proprioception_size, sizes.proprioception_layers)
+            input_size += sizes.proprioception_layers[-1]
+        self.rssm = RSSM(sizes, action_size, input_size)
         self.decoder = mlp(self.latent_size, sizes.decoder_layers, sizes.encoder.output_size)
         self.reward_head = mlp(self.latent_size, sizes.reward_layers, 1)
         self.inverse_dynamics_head = nn.Sequential(
@@ -151,6 +159,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         frames: UInt8[Tensor, "b side side 3"],
         is_first: Bool[Tensor, " b"],
         noise: Noise | None = None,
+        proprioception: Float[Tensor, "b p"] | None = None,
     ) -> LatentState:
         """Takes one posterior step for a batch of environments.
 
@@ -161,11 +170,13 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             is_first: Rows that start an episode: they start afresh, whatever ``state`` and
                 ``previous_action`` hold there.
             noise: Draws for the samples; without it, the mean goes on.
+            proprioception: The robot's own state, for a model that was trained with it, in the
+                order of ``config.environment.proprioception``.
 
         Returns:
             The state after ``frames``.
         """
-        projected = self.rssm.project(self.encode(frames))
+        projected = self._project(self.encode(frames), proprioception)
         return self.rssm.step(state, previous_action, projected, is_first, noise)
 
     def observe(
@@ -174,6 +185,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         actions: Float[Tensor, "t b a"],
         is_first: Bool[Tensor, "t b"],
         noise: Noise | None = None,
+        proprioception: Float[Tensor, "t b p"] | None = None,
     ) -> tuple[LatentState, LatentState]:
         """Runs over whole sequences from fresh states.
 
@@ -182,11 +194,12 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             actions: ``actions[t]`` in [−1, 1] follows ``frames[t]``; the last one is not used.
             is_first: Frames at which an episode starts; ``is_first[0]`` is taken as true.
             noise: Draws for the samples; without it, the means go on.
+            proprioception: Beside the frames, for a model that was trained with it.
 
         Returns:
             The prior ẑ and the posterior z at every frame, ``(T, B, ...)``.
         """
-        return self.observe_encodings(self.encode(frames), actions, is_first, noise)
+        return self.observe_encodings(self.encode(frames), actions, is_first, noise, proprioception)
 
     def observe_encodings(
         self,
@@ -194,15 +207,33 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         actions: Float[Tensor, "t b a"],
         is_first: Bool[Tensor, "t b"],
         noise: Noise | None = None,
+        proprioception: Float[Tensor, "t b p"] | None = None,
     ) -> tuple[LatentState, LatentState]:
         """:meth:`observe` for frames that are encoded already."""
         is_first = is_first.clone()
         is_first[0] = True
         # The action before each frame; that of a first frame does not count.
         previous_actions = torch.cat([torch.zeros_like(actions[:1]), actions[:-1]])
-        posterior = self.rssm.observe(self.rssm.project(x), previous_actions, is_first, noise)
+        projected = self._project(x, proprioception)
+        posterior = self.rssm.observe(projected, previous_actions, is_first, noise)
         prior = self.rssm.prior(posterior.h, None if noise is None else noise.prior)
         return prior, posterior
+
+    def _project(
+        self, x: Float[Tensor, "*batch x"], proprioception: Float[Tensor, "*batch p"] | None
+    ) -> Float[Tensor, "*batch h"]:
+        """Proprioception joins x on the way to the posterior; L_c compares encodings x alone."""
+        if self.proprioception_encoder is None:
+            return self.rssm.project(x)
+        if proprioception is None:
+            assert self.config.environment is not None
+            names = ", ".join(map(repr, self.config.environment.proprioception))
+            raise ValueError(
+                f"The model was trained with proprioception ({names}), and the frames came "
+                "without it; pass it together with them."
+            )
+        encoded = self.proprioception_encoder(proprioception)
+        return self.rssm.project(torch.cat([x, encoded.to(x.dtype)], -1))
 
     def imagine(
         self,

@@ -45,6 +45,7 @@ def hand_made() -> Callable[..., SequenceBatch]:
             is_first=is_first,
             terminated=torch.zeros(length, batch_size, dtype=torch.bool),
             mask=torch.ones(length, batch_size, dtype=torch.bool),
+            proprioception=torch.zeros(length, batch_size, 0),
         )
 
     return make

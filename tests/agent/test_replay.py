@@ -37,7 +37,7 @@ def add(buffer: SequenceReplayBuffer, episode: Reference, env: int = 0) -> None:
         episode.frames, episode.actions, episode.rewards, strict=False
     ):
         buffer.add(env, frame, action, float(reward))
-    buffer.end_episode(env, episode.frames[-1], episode.terminated)
+    buffer.end_episode(env, episode.frames[-1], terminated=episode.terminated)
 
 
 def make_buffer(size: int = 60, seed: int = 0) -> SequenceReplayBuffer:
@@ -46,7 +46,9 @@ def make_buffer(size: int = 60, seed: int = 0) -> SequenceReplayBuffer:
 
 def check_sequence(batch: SequenceBatch, b: int, episodes: dict[int, Reference]) -> tuple[int, int]:
     """Asserts that sequence b is a faithful copy; returns its episode and its first step."""
-    frames, actions, rewards, is_first, terminated, mask = (field[:, b].numpy() for field in batch)
+    frames, actions, rewards, is_first, terminated, mask, _ = (
+        field[:, b].numpy() for field in batch
+    )
     number, row, column = frames[0, 0, 0]
     first, y, x = row // 16, row % 16, column
     episode = episodes[number]
@@ -101,7 +103,7 @@ def test_sequences_are_copies_from_one_of_the_newest_episodes(
             frame[:], action[:] = 0, 0
             running[env] = number, step + 1
         else:
-            buffer.end_episode(env, episode.frames[-1], episode.terminated)
+            buffer.end_episode(env, episode.frames[-1], terminated=episode.terminated)
             finished.append(number)
             del running[env]
 

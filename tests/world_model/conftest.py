@@ -24,7 +24,9 @@ def model(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]
 def random_batch() -> Callable[..., SequenceBatch]:
     """Makes a mini-batch of random cropped sequences for a tiny model."""
 
-    def make(length: int = 6, batch_size: int = 3, side: int = 12) -> SequenceBatch:
+    def make(
+        length: int = 6, batch_size: int = 3, side: int = 12, proprioception_size: int = 0
+    ) -> SequenceBatch:
         is_first = torch.zeros(length, batch_size, dtype=torch.bool)
         is_first[0] = True
         return SequenceBatch(
@@ -34,6 +36,7 @@ def random_batch() -> Callable[..., SequenceBatch]:
             is_first=is_first,
             terminated=torch.zeros(length, batch_size, dtype=torch.bool),
             mask=torch.ones(length, batch_size, dtype=torch.bool),
+            proprioception=torch.zeros(length, batch_size, proprioception_size),
         )
 
     return make

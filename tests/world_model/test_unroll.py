@@ -16,7 +16,7 @@ def random_recurrence(tiny_config: Callable[..., CoReConfig]) -> Callable[..., R
     """Makes a recurrence whose biases and LayerNorms are as random as its weights."""
 
     def make(**changes: object) -> RSSM:
-        rssm = RSSM(tiny_config(world_model=changes).world_model, ACTIONS)
+        rssm = RSSM(tiny_config(world_model=changes).world_model, ACTIONS, input_size=7)
         for module in rssm.modules():
             if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
                 nn.init.normal_(module.bias, std=0.3)
