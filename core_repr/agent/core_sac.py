@@ -141,6 +141,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self.environment_config = config.environment
         self._recurrent_state: RecurrentState | None = None
         self._updates_due = 0.0
+        self._uncounted_steps = 0
         self._acts_at_random = True
         self._gradient_norms: dict[str, Tensor] = {}
         self.learning_rate_schedule = learning_rate_schedule
@@ -331,13 +332,15 @@ class CoReSAC(OffPolicyAlgorithm):
                 if log_interval is not None and self._episode_num % log_interval == 0:
                     self.dump_logs()
         if self.num_timesteps > learning_starts and len(self.replay_buffer) > learning_starts:
-            self._updates_due += steps * env.num_envs * self.config.agent.updates_per_step
+            self._updates_due += self._uncounted_steps * self.config.agent.updates_per_step
+        self._uncounted_steps = 0
         callback.on_rollout_end()
         return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
 
     def _step(self, env: VecEnv, actions: NDArray[np.float32]) -> VecEnvStepReturn:
         """Steps the environments, and names the agent step if they give what cannot be used."""
         self.num_timesteps += env.num_envs
+        self._uncounted_steps += env.num_envs
         try:
             result = env.step(actions)
             environment.check_rewards(result[1])
@@ -392,7 +395,7 @@ class CoReSAC(OffPolicyAlgorithm):
         settings = self.config.agent
         if not self.replay_buffer.episodes:
             # An agent that was loaded without its episodes owes nothing for them.
-            self._updates_due %= 1
+            self._updates_due, self._uncounted_steps = self._updates_due % 1, 0
         learning_state.set_learning_rates(self)
         while self._updates_due >= 1:
             self.safe_point()

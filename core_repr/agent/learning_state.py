@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ FORMAT_VERSION = 1
 OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
 POLICY_GENERATOR = "policy_generator"
 
+_log = logging.getLogger(__name__)
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -38,6 +41,7 @@ class LearningValues:
         updates: Updates made.
         episodes: Episodes finished.
         updates_due: Updates that the collected steps call for and that are still to be made.
+        uncounted_steps: Agent steps since the last end of an episode, which call for more.
         acts_at_random: Whether the first steps are random.
         progress_remaining: From 1 at the start of the learning to 0 at its end.
         scheduled: Whether a schedule changed the learning rates.
@@ -51,6 +55,7 @@ class LearningValues:
     updates: Count
     episodes: Count
     updates_due: Annotated[float, Field(ge=0)]
+    uncounted_steps: Count
     acts_at_random: bool
     progress_remaining: float
     scheduled: bool
@@ -78,6 +83,7 @@ def write(algorithm: CoReSAC, folder: Path) -> None:
         updates=algorithm._n_updates,
         episodes=algorithm._episode_num,
         updates_due=algorithm._updates_due,
+        uncounted_steps=algorithm._uncounted_steps,
         acts_at_random=algorithm._acts_at_random,
         progress_remaining=algorithm._current_progress_remaining,
         scheduled=algorithm.learning_rate_schedule is not None,
@@ -127,6 +133,12 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
         ValueError: If a file is broken, or belongs to another version or config.
     """
     values = read_values(folder)
+    if values.scheduled and algorithm.learning_rate_schedule is None:
+        _log.warning(
+            "%s was learning with a schedule, which cannot be saved: to go on with it, pass "
+            "learning_rate_schedule again.",
+            folder,
+        )
     tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
     for name in OPTIMIZERS:
         checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
@@ -134,6 +146,7 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
     algorithm._n_updates = values.updates
     algorithm._episode_num = values.episodes
     algorithm._updates_due = values.updates_due
+    algorithm._uncounted_steps = values.uncounted_steps
     algorithm._acts_at_random = values.acts_at_random
     algorithm._current_progress_remaining = values.progress_remaining
     window = algorithm._stats_window_size
