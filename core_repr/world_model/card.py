@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +86,14 @@ def label(environment: EnvironmentConfig) -> str:
 def _metadata(environment: EnvironmentConfig, facts: Facts) -> ModelCardData:
     results = None
     if facts.evaluation is not None:
-        arguments = facts.evaluation.get("arguments", environment.arguments)
+        evaluated = _evaluated(environment, facts.evaluation)
         results = [
             EvalResult(
                 task_type="reinforcement-learning",
                 task_name="reinforcement learning",
                 dataset_type=environment.id,
-                dataset_name=label(environment),
-                dataset_split=str(arguments.get("split", "val")),
+                dataset_name=label(evaluated),
+                dataset_split=evaluated.arguments.get("split"),
                 metric_type=kind,
                 metric_name=f"{words} of {len(facts.evaluation['returns'])} episodes",
                 metric_value=round(facts.evaluation[key], 2),
@@ -119,6 +119,12 @@ def _metadata(environment: EnvironmentConfig, facts: Facts) -> ModelCardData:
         model_name=facts.name.split("/")[-1],
         eval_results=results,
     )
+
+
+def _evaluated(environment: EnvironmentConfig, evaluation: Mapping[str, Any]) -> EnvironmentConfig:
+    """The environment of an evaluation: that of the training, with some other arguments."""
+    arguments = {**environment.arguments, **evaluation.get("arguments", {})}
+    return replace(environment, arguments=arguments)
 
 
 def _summary(config: CoReConfig, environment: EnvironmentConfig) -> str:
@@ -151,15 +157,17 @@ def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
     if facts.evaluation is None:
         return "## Evaluation\n\nThis model has not been evaluated."
     evaluation = facts.evaluation
-    arguments = evaluation.get("arguments", environment.arguments)
+    evaluated = _evaluated(environment, evaluation)
     error = evaluation.get("standard_error")
     spread = "" if error is None else f" ± {error:.1f}"
-    unseen = " on backgrounds that the training has not seen" * (arguments.get("split") == "val")
+    unseen = " on backgrounds that the training has not seen" * (
+        evaluated.arguments.get("split") == "val"
+    )
     seeds = evaluation["seeds"]
     return (
         "## Evaluation\n\n"
         "| environment | episodes | return (mean ± standard error) |\n|---|---|---|\n"
-        f"| {label(environment)} | {len(evaluation['returns'])} | "
+        f"| {label(evaluated)} | {len(evaluation['returns'])} | "
         f"{evaluation['mean']:.1f}{spread} |\n\n"
         f"The agent that was trained with the model, with its deterministic policy{unseen}; "
         f"episodes seeded {min(seeds)} to {max(seeds)}."
@@ -168,36 +176,35 @@ def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
 
 def _use(environment: EnvironmentConfig, facts: Facts) -> str:
     arguments = "".join(f", {name}={value!r}" for name, value in _portable(environment).items())
-    note = (
-        ""
-        if _is_portable(environment)
-        else (
-            "\n\nThe backgrounds of the training are not in this repository: the environment above "
+    name = repr(facts.name)
+    in_package = "/" not in facts.name
+    world_model = f"zoo.load({name})" if in_package else f"CoReWorldModel.from_pretrained({name})"
+    source = f"zoo.find({name})" if in_package else name
+    parts = [
+        "## Use it\n\n```python\n"
+        "import gymnasium as gym\n"
+        "import core_repr  # registers the environments\n"
+        "from core_repr import CoReWrapper\n"
+        "from stable_baselines3 import SAC\n\n"
+        f"env = gym.make({environment.id!r}{arguments})\n"
+        f"env = CoReWrapper(env, {name})\n"
+        'agent = SAC("MlpPolicy", env).learn(5_000, progress_bar=True)\n```',
+        f"The world model alone: `{world_model}`"
+        + ("." if in_package else "; pin a commit with `revision=`."),
+    ]
+    if not _is_portable(environment):
+        parts.append(
+            "The backgrounds of the training are not in this repository: the environment above "
             "has its default ones."
         )
-    )
-    agent = (
-        "\n\nThe agent that was trained with the model acts on frames by itself:\n\n"
-        "```python\nfrom core_repr import CoReSAC\n\n"
-        f"agent = CoReSAC.from_pretrained({facts.name!r})\n"
-        "action, state = agent.predict(frame, state, episode_start, deterministic=True)\n```"
-    )
-    return (
-        (
-            "## Use it\n\n```python\n"
-            "import gymnasium as gym\n"
-            "import core_repr  # registers the environments\n"
-            "from core_repr import CoReWrapper\n"
-            "from stable_baselines3 import SAC\n\n"
-            f"env = gym.make({environment.id!r}{arguments})\n"
-            f"env = CoReWrapper(env, {facts.name!r})\n"
-            'agent = SAC("MlpPolicy", env).learn(5_000, progress_bar=True)\n```\n\n'
-            f"The latent state alone: `CoReWorldModel.from_pretrained({facts.name!r})`; pin a "
-            "commit with `revision=`."
+    if "agent.safetensors" in facts.files:
+        parts.append(
+            "The agent that was trained with the model acts on frames by itself:\n\n"
+            f"```python\nfrom core_repr import CoReSAC{', zoo' * in_package}\n\n"
+            f"agent = CoReSAC.from_pretrained({source})\n"
+            "action, state = agent.predict(frame, state, episode_start, deterministic=True)\n```"
         )
-        + note
-        + agent * ("agent.safetensors" in facts.files)
-    )
+    return "\n\n".join(parts)
 
 
 def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) -> str:

@@ -32,6 +32,21 @@ def test_models_are_listed_by_name(pretrained: Path) -> None:
     assert zoo.list_models() == NAMES
 
 
+def test_the_newest_version_comes_first(pretrained: Path, model: CoReWorldModel) -> None:
+    for version in (1, 9, 10):
+        model.save_pretrained(pretrained / f"cartpole-swingup-hard-v{version}")
+    listed = [name for name in zoo.list_models() if "hard" in name]
+    assert [name.rsplit("-v")[1] for name in listed] == ["10", "9", "1", "0"]
+    assert zoo.list_models()[0] == NAMES[0]
+
+
+@pytest.mark.parametrize("name", [NAMES[0], "mine"])
+def test_what_is_on_this_disk_has_no_revision(pretrained: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="has no revision 'main'"):
+        zoo.load(name, revision="main")
+
+
 def test_a_name_and_a_folder_are_found(pretrained: Path, tmp_path: Path) -> None:
     assert zoo.find("cartpole-swingup-hard-v0") == pretrained / "cartpole-swingup-hard-v0"
     (tmp_path / "mine").mkdir()

@@ -1,0 +1,93 @@
+"""What ships: models, cards, checksums, results."""
+
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from core_repr import cli, zoo
+from core_repr.world_model.card import make_card
+from core_repr.zoo import recipes
+from core_repr.zoo.verification import CHECKSUMS_FILE
+
+MODELS = zoo.list_models()
+RESULTS = Path(zoo.__file__).parent / "results"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_under_a_name_never_change(name: str) -> None:
+    recorded = json.loads((zoo.PRETRAINED / CHECKSUMS_FILE).read_text())
+    assert recorded.keys() == set(MODELS)
+    sums = zoo.verify(zoo.find(name))
+    assert sums == recorded[name] and "agent.safetensors" in sums
+    weights = (zoo.find(name) / "model.safetensors").read_bytes()
+    assert sums["model.safetensors"] == hashlib.sha256(weights).hexdigest()
+
+
+def test_a_model_that_was_exchanged_fails_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(zoo.PRETRAINED, tmp_path / "zoo")
+    monkeypatch.setattr(zoo, "PRETRAINED", tmp_path / "zoo")
+    name = MODELS[0]
+    assert cli.main(["zoo", "verify", name]) == 0
+    config = tmp_path / "zoo" / name / "config.json"
+    config.write_text(config.read_text() + "\n")
+    assert cli.main(["zoo", "verify", name]) == 1
+    assert "under this name it is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_is_what_would_be_made_now(name: str) -> None:
+    summary = zoo.summarize(name, zoo.find(name))
+    text = (zoo.find(name) / "README.md").read_text()
+    assert text == str(make_card(summary.config, summary.facts))
+    results = ModelCard(text).data.eval_results or []
+    assert [result.metric_type for result in results] == ["mean_reward", "standard_error"]
+    assert {"replay.mp4", "learning_curve.png"} <= summary.facts.files
+
+
+def test_the_list_shows_what_one_chooses_by(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["zoo", "list"]) == 0
+    shown = capsys.readouterr().out
+    for name in MODELS:
+        summary = zoo.summarize(name, zoo.find(name))
+        for words in (name, summary.task, summary.level, summary.result):
+            assert words in shown
+        assert f"{summary.facts.env_steps:,}" in shown
+    assert all(name in shown for name in recipes.list_recipes())
+
+
+def test_info_shows_the_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["zoo", "info", MODELS[0]]) == 0
+    assert "What it cannot do" in capsys.readouterr().out
+
+
+def test_results_agree_with_the_evaluations() -> None:
+    with open(RESULTS / "core_repr.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"].startswith("CoRe")]
+    assert {row["model"] for row in rows} == set(MODELS)
+    for row in rows:
+        facts = zoo.summarize(row["model"], zoo.find(row["model"])).facts
+        assert facts.evaluation is not None
+        assert float(row["mean"]) == round(facts.evaluation["mean"], 1)
+        assert float(row["stderr"]) == round(facts.evaluation["standard_error"], 1)
+        assert int(row["episodes"]) == len(facts.evaluation["returns"])
+        assert int(row["env_steps"]) == facts.env_steps
+
+
+def test_the_papers_figures_are_beside_them() -> None:
+    with open(RESULTS / "paper.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {"CoRe", "CURL", "RSAC"} == {row["method"] for row in rows}
+    [cartpole] = [
+        row
+        for row in rows
+        if (row["method"], row["setting"], row["dynamic"]) == ("CoRe", "none", "False")
+        and (row["env_steps"], row["task"]) == ("500000", "cartpole-swingup")
+    ]
+    assert float(cartpole["mean"]) == 796

@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core_repr import cli, training, zoo
+from core_repr.zoo import recipes
+
+EASY = "cartpole-swingup-easy"
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What ``core-repr train`` asks for, instead of a training."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(training, "train", lambda *arguments: asked.append(arguments))
+    return asked
+
+
+@pytest.fixture
+def fields() -> dict[str, Any]:
+    text = (recipes.FOLDER / f"{EASY}.json").read_text()
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@pytest.mark.parametrize("name", recipes.list_recipes())
+def test_shipped_recipes_load_and_can_be_trained(
+    name: str, trainings: list[tuple[Any, ...]]
+) -> None:
+    recipe = recipes.load(name)
+    assert cli.main(["train", "--recipe", name]) == 0
+    ((choice, config, run, schedule, _, _),) = trainings
+    assert config == recipe.config and config.environment is None
+    assert choice.id == f"distracting_control/{recipe.environment['task']}-v0"
+    assert choice.arguments["difficulty"] == recipe.environment["difficulty"]
+    assert (schedule.env_steps, schedule.seed) == (recipe.env_steps, recipe.seed)
+    assert run == Path("runs") / name / "seed-0"
+
+
+def test_the_recipe_of_the_shipped_model_has_its_settings() -> None:
+    model = zoo.load(f"{EASY}-v0").config
+    recipe = recipes.load(EASY)
+    assert recipe.config == model.replace(environment=None)
+    summary = zoo.summarize(f"{EASY}-v0", zoo.find(f"{EASY}-v0"))
+    assert recipe.env_steps == summary.facts.env_steps and recipe.seed == summary.facts.seed
+    assert model.environment is not None
+    assert recipe.environment["action_repeat"] == model.environment.action_repeat
+
+
+def test_options_change_a_recipe(trainings: list[tuple[Any, ...]]) -> None:
+    typed = ["train", "--recipe", EASY, "--seed", "7", "--difficulty", "hard", "--env-steps", "9"]
+    assert cli.main([*typed, "--agent.batch-size", "3"]) == 0
+    ((choice, config, _, schedule, _, _),) = trainings
+    assert choice.arguments["difficulty"] == "hard" and choice.arguments["action_repeat"] == 8
+    assert (schedule.seed, schedule.env_steps, config.agent.batch_size) == (7, 9, 3)
+
+
+def test_a_file_is_a_recipe_too(
+    trainings: list[tuple[Any, ...]], fields: dict[str, Any], tmp_path: Path
+) -> None:
+    fields["environment"]["task"] = "walker-walk"
+    (tmp_path / "mine.json").write_text(json.dumps(fields))
+    assert cli.main(["train", "--recipe", str(tmp_path / "mine.json")]) == 0
+    assert trainings[0][0].id == "distracting_control/walker-walk-v0"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["--recipe", "cartpole-swing-easy"], f"did you mean {EASY}"),
+        (["--recipe", "x"], f"there are {EASY}"),
+        (["--recipe", EASY, "--preset", "paper"], "leave out --preset"),
+        (["--recipe", EASY, "--resume", "runs/x"], "leave out --resume"),
+        (["--recipe", EASY, "--from", f"{EASY}-v0"], "leave out --from"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    trainings: list[tuple[Any, ...]],
+    capsys: pytest.CaptureFixture[str],
+    typed: list[str],
+    words: str,
+) -> None:
+    assert cli.main(["train", *typed]) == 1
+    assert words in capsys.readouterr().err and trainings == []
+
+
+def _drop(fields: dict[str, Any], name: str) -> None:
+    del fields[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: _drop(f, "seed"), "lacks the field 'seed'"),
+        (lambda f: f.update(extra=1), "does not know the field 'extra'"),
+        (lambda f: f.update(seed="0"), "'seed' must be int"),
+        (lambda f: f.update(seed=True), "'seed' must be int"),
+        (lambda f: f.update(environment=[]), "'environment' must be dict"),
+        (lambda f: f["environment"].update(task="chess"), "environment.task"),
+        (lambda f: f["environment"].update(robot="x"), "environment.robot is unknown"),
+        (lambda f: f["config"]["agent"].update(batch_size=-1), "batch_size"),
+        (lambda f: _drop(f["config"]["agent"], "batch_size"), "batch_size"),
+        (lambda f: f.clear(), "lacks the field"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused(
+    trainings: list[tuple[Any, ...]],
+    capsys: pytest.CaptureFixture[str],
+    fields: dict[str, Any],
+    tmp_path: Path,
+    change: Any,
+    words: str,
+) -> None:
+    change(fields)
+    (tmp_path / "mine.json").write_text(json.dumps(fields))
+    assert cli.main(["train", "--recipe", str(tmp_path / "mine.json")]) == 1
+    message = capsys.readouterr().err
+    assert words in message and message.count("\n") == 1 and trainings == []
