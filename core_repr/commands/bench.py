@@ -130,6 +130,65 @@ class BenchWrapper:
 
 
 @dataclass
+class BenchLatents:
+    """Compares SB3's SAC on the latents of a model with the same on three stacked frames.
+
+    Every training writes its curve into the folder. What is there is not done again: a run that
+    was cut off goes on at the training that it was at, and several processes, each with seeds or
+    a kind of its own, can fill one folder.
+
+    Attributes:
+        model: A zoo name, a folder or a Hub repository; its environment is taken too.
+        env_steps: Simulator steps of each training.
+        evaluations: How often each is evaluated.
+        episodes: Episodes of an evaluation, on validation backgrounds.
+        seeds: Of the trainings.
+        kinds: What to train on.
+        minutes: A training ends after so many, if it has not taken all its steps by then;
+            evaluations do not count. Pixels take hours for what latents take minutes for.
+        folder: Where the curves go.
+        json: File to write the figures to as well.
+    """
+
+    model: str = "cartpole-swingup-easy-v0"
+    env_steps: int = 100_000
+    evaluations: int = 20
+    episodes: int = 5
+    seeds: tuple[int, ...] = (0, 1, 2)
+    kinds: tuple[Literal["latents", "pixels"], ...] = ("latents", "pixels")
+    minutes: float = 30
+    folder: Path = Path("runs/latents")
+    json: Path | None = None
+
+    def __call__(self) -> int:
+        """Runs the comparison."""
+        from tqdm import tqdm
+
+        from core_repr.benchmarks.latents import compare
+        from core_repr.benchmarks.report import report
+
+        for name in ("env-steps", "evaluations", "episodes"):
+            value = getattr(self, name.replace("-", "_"))
+            if value < 1:
+                raise ValueError(f"--{name} must be at least 1, not {value}.")
+        total = self.env_steps * len(self.seeds) * len(self.kinds)
+        with tqdm(total=total, unit="step", unit_scale=True) as bar:
+            figures = compare(
+                self.model,
+                self.env_steps,
+                self.evaluations,
+                self.episodes,
+                self.seeds,
+                self.kinds,
+                60 * self.minutes,
+                self.folder,
+                bar.update,
+            )
+        report(f"SB3's SAC on {self.model}: latents and pixels", figures, self.json)
+        return 0
+
+
+@dataclass
 class Bench:
     """Measures what things cost on this machine.
 
@@ -142,6 +201,7 @@ class Bench:
             Annotated[BenchEnvironment, tyro.conf.subcommand("environment")]
             | Annotated[BenchUpdate, tyro.conf.subcommand("update")]
             | Annotated[BenchWrapper, tyro.conf.subcommand("wrapper")]
+            | Annotated[BenchLatents, tyro.conf.subcommand("latents")]
         ]
     ]
 
