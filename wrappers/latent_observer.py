@@ -20,6 +20,7 @@ from core_repr.wrappers.actions import ActionScaler
 from core_repr.wrappers.environment_check import differences, is_from_grayscale
 from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
 from core_repr.wrappers.pixels import PixelReader
+from core_repr.wrappers.proprioception import ProprioceptionReader
 
 LATENT = "latent"
 """Name of the latents beside observations that are kept."""
@@ -77,7 +78,10 @@ class LatentObserver:
         config = self.model.config
         assert config.environment is not None
         side = config.world_model.frame_size
+        if pixels_key is None and isinstance(observation_space, spaces.Dict):
+            pixels_key = config.environment.pixels_key
         self._reader = PixelReader(observation_space, pixels_key, side)
+        self._proprioception = ProprioceptionReader(observation_space, config.environment)
         if is_from_grayscale(env):
             raise TypeError(
                 "The model takes RGB frames, but the environment's were made grey on the way and "
@@ -116,10 +120,13 @@ class LatentObserver:
         Returns:
             The latents of all environments.
         """
+        chosen = slice(None) if rows is None else rows
         pixels = self._reader.pixels(observations)
-        pixels = pixels if rows is None else pixels[rows]
-        self._latents[slice(None) if rows is None else rows] = self._encode(
+        proprioception = self._proprioception(observations, len(pixels))[chosen]
+        pixels = pixels[chosen]
+        self._latents[chosen] = self._encode(
             self._reader.frames(pixels),
+            proprioception,
             np.zeros((len(pixels), self._scale.size), np.float32),
             np.ones(len(pixels), np.bool_),
             rows,
@@ -145,7 +152,8 @@ class LatentObserver:
         if is_first is None:
             is_first = np.zeros(self._num_envs, np.bool_)
         frames = self._reader.frames(self._reader.pixels(observations))
-        self._latents = self._encode(frames, self._scale(actions), is_first)
+        proprioception = self._proprioception(observations, len(frames))
+        self._latents = self._encode(frames, proprioception, self._scale(actions), is_first)
         return self._latents.copy()
 
     def advance_over_ends(
@@ -169,8 +177,11 @@ class LatentObserver:
         pixels = [self._reader.pixels(last) for last in last_observations.values()]
         frames = self._reader.frames(self._reader.pixels(observations)).copy()
         frames[rows] = self._reader.frames(np.concatenate(pixels))
+        proprioception = self._proprioception(observations, len(frames))
+        for row, last_observation in last_observations.items():
+            (proprioception[row],) = self._proprioception(last_observation, 1)
         self._latents = self._encode(
-            frames, self._scale(actions), np.zeros(self._num_envs, np.bool_)
+            frames, proprioception, self._scale(actions), np.zeros(self._num_envs, np.bool_)
         )
         last = dict(zip(last_observations, self._latents[rows].copy(), strict=True))
         return self.start(observations, rows), last
@@ -190,12 +201,13 @@ class LatentObserver:
     def _encode(
         self,
         frames: Any,
+        proprioception: Float32[np.ndarray, "k p"],
         actions: Float32[np.ndarray, "k a"],
         is_first: Bool[np.ndarray, " k"],
         rows: Int[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, "k z"]:
         with torch_threads(self._threads):
-            return self._tracker.step(frames, actions, is_first, rows)
+            return self._tracker.step(frames, proprioception, actions, is_first, rows)
 
     def _space(self, observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
         latent = spaces.Box(-np.inf, np.inf, (self._tracker.size,), np.float32)

@@ -63,6 +63,7 @@ class LatentTracker:
     def step(
         self,
         frames: UInt8[np.ndarray, "k side side 3"],
+        proprioception: Float32[np.ndarray, "k p"],
         actions: Float32[np.ndarray, "k a"],
         is_first: Bool[np.ndarray, " k"],
         rows: Int[np.ndarray, " k"] | None = None,
@@ -71,6 +72,7 @@ class LatentTracker:
 
         Args:
             frames: The frames.
+            proprioception: What came with them; P is 0 if there is none.
             actions: Actions in [−1, 1] that led to them.
             is_first: Rows whose frame is the first one of an episode: their state and action do
                 not count.
@@ -88,7 +90,12 @@ class LatentTracker:
             state = LatentState(*(field.masked_fill(first[:, None], 0) for field in state))
             action = action.masked_fill(first[:, None], 0)
         state = self._model.step(
-            state, action, torch.from_numpy(frames).to(device), first, self._noise(rows)
+            state,
+            action,
+            torch.from_numpy(frames).to(device),
+            first,
+            self._noise(rows),
+            torch.from_numpy(proprioception).to(device),
         )
         if rows is None:
             self._state = state
