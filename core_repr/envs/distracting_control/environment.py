@@ -14,6 +14,7 @@ from core_repr.envs.distracting_control.background import Background
 from core_repr.envs.distracting_control.camera import Camera
 from core_repr.envs.distracting_control.clips import open_clips
 from core_repr.envs.distracting_control.color import Color
+from core_repr.envs.distracting_control.quantities import PhysicalQuantities
 from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, SPLITS, TASKS
 from core_repr.envs.distracting_control.view import (
     CAMERA_ID,
@@ -67,6 +68,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         action_repeat: Simulator steps an action is held for.
         frame_size: Height and width of an observation in pixels.
         distractions: What disturbs the view: some of "background", "camera" and "color".
+        quantities: Names the physical quantities in `info["physics_state"]`.
 
     Raises:
         TypeError: A size or number is not an integer.
@@ -133,6 +135,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self._task, self._physics = self._suite.task, self._suite.physics
         model, data = self._physics.model.ptr, self._physics.data.ptr
         simulator_step = self._suite.control_timestep()
+        self.quantities = PhysicalQuantities(self._physics.model.ptr)
         self._substeps = round(simulator_step / self._physics.timestep())
 
         self.distractions: dict[str, Distraction] = {}
@@ -186,13 +189,17 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         Args:
             seed: Fixes the start, the distractions and all that follows; None goes on with the
                 random numbers that there are.
-            options: Not used.
+            options: With `{"distraction_seed": n}`, the same episode is seen through other
+                distractions: only they follow from n.
 
         Returns:
             The first frame, shape (frame_size, frame_size, 3), and the information.
         """
         super().reset(seed=seed)
         task_seed, *seeds = self.np_random.integers(2**32, size=4).tolist()
+        for name, value in (options or {}).items():
+            require_choice("options", name, ["distraction_seed"])
+            seeds = np.random.SeedSequence(value).generate_state(3).tolist()
         self._task.random.seed(task_seed)
         self._suite.reset()
         self._env_steps = 0

@@ -1,0 +1,46 @@
+"""The simulator's state as named physical quantities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+HINGE = 3
+"""`mujoco.mjtJoint.mjJNT_HINGE`."""
+
+
+class PhysicalQuantities:
+    """Turns `info["physics_state"]` into positions and velocities with names.
+
+    A joint that turns without limits has no position but a direction: it is given by cosine and
+    sine.
+
+    Args:
+        model: The compiled MuJoCo model, of joints that slide or turn.
+
+    Attributes:
+        names: Of the quantities, such as "slider", "cos hinge_1" and "slider velocity".
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._turns = [
+            model.jnt_type[i] == HINGE and not model.jnt_limited[i] for i in range(model.njnt)
+        ]
+        joints = [model.joint(i).name for i in range(model.njnt)]
+        self.names: list[str] = []
+        for name, turns in zip(joints, self._turns, strict=True):
+            self.names += [f"cos {name}", f"sin {name}"] if turns else [name]
+        self.names += [f"{name} velocity" for name in joints]
+
+    def __call__(self, states: Float[np.ndarray, "*batch s"]) -> Float[np.ndarray, "*batch q"]:
+        """Returns the quantities of states, in the order of their names."""
+        count = len(self._turns)
+        values: list[NDArray[np.float64]] = []
+        for joint, turns in enumerate(self._turns):
+            position = states[..., joint]
+            values += [np.cos(position), np.sin(position)] if turns else [position]
+        velocities = states[..., count : 2 * count]
+        return np.concatenate([np.stack(values, -1), velocities], -1)

@@ -1,0 +1,60 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import core_repr
+from core_repr.envs import task_names
+
+
+def make(task: str = "cartpole-swingup", **arguments: object) -> gym.Env:
+    assert core_repr.__version__
+    return gym.make(f"distracting_control/{task}-v0", physics_state=True, **arguments)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_every_quantity_has_a_name_and_is_finite(task: str) -> None:
+    env = make(task)
+    state = env.reset(seed=0)[1]["physics_state"]
+    quantities = env.unwrapped.quantities
+    values = quantities(np.stack([state, state]))
+    assert values.shape == (2, len(quantities.names)) and np.isfinite(values).all()
+    assert len(set(quantities.names)) == len(quantities.names)
+    env.close()
+
+
+def test_a_pole_that_turns_is_given_by_its_direction() -> None:
+    env = make()
+    assert env.unwrapped.quantities.names == [
+        "slider",
+        "cos hinge_1",
+        "sin hinge_1",
+        "slider velocity",
+        "hinge_1 velocity",
+    ]
+    state = np.array([0.3, np.pi / 6, -1.0, 2.0])
+    expected = [0.3, np.sqrt(3) / 2, 0.5, -1, 2]
+    np.testing.assert_allclose(env.unwrapped.quantities(state), expected)
+    env.close()
+
+
+def test_an_episode_can_be_seen_through_other_distractions() -> None:
+    env = make(difficulty="medium", dynamic=True, num_videos=2)
+
+    def play(options: dict[str, int] | None) -> tuple[np.ndarray, np.ndarray]:
+        frame, info = env.reset(seed=1, options=options)
+        frames, states = [frame], [info["physics_state"]]
+        for _ in range(3):
+            frame, _, _, _, info = env.step(np.array([0.5], np.float32))
+            frames.append(frame)
+            states.append(info["physics_state"])
+        return np.stack(frames), np.stack(states)
+
+    plain, state = play(None)
+    other, same_state = play({"distraction_seed": 5})
+    again, _ = play({"distraction_seed": 5})
+    another, _ = play({"distraction_seed": 6})
+    assert np.array_equal(state, same_state) and np.array_equal(other, again)
+    assert not np.array_equal(plain, other) and not np.array_equal(other, another)
+    with pytest.raises(ValueError, match="options='camera_seed' is unknown"):
+        env.reset(options={"camera_seed": 3})
+    env.close()
