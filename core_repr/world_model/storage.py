@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
@@ -132,7 +133,8 @@ def load_weights(path: Path, module: Module) -> Module:
         raise _broken(path, f"is not whole ({_shorten(error)})") from None
     del content
     for name, tensor in loaded.items():
-        if not torch.isfinite(tensor).all():
+        # NumPy's one thread; PyTorch's would wait for each other where the machine is busy.
+        if not np.isfinite(tensor.float().numpy()).all():
             raise ValueError(f"{path}: tensor {name!r} holds values that are not finite.")
     if any(tensor.is_meta for tensor in expected.values()):
         # Not Module.to_empty, whose first call takes half a second; memory formats are kept.
@@ -240,6 +242,8 @@ def _checksum(content: bytes, header_size: int) -> str:
 
 
 def _laid_out_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    if tensor.stride() == other.stride():
+        return tensor
     return torch.empty_strided(other.shape, other.stride(), dtype=other.dtype).copy_(tensor)
 
 
