@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -175,8 +176,10 @@ def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
 
 
 def _use(environment: EnvironmentConfig, facts: Facts) -> str:
-    arguments = "".join(f", {name}={value!r}" for name, value in _portable(environment).items())
-    name = repr(facts.name)
+    arguments = "".join(
+        f", {name}={_code(value)}" for name, value in _portable(environment).items()
+    )
+    name = _code(facts.name)
     in_package = "/" not in facts.name
     world_model = f"zoo.load({name})" if in_package else f"CoReWorldModel.from_pretrained({name})"
     source = f"zoo.find({name})" if in_package else name
@@ -186,7 +189,7 @@ def _use(environment: EnvironmentConfig, facts: Facts) -> str:
         "import core_repr  # registers the environments\n"
         "from core_repr import CoReWrapper\n"
         "from stable_baselines3 import SAC\n\n"
-        f"env = gym.make({environment.id!r}{arguments})\n"
+        f"env = gym.make({_code(environment.id)}{arguments})\n"
         f"env = CoReWrapper(env, {name})\n"
         'agent = SAC("MlpPolicy", env).learn(5_000, progress_bar=True)\n```',
         f"The world model alone: `{world_model}`"
@@ -262,3 +265,8 @@ def _is_portable(environment: EnvironmentConfig) -> bool:
 
 def _is_path(value: object) -> bool:
     return isinstance(value, str) and ("/" in value or "\\" in value)
+
+
+def _code(value: object) -> str:
+    """A value as one writes it in Python."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
