@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,20 @@ import numpy as np
 import pytest
 import torch
 
-from core_repr.agent import CoReSAC
+from core_repr.agent import CoReSAC, learning_state
 from core_repr.config import CoReConfig
-from core_repr.training import EnvironmentChoice, Schedule, resume, train
+from core_repr.training import (
+    EnvironmentChoice,
+    Interrupted,
+    Origin,
+    Schedule,
+    callback,
+    resume,
+    train,
+)
+from core_repr.training.episode_seeds import EpisodeSeeds, episode_seed
+from core_repr.training.interruption import StopRequest
+from core_repr.training.progress import ProgressFile
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0", {"frame_size": 16}, {"length": 6}, {})
 SCHEDULE = Schedule(
@@ -29,6 +43,16 @@ SCHEDULE = Schedule(
     log_interval=3,
     checkpoint_minutes=0,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_pictures() -> Iterator[None]:
+    """They take seconds, and test_training.py looks at one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callback, "training_diagnostics", lambda *_: None)
+        yield
+
+
 CLOCKS = ("seconds", "time/fps", "time/time_elapsed")
 
 
@@ -72,11 +96,15 @@ def unbroken(
     return folder, train(PIXELS, tiny_config(), folder, SCHEDULE, device="cpu")
 
 
+def newest_path(run: Path) -> Path:
+    return max((run / "checkpoints").iterdir())
+
+
 class Killed(BaseException):
     """Stands for a process that ends at once."""
 
 
-@pytest.mark.parametrize("at_update", [1, 7, 20])
+@pytest.mark.parametrize("at_update", [1, 20])
 def test_a_run_that_was_broken_off_ends_as_if_it_never_was(
     unbroken: tuple[Path, CoReSAC],
     tiny_config: Callable[..., CoReConfig],
@@ -101,6 +129,244 @@ def test_a_run_that_was_broken_off_ends_as_if_it_never_was(
     assert_same_end(unbroken[1], agent)
     for line, expected in zip(logs(run), logs(unbroken[0]), strict=True):
         assert line == expected
+
+
+def test_a_run_goes_on_further_than_it_was_to(
+    unbroken: tuple[Path, CoReSAC], tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(PIXELS, tiny_config(), run, replace(SCHEDULE, env_steps=150), device="cpu")
+    with pytest.raises(ValueError, match=r"has finished, at 168 environment steps.*--env-steps"):
+        resume(run, device="cpu")
+    assert_same_end(unbroken[1], resume(run, env_steps=300, device="cpu"))
+    assert json.loads((run / "settings.json").read_text())["schedule"]["env_steps"] == 300
+
+
+@pytest.mark.parametrize(("number", "before_the_end"), [(signal.SIGTERM, 25), (signal.SIGINT, 1)])
+def test_a_run_that_was_asked_to_stop_saves_first(
+    unbroken: tuple[Path, CoReSAC],
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    before_the_end: int,
+) -> None:
+    plain, last = CoReSAC.update, unbroken[1]._n_updates - before_the_end
+
+    def update(agent: CoReSAC, batch: Any) -> None:
+        plain(agent, batch)
+        if agent._n_updates == last:
+            os.kill(os.getpid(), number)
+
+    run, handlers = tmp_path / "run", [signal.getsignal(signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr(CoReSAC, "update", update)
+        with pytest.raises(Interrupted, match=rf"core-repr train --resume {run}") as stopped:
+            train(PIXELS, tiny_config(), run, SCHEDULE, device="cpu")
+    assert stopped.value.signal_number == number
+    assert [signal.getsignal(signal.SIGTERM)] == handlers
+    # Not one update is lost, although an episode's updates were under way.
+    values = json.loads((newest_path(run) / "training.json").read_text())
+    assert values["updates"] == last and values["updates_due"] >= 1
+    assert_same_end(unbroken[1], resume(run, device="cpu"))
+    assert logs(run) == logs(unbroken[0])
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signal_number == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("place", ["a checkpoint", "the replay buffer", "the log"])
+def test_a_full_disk_leaves_the_last_checkpoint(
+    unbroken: tuple[Path, CoReSAC],
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    owner, name, calls = {
+        "a checkpoint": (learning_state, "write", 6),
+        "the replay buffer": (os, "pwrite", 7),
+        "the log": (ProgressFile, "write", 3),
+    }[place]
+    plain = getattr(owner, name)
+
+    def write(*arguments: Any) -> Any:
+        nonlocal calls
+        calls -= 1
+        if calls <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return plain(*arguments)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, write)
+        with pytest.raises(OSError, match=r"No space left.*is whole.*--resume") as stopped:
+            train(PIXELS, tiny_config(), run, SCHEDULE, device="cpu")
+    assert str(newest_path(run)) in str(stopped.value)
+    assert_same_end(unbroken[1], resume(run, device="cpu"))
+    assert logs(run) == logs(unbroken[0])
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot be written to .*file/run.*--run"):
+        train(PIXELS, tiny_config(), tmp_path / "file" / "run", SCHEDULE, device="cpu")
+
+
+@pytest.mark.parametrize("term", ["reward loss", "critic gradient norm"])
+def test_what_is_not_finite_stops_the_run_and_is_not_saved(
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    term: str,
+) -> None:
+    plain = CoReSAC.update
+
+    def update(agent: CoReSAC, batch: Any) -> None:
+        if agent._n_updates == 7 and term == "reward loss":
+            batch = batch._replace(rewards=batch.rewards * np.nan)
+        elif agent._n_updates == 7:
+            for parameter in agent.agent.critic.parameters():
+                parameter.register_hook(lambda gradient: gradient * np.nan)
+        plain(agent, batch)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(CoReSAC, "update", update)
+        with pytest.raises(FloatingPointError, match=r"--from") as stopped:
+            train(PIXELS, tiny_config(), run, SCHEDULE, device="cpu")
+    assert str(newest_path(run)) in str(stopped.value)
+    assert f"The {term} is nan at update 8, agent step 30:" in str(stopped.value)
+    # Smaller learning rates, from the last good checkpoint.
+    origin = Origin.find(run)
+    assert origin.with_optimizers and 0 < origin.updates < 8
+    other = tiny_config(agent={"model_learning_rate": 1e-5})
+    train(PIXELS, other, tmp_path / "next", SCHEDULE, "cpu", origin)
+
+
+def test_a_run_takes_one_process_at_a_time(
+    unbroken: tuple[Path, CoReSAC], tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    import fcntl
+
+    (tmp_path / "run").mkdir()
+    with open(tmp_path / "lock", "w"):
+        handle = os.open(tmp_path / "run", os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match=r"Another process is training in"):
+            train(PIXELS, tiny_config(), tmp_path / "run", SCHEDULE, device="cpu")
+        os.close(handle)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("settings.json", lambda v: {**v, "schedule": {"speed": 1}}, r"settings\.json.*'speed'"),
+        ("settings.json", lambda v: {"environment": v["environment"]}, r"settings\.json.*'config'"),
+        ("checkpoints/*/replay.json", lambda v: {**v, "format_version": 7}, r"format 7"),
+        ("checkpoints/*/replay.json", lambda v: {**v, "segments": [{}]}, r"manifest is damaged"),
+        ("checkpoints/*/training.json", lambda v: {**v, "format_version": 7}, r"format 7"),
+    ],
+)
+def test_a_run_that_does_not_fit_is_refused_and_left_alone(
+    unbroken: tuple[Path, CoReSAC],
+    tmp_path: Path,
+    name: str,
+    change: Callable[[Any], Any],
+    message: str,
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    (path,) = run.glob(name)
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=message):
+        resume(run, env_steps=400, device="cpu")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_without_its_replay_buffer_goes_on_from_its_weights_alone(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    shutil.rmtree(run / "replay")
+    with pytest.raises(FileNotFoundError, match=r"replay.*--from"):
+        resume(run, env_steps=400, device="cpu")
+    assert Origin.find(run).agent_steps == unbroken[1].num_timesteps
+
+
+# From another training's model
+
+
+@pytest.mark.parametrize("kind", ["run", "model"])
+def test_a_training_goes_on_from_a_model(
+    unbroken: tuple[Path, CoReSAC],
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    before, first = unbroken
+    origin = Origin.find(before if kind == "run" else before / "model")
+    assert (origin.agent_steps, origin.updates) == (first.num_timesteps, first._n_updates)
+    assert origin.with_optimizers == (kind == "run")
+
+    seen: list[tuple[int, int]] = []
+    plain = CoReSAC._act
+
+    def act(agent: CoReSAC, observation: Any, starts: Any, at_random: bool) -> Any:
+        seen.append((agent.num_timesteps, agent._n_updates))
+        assert not at_random, "the policy fills the replay buffer"
+        return plain(agent, observation, starts, at_random)
+
+    monkeypatch.setattr(CoReSAC, "_act", act)
+    agent = train(
+        PIXELS, tiny_config(), tmp_path / "run", replace(SCHEDULE, env_steps=420), "cpu", origin
+    )
+    start = first.num_timesteps
+    assert seen[0] == (start, first._n_updates) and agent.env_steps >= 420
+    # Three episodes of 6 steps are more than the 16 after which learning starts.
+    assert {updates for steps, updates in seen if steps < start + 18} == {first._n_updates}
+    assert agent._n_updates == first._n_updates + (agent.num_timesteps - start - 12) // 2
+
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["continued_from"] == asdict(origin)
+    evaluations = [json.loads(line) for line in (tmp_path / "run/evaluations.jsonl").open()]
+    last = json.loads((before / "evaluations.jsonl").read_text().splitlines()[-1])
+    # The first evaluation is of the model as it came.
+    assert evaluations[0]["returns"] == last["returns"]
+    assert evaluations[0]["env_steps"] == last["env_steps"] == first.env_steps
+
+
+def test_no_model_to_go_on_from(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="model"):
+        Origin.find(tmp_path)
+
+
+# Seeds
+
+
+def test_seeds_of_episodes_depend_on_seed_environment_and_episode_alone(
+    make_pixels: Callable[..., Any],
+) -> None:
+    seeds = {episode_seed(s, e, n) for s in range(5) for e in range(5) for n in range(40)}
+    assert len(seeds) == 1_000
+
+    def frames(start: int, count: int) -> list[bytes]:
+        env = EpisodeSeeds(make_pixels(), seed=3)
+        env.episode = start
+        return [env.reset(seed=i)[0].tobytes() for i in range(count)]
+
+    assert frames(2, 3) == frames(0, 5)[2:]
 
 
 # Killed for real

@@ -528,20 +528,21 @@ class CoReSAC(OffPolicyAlgorithm):
         actor_loss: Tensor,
         entropy: Tensor,
     ) -> None:
+        # What comes first is named when it is not finite: causes before their effects.
         values = {
-            "model_loss": losses.total,
             "contrastive_loss": losses.contrastive,
             "contrastive_chance": losses.contrastive_chance,
             "kl": losses.kl,
             "reward_loss": losses.reward,
             "inverse_dynamics_loss": losses.inverse_dynamics,
+            "model_loss": losses.total,
             "critic_loss": critic_loss,
+            **{f"{name}_gradient_norm": norm for name, norm in self._gradient_norms.items()},
             "actor_loss": actor_loss,
             "policy_entropy": entropy,
             "entropy_weight": self.agent.entropy_weight,
             "inverse_temperature": self.world_model.inverse_temperature,
         }
-        values |= {f"{name}_gradient_norm": norm for name, norm in self._gradient_norms.items()}
         for name, value in values.items():
             number = value.item()
             if not np.isfinite(number):

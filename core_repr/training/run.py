@@ -159,6 +159,9 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
             f"{error} The last good checkpoint is {newest_checkpoint(folder)}: core-repr train "
             f"--from {folder} --agent.model-learning-rate ... goes on from it."
         ) from error
+    except FileNotFoundError:
+        # Of what is to be read; it says what to do.
+        raise
     except OSError as error:
         kept = newest_checkpoint(folder)
         if kept is None:
@@ -182,8 +185,13 @@ def _close(logger: Logger) -> None:
 @contextmanager
 def _in_use(folder: Path) -> Iterator[None]:
     """Keeps other processes from writing to the same run; ends with the process, too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OSError(
+            f"The run cannot be written to {folder} ({error}); choose another folder with --run."
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
