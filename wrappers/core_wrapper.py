@@ -33,7 +33,8 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
             "prior", its mean before the frame is seen.
         predicted_reward: Whether the reward that the model predicts for the step follows, as one
             more number.
-        pixels_key: Name of the pixels in a ``Dict`` of observations; "pixels" by default.
+        pixels_key: Name of the pixels in a ``Dict`` of observations; by default as in the model's
+            training, or "pixels".
         keep: Names of observations to keep. The observation is then a ``Dict`` of the latents,
             "latent", and these; an observation that is no ``Dict`` has the name "pixels".
         device: Where the model runs; the CPU by default, or where a given model is.

@@ -242,7 +242,8 @@ def _load(
                 f"revision={revision!r} chooses a version of a Hub repository, but the model is "
                 "given as it is; leave it out."
             )
-        if device is not None and torch.device(device) != model.device:
+        asked = model.device if device is None else _device(device)
+        if asked.type != model.device.type or asked.index not in (None, model.device.index):
             raise ValueError(
                 f"device={str(device)!r} was asked for, but the model is on {model.device}; "
                 "move it with model.to(device)."
@@ -253,10 +254,19 @@ def _load(
             "The model must be a zoo name, a folder, a Hub repository or a CoReWorldModel, not "
             f"a {type(model).__name__}."
         )
-    place = torch.device("cpu" if device is None else device)
+    place = _device("cpu" if device is None else device)
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={str(device)!r} was asked for, but PyTorch finds no GPU here.")
     return zoo.load(model, place, revision=revision)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ValueError(
+            f"device={device!r} is none that PyTorch knows: expected 'cpu', 'cuda' or 'cuda:1'."
+        ) from None
 
 
 def _listed(names: Iterable[str]) -> str:
