@@ -1,4 +1,4 @@
-"""The command line: ``core-repr train | evaluate | demo | bench | download | zoo | doctor``."""
+"""The command line, ``core-repr``: a module of :mod:`core_repr.commands` for each command."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
+from core_repr.commands.probe import Probe
 from core_repr.commands.train import Train, config_of, train_by, train_with
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS
@@ -74,6 +75,7 @@ def _commands(train: Train) -> Any:
         {
             "train": train,
             "evaluate": Evaluate(tyro.MISSING),
+            "probe": Probe(tyro.MISSING),
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),
             "download": Download(tyro.MISSING),

@@ -1,0 +1,77 @@
+"""``core-repr probe``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from core_repr.commands.threads import use_one_thread
+
+
+@dataclass
+class Probe:
+    """Measures what a model's latents know of the physics, and how distractions move them.
+
+    Attributes:
+        model: A zoo name or a folder, such as a run's model folder.
+        episodes: Episodes to fit linear probes on, and as many with validation backgrounds to
+            score them on.
+        seed: Seed of the first episode.
+        output: File to write the outcome to.
+    """
+
+    model: tyro.conf.Positional[str]
+    episodes: int = 20
+    seed: int = 0
+    output: Path | None = None
+
+    def __call__(self) -> int:
+        """Runs the probes."""
+        from rich.console import Console
+        from rich.table import Table
+        from tqdm import tqdm
+
+        from core_repr import zoo
+        from core_repr.agent import CoReSAC
+        from core_repr.evaluation import make_environment
+        from core_repr.evaluation.probes import probe
+
+        use_one_thread()
+        agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
+        environment = agent.environment_config
+        if not environment.id.startswith("distracting_control/"):
+            raise ValueError(
+                f"{self.model} was trained in {environment.id}; only tasks of the Distracting "
+                "Control Suite tell their physics."
+            )
+        training, validation = (
+            make_environment(environment, split=split, physics_state=True)
+            for split in ("train", "val")
+        )
+        with tqdm(total=3 * self.episodes, unit="episode") as bar:
+            result = probe(agent, training, validation, self.episodes, self.seed, bar.update)
+        table = Table(title=f"R² of linear probes of {self.model}", title_justify="left")
+        table.add_column("quantity")
+        for features in result.r2:
+            table.add_column(features, justify="right")
+        for name in result.r2["latent"]:
+            table.add_row(name, *(f"{values[name]:.2f}" for values in result.r2.values()))
+        table.add_section()
+        table.add_row("mean", *(f"{result.mean_r2(features):.2f}" for features in result.r2))
+        console = Console()
+        console.print(table)
+        console.print(
+            "distance between latents of one state under two distractions, as a share of that "
+            f"between different states: {result.invariance:.2f}",
+            soft_wrap=True,
+        )
+        if self.output is not None:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            outcome = {"model": self.model, **result.to_dict()}
+            self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+        training.close()
+        validation.close()
+        return 0

@@ -1,0 +1,276 @@
+"""What a latent state knows of the physics, and what distractions do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+
+from core_repr.agent import CoReSAC
+from core_repr.evaluation.episodes import RandomAgent
+from core_repr.world_model import CoReWorldModel
+from core_repr.world_model.encoder import Encoder
+
+STACK = 3
+"""Frames that the comparisons see: velocities show in several frames only."""
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Shares of the number of samples that are tried as the weight of the squared coefficients."""
+
+
+class Recording(NamedTuple):
+    """One episode of T steps.
+
+    Attributes:
+        seed: What it was reset with.
+        frames: ``(T + 1, side, side, 3)``.
+        actions: In the environment's units, ``(T, ...)``.
+        quantities: Physical quantities, ``(T + 1, Q)``.
+    """
+
+    seed: int
+    frames: UInt8[np.ndarray, "n side side 3"]
+    actions: NDArray[np.float32]
+    quantities: Float[np.ndarray, "n q"]
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Linear probes of a model's latents, and how much distractions move them.
+
+    Attributes:
+        episodes: Episodes that the probes were fitted on, and as many that they were scored on.
+        r2: Features → quantity → R² on episodes with validation backgrounds: 1 is perfect, 0 no
+            better than the mean.
+        invariance: Distance between latents of the same state under two different distractions, as
+            a share of the distance between latents of different states: 0 is perfect.
+    """
+
+    episodes: int
+    r2: dict[str, dict[str, float]]
+    invariance: float
+
+    def mean_r2(self, features: str) -> float:
+        """Returns the mean over the quantities."""
+        return float(np.mean(list(self.r2[features].values())))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as JSON knows it."""
+        means = {features: self.mean_r2(features) for features in self.r2}
+        return {
+            "episodes": self.episodes,
+            "mean_r2": means,
+            "r2": self.r2,
+            "invariance": self.invariance,
+        }
+
+
+def probe(
+    agent: CoReSAC,
+    training_env: gym.Env[Any, Any],
+    validation_env: gym.Env[Any, Any],
+    episodes: int,
+    seed: int = 0,
+    progress: Callable[[], object] = lambda: None,
+) -> ProbeResult:
+    """Fits linear probes on training backgrounds and scores them on validation backgrounds.
+
+    Half of the episodes are the agent's own, with exploration, half are random. The latents are
+    compared with what is there without learning: an encoder of the same form with random weights,
+    and principal components of the pixels, each over three successive frames and, for the
+    components, as many numbers as a latent has.
+
+    Args:
+        agent: The agent and its model.
+        training_env: A task of the Distracting Control Suite, made with ``physics_state=True``.
+        validation_env: The same with validation backgrounds.
+        episodes: Episodes of each, at least 4.
+        seed: Seed of the first episode.
+        progress: Called after each episode.
+
+    Raises:
+        ValueError: If there are too few episodes.
+    """
+    if episodes < 4:
+        raise ValueError(f"Probes need at least 4 episodes, not {episodes}.")
+    seen = [_record(agent, training_env, seed + i, i % 2 == 1, progress) for i in range(episodes)]
+    unseen = [
+        _record(agent, validation_env, seed + episodes + i, i % 2 == 1, progress)
+        for i in range(episodes)
+    ]
+    model = agent.world_model
+    names = validation_env.unwrapped.quantities.names  # type: ignore[attr-defined]
+    features = {
+        "latent": lambda recording: latents(model, agent, recording),
+        "random encoder": _random_encoder(model, seed),
+        "pixel components": _pixel_components(model, seen),
+    }
+    r2 = {}
+    for kind, of in features.items():
+        train = [(of(recording), recording.quantities[STACK - 1 :]) for recording in seen]
+        test = [(of(recording), recording.quantities[STACK - 1 :]) for recording in unseen]
+        r2[kind] = dict(zip(names, linear_r2(train, test).tolist(), strict=True))
+    return ProbeResult(episodes, r2, _invariance(agent, validation_env, unseen, progress))
+
+
+def latents(
+    model: CoReWorldModel, agent: CoReSAC, recording: Recording
+) -> Float[np.ndarray, "n z"]:
+    """Returns what agents see of an episode, from the third frame on."""
+    actions = agent.policy.scale_action(recording.actions).reshape(len(recording.actions), -1)
+    padded = np.concatenate([actions, np.zeros_like(actions[:1])]).astype(np.float32)
+    with torch.inference_mode():
+        # All frames of an episode at once would take gigabytes at the paper's sizes.
+        x = torch.cat(
+            [model.encode(part.to(model.device)) for part in _tensor(recording.frames).split(64)]
+        )
+        is_first = torch.zeros(len(x), 1, dtype=torch.bool, device=x.device)
+        _, posterior = model.observe_encodings(
+            x[:, None], torch.from_numpy(padded)[:, None].to(x.device), is_first
+        )
+    seen: NDArray[np.float32] = posterior.features[STACK - 1 :, 0].cpu().numpy()
+    return seen
+
+
+def linear_r2(
+    train: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    test: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+) -> Float[np.ndarray, " q"]:
+    """Fits ridge regressions and scores them on other episodes.
+
+    The weight of the squared coefficients is the one that does best on the last quarter of the
+    training episodes.
+
+    Args:
+        train: Features ``(n, d)`` and quantities ``(n, q)`` of each training episode.
+        test: The same for scoring.
+
+    Returns:
+        R² of each quantity; 0 for one that does not change.
+    """
+    held_out = max(1, len(train) // 4)
+    scores = [
+        _fit_and_score(train[:-held_out], train[-held_out:], ridge).mean() for ridge in RIDGES
+    ]
+    return _fit_and_score(train, test, RIDGES[int(np.argmax(scores))])
+
+
+def _fit_and_score(
+    train: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    test: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    ridge: float,
+) -> NDArray[np.float64]:
+    x, y = (np.concatenate(parts).astype(np.float64) for parts in zip(*train, strict=True))
+    mean, scale = x.mean(0), x.std(0) + 1e-6
+    x = (x - mean) / scale
+    offset = y.mean(0)
+    penalty = ridge * len(x) * np.eye(x.shape[1])
+    coefficients = np.linalg.solve(x.T @ x + penalty, x.T @ (y - offset))
+    x_test, y_test = (np.concatenate(parts) for parts in zip(*test, strict=True))
+    error = (((x_test - mean) / scale) @ coefficients + offset - y_test) ** 2
+    variance = y_test.var(0)
+    varies = variance > 1e-12
+    r2: NDArray[np.float64] = np.where(varies, 1 - error.mean(0) / np.where(varies, variance, 1), 0)
+    return r2
+
+
+def _record(
+    agent: CoReSAC,
+    env: gym.Env[Any, Any],
+    seed: int,
+    at_random: bool,
+    progress: Callable[[], object],
+) -> Recording:
+    quantities = env.unwrapped.quantities  # type: ignore[attr-defined]
+    actor: Any = RandomAgent(env.action_space, seed) if at_random else agent
+    frame, info = env.reset(seed=seed)
+    frames, states = [frame], [info["physics_state"]]
+    actions: list[NDArray[np.float32]] = []
+    state, over = None, False
+    while not over:
+        action, state = actor.predict(frame, state, np.array([not actions]), deterministic=False)
+        frame, _, terminated, truncated, info = env.step(action)
+        frames.append(frame)
+        states.append(info["physics_state"])
+        actions.append(action)
+        over = terminated or truncated
+    progress()
+    return Recording(seed, np.stack(frames), np.stack(actions), quantities(np.stack(states)))
+
+
+def _invariance(
+    agent: CoReSAC,
+    env: gym.Env[Any, Any],
+    recordings: Sequence[Recording],
+    progress: Callable[[], object],
+) -> float:
+    same, different = [], []
+    rng = np.random.default_rng(0)
+    for recording in recordings:
+        frames = [env.reset(seed=recording.seed, options={"distraction_seed": recording.seed})[0]]
+        frames += [env.step(action)[0] for action in recording.actions]
+        other = recording._replace(frames=np.stack(frames))
+        one, two = (latents(agent.world_model, agent, each) for each in (recording, other))
+        same.append(np.linalg.norm(one - two, axis=-1).mean())
+        shuffled = two[rng.permutation(len(two))]
+        different.append(np.linalg.norm(one - shuffled, axis=-1).mean())
+        progress()
+    return float(np.mean(same) / np.mean(different))
+
+
+def _random_encoder(
+    model: CoReWorldModel, seed: int
+) -> Callable[[Recording], Float[np.ndarray, "n f"]]:
+    sizes = model.config.world_model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = Encoder(sizes.encoder, sizes.crop_size)
+
+    def encode(recording: Recording) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            cropped = _tensor(_crop(recording.frames, sizes.crop_size))
+            x = torch.cat([encoder(part) for part in cropped.split(64)])
+        return _stack(x.numpy())
+
+    return encode
+
+
+def _pixel_components(
+    model: CoReWorldModel, recordings: Sequence[Recording]
+) -> Callable[[Recording], Float[np.ndarray, "n f"]]:
+    """Principal components of single frames; with three frames, as many numbers as a latent."""
+    side = model.config.world_model.crop_size
+    count = model.latent_size // STACK
+
+    def pixels(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        flat = _crop(frames, side)[:, ::2, ::2].reshape(len(frames), -1)
+        return flat.astype(np.float32) / 255
+
+    # Every few frames: neighbours are nearly the same.
+    sample = np.concatenate([pixels(recording.frames[::4]) for recording in recordings])
+    mean = sample.mean(0)
+    _, _, axes = torch.pca_lowrank(
+        torch.from_numpy(sample - mean), min(count, *sample.shape), center=False
+    )
+    components = axes.numpy()
+    return lambda recording: _stack((pixels(recording.frames) - mean) @ components)
+
+
+def _crop(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    start = (frames.shape[1] - side) // 2
+    return frames[:, start : start + side, start : start + side]
+
+
+def _stack(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Joins the features of each frame with those of the two before it."""
+    count = len(features) - STACK + 1
+    return np.concatenate([features[i : i + count] for i in range(STACK)], -1)
+
+
+def _tensor(frames: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(frames))
