@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that a terminal may obey; tabs and line ends do no harm."""
 
 
 def parse_json(content: bytes) -> Any:
@@ -17,7 +20,8 @@ def parse_json(content: bytes) -> Any:
 
     Raises:
         ValueError: If it is not UTF-8 or no JSON, nests deeper than 32 levels, names a key of an
-            object twice, or holds NaN, infinity, or half of a surrogate pair.
+            object twice, or holds NaN, infinity, half of a surrogate pair, or characters that
+            control a terminal.
     """
     try:
         value = json.loads(
@@ -50,6 +54,8 @@ def _check(value: Any, levels: int) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("a string holds half of a surrogate pair") from None
+        if CONTROL.search(value):
+            raise ValueError(f"the string {value[:60]!a} holds a control character")
     elif isinstance(value, float):
         if value in (float("inf"), float("-inf")):
             raise ValueError("a number is too large")

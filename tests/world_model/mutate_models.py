@@ -1,7 +1,8 @@
 """Loads mutated copies of a model folder and reports what became of them.
 
 Run as a process of its own, so that its memory and its writes are its own:
-``python mutate_models.py FOLDER COUNT SEED``. Prints a line of JSON.
+``python mutate_models.py FOLDER COUNT SEED``. Prints a line of JSON. A folder with an agent is
+loaded as an agent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 
 from core_repr.world_model import CoReWorldModel
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, AGENT = "config.json", "model.safetensors", "agent.safetensors"
 HOSTILE: list[Any] = [
     None, True, "", "x" * 5_000, "\ud800", "a:b", "../../etc/passwd", 0, -1, 1, 2, 16_384, 16_385,
     2**31, 2**63, 2**64, 10**400, 1e308, -1e-308, 0.5, float("nan"), float("inf"), [], {}, [[]],
@@ -103,6 +104,7 @@ def mutate_header(content: bytes, rng: random.Random) -> bytes:
 def mutate_folder(folder: Path, outside: Path, rng: random.Random) -> None:
     """Puts something else where a file should be."""
     path = folder / rng.choice([CONFIG, WEIGHTS])
+    (outside / path.name).unlink(missing_ok=True)
     other = folder / (WEIGHTS if path.name == CONFIG else CONFIG)
     kind = rng.randrange(7)
     if kind == 0:
@@ -127,7 +129,8 @@ def mutate_folder(folder: Path, outside: Path, rng: random.Random) -> None:
 
 
 def mutate(folder: Path, outside: Path, rng: random.Random) -> None:
-    config, weights = folder / CONFIG, folder / WEIGHTS
+    config = folder / CONFIG
+    weights = rng.choice([path for name in (WEIGHTS, AGENT) if (path := folder / name).exists()])
     kind = rng.randrange(10)
     if kind < 3:
         tree = json.loads(config.read_text())
@@ -160,10 +163,19 @@ def watch(folder: Path) -> list[str]:
     return seen
 
 
+def loader(folder: Path) -> Callable[[Path], dict[str, torch.Tensor]]:
+    """Loads what the folder holds, and returns its weights."""
+    if not (folder / AGENT).exists():
+        return lambda path: CoReWorldModel.from_pretrained(path).state_dict()
+    from core_repr.agent import CoReSAC
+
+    return lambda path: CoReSAC.from_pretrained(path, device="cpu").policy.state_dict()
+
+
 def main(original: Path, count: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
-    model = CoReWorldModel.from_pretrained(original)
-    weights = model.state_dict()
+    load = loader(original)
+    weights = load(original)
     outside = original.parent / "outside"
     outside.mkdir()
     folder = original.parent / "mutated"
@@ -177,7 +189,7 @@ def main(original: Path, count: int, seed: int) -> dict[str, Any]:
         set_watching: Callable[[bool], None] = watch.on  # type: ignore[attr-defined]
         set_watching(True)
         try:
-            loaded = CoReWorldModel.from_pretrained(folder)
+            state = load(folder)
         except (ValueError, OSError) as error:
             message = str(error)
             outcomes[type(error).__name__] += 1
@@ -187,7 +199,6 @@ def main(original: Path, count: int, seed: int) -> dict[str, Any]:
             wrong.append(f"{number}: {error!r}")
         else:
             outcomes["loaded"] += 1
-            state = loaded.state_dict()
             if any(not torch.equal(state[name], tensor) for name, tensor in weights.items()):
                 wrong.append(f"{number}: other weights")
         set_watching(False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core_repr.agent import CoReSAC
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel
 
@@ -18,15 +19,24 @@ MAX_MEGABYTES = 500
 
 
 @pytest.mark.parametrize(
-    ("count", "seed"), [(150, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)]
+    ("kind", "count"),
+    [
+        (CoReWorldModel, 150),
+        pytest.param(CoReWorldModel, 10_000, marks=pytest.mark.slow),
+        pytest.param(CoReSAC, 2_000, marks=pytest.mark.slow),
+    ],
 )
 def test_mutated_folders(
-    tiny_config: Callable[..., CoReConfig], tmp_path: Path, count: int, seed: int
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, kind: type, count: int
 ) -> None:
-    CoReWorldModel(tiny_config()).save_pretrained(tmp_path / "model")
+    config = tiny_config(agent={"actor_layers": (8,), "critic_layers": (8,)})
+    if kind is CoReWorldModel:
+        CoReWorldModel(config).save_pretrained(tmp_path / "model")
+    else:
+        CoReSAC("CoRePolicy", None, config, device="cpu").save_pretrained(tmp_path / "model")
     script = Path(__file__).with_name("mutate_models.py")
     process = subprocess.run(
-        [sys.executable, script, tmp_path / "model", str(count), str(seed)],
+        [sys.executable, script, tmp_path / "model", str(count), "0"],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -263,6 +263,8 @@ def test_a_header_that_lies_is_refused(
         ('{"a": NaN}', "NaN is no number"),
         ('{"a": 1e999}', "too large"),
         ('{"a": "\\ud800"}', "surrogate"),
+        ('{"a": "\\u001b[2J"}', "control character"),
+        ('{"\\u0000": 1}', "control character"),
         ("{", "Expecting property name"),
     ],
 )
