@@ -27,8 +27,15 @@ def test_the_environments_are_registered() -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    heavy = ("mujoco", "dm_control", "stable_baselines3", "matplotlib", "robosuite", "imageio",
-        "huggingface_hub")
+    heavy = (
+        "mujoco",
+        "dm_control",
+        "stable_baselines3",
+        "matplotlib",
+        "robosuite",
+        "imageio",
+        "huggingface_hub",
+    )
     script = f"import sys, core_repr; print([n for n in {heavy} if n in sys.modules])"
     process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
