@@ -38,7 +38,8 @@ class Segment:
         size = capacity * dtype.itemsize
         if path is None:
             # Pages of their own, which go back to the system with the segment.
-            self._records: Records = np.frombuffer(mmap.mmap(-1, size), dtype)
+            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._records: Records = np.frombuffer(pages, dtype)
             return
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         # A file with a hole: its blocks are taken when they are written.

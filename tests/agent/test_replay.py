@@ -1,12 +1,22 @@
-from typing import NamedTuple
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core_repr.agent import SequenceReplayBuffer
+from core_repr.agent import SequenceReplayBuffer, replay
+from core_repr.agent.segments import Segment
 from core_repr.world_model import SequenceBatch
 
 SIDE, CROP = 8, 5
@@ -207,3 +217,129 @@ def test_an_episode_larger_than_the_buffer_is_refused_and_the_rest_stays() -> No
     with pytest.raises(ValueError, match=r"8 steps does not fit a replay buffer of 8"):
         add(buffer, make_episode(1, 8, False))
     check_sequence(buffer.sample(1, 8), 0, {0: fitting})
+
+
+# On the disk
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "SEGMENT_SLOTS", 20)
+
+
+def make_stored(folder: Path, size: int = 60) -> SequenceReplayBuffer:
+    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, CROP, 0, folder)
+
+
+def assert_same_samples(one: SequenceReplayBuffer, two: SequenceReplayBuffer) -> None:
+    for field, expected in zip(one.sample(32, 6), two.sample(32, 6), strict=True):
+        assert torch.equal(field, expected)
+
+
+def as_json(manifest: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(manifest))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=25))
+@settings(deadline=None, max_examples=25)
+def test_a_buffer_on_the_disk_is_like_one_in_memory(lengths: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stored, plain = make_stored(Path(folder) / "replay"), make_buffer()
+        for number, length in enumerate(lengths):
+            for buffer in (stored, plain):
+                add(buffer, make_episode(number, length, number % 2 == 0))
+        assert len(stored) == len(plain)
+        assert_same_samples(stored, plain)
+        restored = make_stored(Path(folder) / "replay")
+        restored.restore(as_json(stored.manifest()))
+        assert_same_samples(restored, plain)
+        # And it goes on.
+        for number in range(3):
+            for buffer in (restored, plain):
+                add(buffer, make_episode(number, 7, False))
+        assert_same_samples(restored, plain)
+
+
+def test_files_are_only_appended_to_and_deleted_after_a_checkpoint(tmp_path: Path) -> None:
+    buffer = make_stored(tmp_path)
+    written: dict[str, bytes] = {}
+    before: set[str] = set()
+    for number in range(40):
+        add(buffer, make_episode(number, 8, False))
+        manifest = buffer.manifest()
+        named = {entry["file"]: entry["used"] for entry in manifest["segments"]}
+        now = files(tmp_path)
+        for name, used in named.items():
+            content = now[name][: used * buffer.dtype.itemsize]
+            assert content.startswith(written.get(name, b""))
+            written[name] = content
+        if number % 5 == 4:
+            assert named.keys() <= now.keys()
+            buffer.delete_dropped()
+            # Two at most hold less than the rest.
+            assert len(files(tmp_path)) <= 60 / 18 + 2
+        else:
+            assert before <= now.keys()
+        before = set(files(tmp_path))
+
+
+def test_what_came_after_a_checkpoint_is_taken_back(tmp_path: Path) -> None:
+    buffer, plain = make_stored(tmp_path), make_buffer()
+    for number in range(8):
+        add(buffer, make_episode(number, 8, False))
+        add(plain, make_episode(number, 8, False))
+    manifest = as_json(buffer.manifest())
+    for number in range(8, 30):
+        add(buffer, make_episode(number, 8, False))
+    restored = make_stored(tmp_path)
+    restored.restore(manifest)
+    assert_same_samples(restored, plain)
+    assert files(tmp_path).keys() == {entry["file"] for entry in manifest["segments"]}
+    size = sum(len(content) for content in files(tmp_path).values())
+    assert size == sum(entry["used"] for entry in manifest["segments"]) * buffer.dtype.itemsize
+
+
+def test_a_full_disk_leaves_what_was_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer, plain = make_stored(tmp_path), make_buffer()
+    for each in (buffer, plain):
+        add(each, make_episode(0, 8, True))
+
+    def write(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", write)
+        with pytest.raises(OSError, match="No space left"):
+            add(buffer, make_episode(1, 8, False))
+    assert_same_samples(buffer, plain)
+    for each in (buffer, plain):
+        add(each, make_episode(2, 8, False))
+    assert_same_samples(buffer, plain)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_gave_way_is_freed(tmp_path: Path, stored: bool) -> None:
+    """However much was added, what is held is never more than the buffer and two segments."""
+    alive: weakref.WeakSet[Segment] = weakref.WeakSet()
+    buffer = make_stored(tmp_path) if stored else make_buffer()
+    rng = np.random.default_rng(0)
+    for number in range(600):
+        add(buffer, make_episode(number % 200, int(rng.integers(1, 20)), False))
+        alive.add(buffer.episodes[-1].segment)
+        buffer.delete_dropped()
+        assert sum(segment.used for segment in alive) <= 60 + 2 * 20
+        assert len(alive) <= 8
+    if stored:
+        assert len(files(tmp_path)) <= 8
+
+
+def test_a_hundred_thousand_steps_take_three_gigabytes() -> None:
+    """Of 100 × 100 pixels: frames, and what belongs to them, once."""
+    buffer = SequenceReplayBuffer(100_000, (100, 100, 3), 6, 84)
+    assert (100_000 + 2 * 512 + 2_000) * buffer.dtype.itemsize <= 3.1e9
