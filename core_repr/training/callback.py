@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import safe_mean
 
 from core_repr.agent import CoReSAC
 from core_repr.agent.checkpoint import read_json, whole_folder, write_json
@@ -61,6 +62,7 @@ class RunCallback(BaseCallback):
         self.stop = stop
         self.last_return: float | None = None
         self.bar: tqdm[Any] | None = None
+        self._shown: dict[str, str] = {}
         self.started = time.monotonic()
         self._is_new = True
         self._checkpoint_due = True
@@ -200,8 +202,15 @@ class RunCallback(BaseCallback):
         if self.bar is None:
             return
         values = self.logger.name_to_value
-        shown = {"L_c": values.get("train/contrastive_loss"), "validation": self.last_return}
-        self.bar.set_postfix({key: f"{v:.2f}" for key, v in shown.items() if v is not None})
+        if "train/contrastive_loss" in values:
+            loss, chance = (values[f"train/contrastive_{name}"] for name in ("loss", "chance"))
+            self._shown["L_c"] = f"{loss:.2f} (chance {chance:.2f})"
+        if self.model.ep_info_buffer:
+            mean = safe_mean([info["r"] for info in self.model.ep_info_buffer])
+            self._shown["return"] = f"{mean:.1f}"
+        if self.last_return is not None:
+            self._shown["validation"] = f"{self.last_return:.1f}"
+        self.bar.set_postfix(self._shown)
         self.bar.update(self.model.env_steps - self.bar.n)
 
 
