@@ -18,6 +18,9 @@ class ActionScaler:
         space: Action space of one environment.
         trained: The environment that the model was trained in.
 
+    Attributes:
+        size: Number of action dimensions.
+
     Raises:
         TypeError: If the space is no ``Box``.
         ValueError: If it is unbounded, or of another size than the model's actions.

@@ -75,13 +75,12 @@ def _layers(env: Any) -> Iterator[Any]:
     """Goes from the outermost wrapper to the (first) environment, or as far as this process has."""
     while env is not None:
         yield env
-        inner = getattr(env, "__dict__", {})
         if isinstance(env, gym.Wrapper | gym.vector.VectorWrapper):
             env = env.env
-        elif "venv" in inner:
-            env = inner["venv"]
         else:
-            env = inner["envs"][0] if isinstance(inner.get("envs"), list) else None
+            # SB3 wraps `venv`; vectors of both in this process hold a list, `envs`.
+            inner = vars(env) if hasattr(env, "num_envs") else {}
+            env = inner.get("venv") or next(iter(inner.get("envs", ())), None)
 
 
 def _spec(layer: Any) -> EnvSpec | None:

@@ -92,6 +92,12 @@ def test_an_environment_that_was_not_made_by_its_name_tells_nothing() -> None:
     assert differences(env, trained("other-v0", {"length": 1}, 9)) == []
 
 
+def test_an_environment_s_own_attributes_are_not_taken_for_layers() -> None:
+    env = gym.make(PIXELS)
+    vars(env.unwrapped).update(envs=[1, 2], venv="here")
+    assert differences(env, trained()) == [] and not is_from_grayscale(env)
+
+
 def test_grey_frames_under_a_stack_are_found_out() -> None:
     def grey() -> gym.Env[Any, Any]:
         return gym.wrappers.GrayscaleObservation(gym.make(PIXELS), keep_dim=True)
