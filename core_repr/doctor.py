@@ -17,31 +17,11 @@ from packaging.requirements import Requirement
 
 import core_repr
 from core_repr.envs.distracting_control import clip_cache, davis
+from core_repr.envs.trial import time_steps, try_renderer
 
 GIGABYTE = 1e9
-
-# Drawn as the environments draw: without shadow map and multisampling, the slow part in software.
-_RENDER = """
-import time
-import mujoco
-from OpenGL import GL
-
-model = mujoco.MjModel.from_xml_string(
-    '<mujoco><visual><quality shadowsize="0" offsamples="0"/></visual><worldbody>'
-    '<light pos="0 0 3"/><geom type="plane" size="2 2 .1"/>'
-    '<geom type="sphere" size=".3" pos="0 0 .3" rgba="1 0 0 1"/></worldbody></mujoco>'
-)
-data = mujoco.MjData(model)
-mujoco.mj_forward(model, data)
-with mujoco.Renderer(model, 84, 84) as renderer:
-    renderer.update_scene(data)
-    assert renderer.render().std() > 0, "the picture is empty"
-    start = time.perf_counter()
-    for _ in range(20):
-        renderer.render()
-    milliseconds = (time.perf_counter() - start) * 1000 / 20
-    print("rendered", milliseconds, GL.glGetString(GL.GL_RENDERER).decode(), flush=True)
-"""
+SLOW_STEP = 50.0
+"""Milliseconds; ten times what one core took for a step."""
 
 
 @dataclass(frozen=True)
@@ -61,51 +41,6 @@ class Check:
     advice: str = ""
 
 
-@dataclass(frozen=True)
-class Renderer:
-    """How one off-screen renderer did.
-
-    Args:
-        name: the value of MUJOCO_GL that selects it, "egl" or "osmesa".
-        milliseconds: time for one 84×84 frame; None if it does not work.
-        detail: the device that renders, or why it does not work.
-    """
-
-    name: str
-    milliseconds: float | None
-    detail: str
-
-
-def try_renderer(name: str, timeout: float = 60.0) -> Renderer:
-    """Render a small scene with MuJoCo in a process of its own, which may crash or hang.
-
-    Args:
-        name: a value of MUJOCO_GL, "egl" or "osmesa".
-        timeout: seconds until it counts as hanging.
-    """
-    environment = {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"}
-    try:
-        process = subprocess.run(
-            [sys.executable, "-c", _RENDER],
-            env={**environment, "MUJOCO_GL": name},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
-        return Renderer(name, None, f"no frame after {timeout:.0f} seconds")
-    for line in process.stdout.splitlines():
-        if line.startswith("rendered "):
-            _, milliseconds, device = line.split(" ", 2)
-            return Renderer(name, float(milliseconds), device)
-    if process.returncode < 0:
-        return Renderer(name, None, f"crashed with signal {-process.returncode}")
-    # What MuJoCo says while it cleans up after the failure is no reason.
-    errors = [line for line in process.stderr.splitlines() if line[:1].isalpha() and ": " in line]
-    reasons = [line for line in errors if not line.startswith("Exception ignored")]
-    return Renderer(name, None, reasons[0] if reasons else f"exit code {process.returncode}")
-
-
 def diagnose() -> list[Check]:
     """Look at everything that the toolkit needs; takes some seconds.
 
@@ -117,6 +52,7 @@ def diagnose() -> list[Check]:
         *_packages(),
         _torch(),
         *_renderers(),
+        _steps(),
         _ffmpeg(),
         _disk(),
         _memory(),
@@ -220,7 +156,7 @@ def _torch() -> Check:
         return Check(name, "ok", f"GPU {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     threads, cores = torch.get_num_threads(), _cores()
     found = f"CPU, {cores} core(s), {threads} thread(s), {_bfloat16()}"
-    if Path("/dev/nvidiactl").exists():
+    if _has_nvidia():
         return Check(
             name,
             "warning",
@@ -269,7 +205,17 @@ def _renderers() -> Iterator[Check]:
     for renderer in renderers:
         name = f"renderer {renderer.name}"
         if renderer.milliseconds is not None:
-            yield Check(name, "ok", f"{renderer.milliseconds:.1f} ms a frame ({renderer.detail})")
+            found = f"{renderer.milliseconds:.1f} ms a small scene ({renderer.detail})"
+            if _has_nvidia() and "llvmpipe" in renderer.detail and renderer.name == "egl":
+                yield Check(
+                    name,
+                    "warning",
+                    f"{found}: in software, though there is an NVIDIA GPU",
+                    "install the driver's EGL (libnvidia-gl; in a container, run it with "
+                    "NVIDIA_DRIVER_CAPABILITIES=all), or leave it: small frames take few ms",
+                )
+            else:
+                yield Check(name, "ok", found)
         elif not working:
             yield Check(name, "problem", renderer.detail, install[renderer.name])
         elif renderer.name == chosen:
@@ -281,6 +227,35 @@ def _renderers() -> Iterator[Check]:
             )
         else:
             yield Check(name, "ok", "not there, not needed")
+
+
+def _steps() -> Check:
+    """What a step of each task costs, with the renderer that the environments choose."""
+    name = "a step of an environment"
+    milliseconds, reason = time_steps()
+    if reason:
+        return Check(
+            name,
+            "problem",
+            f"{len(milliseconds)} tasks run, then: {reason}",
+            "see to the problems above; if there are none, report this with the output of doctor",
+        )
+    full = milliseconds.pop("full")
+    slowest = max(milliseconds, key=lambda task: milliseconds[task])
+    costs = ", ".join(f"{task} {cost:.0f} ms" for task, cost in milliseconds.items())
+    found = f"{costs} (84-pixel frames, medium); cartpole-swingup with rendering='full' {full:.0f}"
+    if milliseconds[slowest] > SLOW_STEP:
+        return Check(
+            name,
+            "warning",
+            found,
+            "slow: is the machine busy, or LP_NUM_THREADS set? Unset it, or use fewer processes",
+        )
+    return Check(name, "ok", found)
+
+
+def _has_nvidia() -> bool:
+    return Path("/dev/nvidiactl").exists()
 
 
 def _ffmpeg() -> Check:

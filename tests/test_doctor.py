@@ -15,8 +15,10 @@ from packaging.requirements import Requirement
 
 import core_repr
 from core_repr import doctor
-from core_repr.doctor import Check, Renderer
+from core_repr.doctor import Check
+from core_repr.envs import task_names, trial
 from core_repr.envs.distracting_control import davis
+from core_repr.envs.trial import Renderer
 
 
 def renderers_that_work(*names: str) -> Callable[[str], Renderer]:
@@ -80,16 +82,53 @@ def test_a_renderer_that_mujoco_gl_asks_for_must_work(monkeypatch: pytest.Monkey
 def test_a_renderer_may_crash_or_hang(
     monkeypatch: pytest.MonkeyPatch, script: str, detail: str
 ) -> None:
-    monkeypatch.setattr(doctor, "_RENDER", script)
-    renderer = doctor.try_renderer("egl", timeout=1.0 if "sleep" in script else 60.0)
+    monkeypatch.setattr(trial, "_RENDER", script)
+    renderer = trial.try_renderer("egl", timeout=1.0 if "sleep" in script else 60.0)
     assert renderer == Renderer("egl", 2.5 if "llvmpipe" in detail else None, detail)
 
 
 def test_a_renderer_is_timed() -> None:
-    renderers = [doctor.try_renderer(name) for name in ("egl", "osmesa")]
+    renderers = [trial.try_renderer(name) for name in ("egl", "osmesa")]
     working = [renderer for renderer in renderers if renderer.milliseconds is not None]
     assert working, renderers
     assert all(0 < renderer.milliseconds < 10_000 for renderer in working)
+
+
+@pytest.mark.usefixtures("linux")
+@pytest.mark.parametrize(("nvidia", "status"), [(True, "warning"), (False, "ok")])
+def test_software_beside_a_gpu(monkeypatch: pytest.MonkeyPatch, nvidia: bool, status: str) -> None:
+    monkeypatch.setattr(doctor, "try_renderer", renderers_that_work("egl"))
+    monkeypatch.setattr(doctor, "_has_nvidia", lambda: nvidia)
+    check, _ = doctor._renderers()
+    assert check.status == status
+    assert ("libnvidia-gl" in check.advice) == nvidia
+
+
+@pytest.mark.slow
+def test_a_step_of_each_task_is_timed() -> None:
+    milliseconds, reason = trial.time_steps()
+    assert reason == ""
+    assert set(milliseconds) == {*task_names(), "full"}
+    assert all(0 < cost < 10_000 for cost in milliseconds.values())
+
+
+@pytest.mark.parametrize(
+    ("cost", "reason", "status", "words"),
+    [
+        (4.0, "", "ok", "finger-spin 4 ms"),
+        (80.0, "", "warning", "finger-spin 80 ms"),
+        (4.0, "ImportError: no EGL", "problem", "7 tasks run, then: ImportError: no EGL"),
+    ],
+)
+def test_what_a_step_costs(
+    monkeypatch: pytest.MonkeyPatch, cost: float, reason: str, status: str, words: str
+) -> None:
+    costs = {**dict.fromkeys(task_names(), 4.0), "finger-spin": cost, "full": 60.0}
+    monkeypatch.setattr(doctor, "time_steps", lambda: (dict(costs), reason))
+    check = doctor._steps()
+    assert check.status == status
+    assert words in check.found
+    assert bool(check.advice) == (status != "ok")
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,13 @@ def test_gymnasiums_processes(expected: np.ndarray, start_method: str) -> None:
 
 
 def sb3_played(vec_env_cls: Any, **kwargs: Any) -> np.ndarray:
+    # The prefix has workers import what registers the name.
     env = make_vec_env(
-        ID, NUMBER, env_kwargs=SETTING, vec_env_cls=vec_env_cls, vec_env_kwargs=kwargs
+        f"core_repr:{ID}",
+        NUMBER,
+        env_kwargs=SETTING,
+        vec_env_cls=vec_env_cls,
+        vec_env_kwargs=kwargs,
     )
     try:
         env.seed(SEED)
