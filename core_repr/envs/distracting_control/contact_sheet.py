@@ -1,0 +1,121 @@
+"""Sheets of what all tasks look like at all levels, in both renderings.
+
+    python -m core_repr.envs.distracting_control.contact_sheet renderings.png
+
+writes a sheet and prints how far the fast rendering is from the full one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core_repr.envs.distracting_control.environment import DistractingControlEnv
+from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
+from core_repr.envs.distracting_control.view import RENDERINGS
+
+_STEPS = 10
+_GAP = 4
+_MARGIN_LEFT, _MARGIN_TOP = 120, 44
+_INK = (30, 30, 30)
+
+
+def frames_of(
+    task: str, difficulty: str | None, rendering: str, *, frame_size: int, seeds: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Plays the start of some episodes with random actions.
+
+    Args:
+        task: One of `core_repr.envs.task_names()`.
+        difficulty: A level, or None.
+        rendering: "fast" or "full"; the episodes are the same.
+        frame_size: Height and width of a frame in pixels.
+        seeds: One for each episode.
+
+    Returns:
+        The frame after some steps of each, shape (seeds, frame_size, frame_size, 3).
+    """
+    env = DistractingControlEnv(
+        task, difficulty=difficulty, dynamic=True, frame_size=frame_size, rendering=rendering
+    )
+    env.action_space.seed(0)
+    frames = []
+    for seed in seeds:
+        env.reset(seed=seed)
+        for _ in range(_STEPS):
+            frame, *_ = env.step(env.action_space.sample())
+        frames.append(frame)
+    env.close()
+    return np.stack(frames)
+
+
+def contact_sheet(
+    renderings: Sequence[str] = ("full", "fast"), *, frame_size: int = 100, seed: int = 3
+) -> NDArray[np.uint8]:
+    """Draws a row for each task, and a column for each level, from none to hard, and rendering.
+
+    Args:
+        renderings: Which to show, from left to right.
+        frame_size: Height and width of a frame in pixels.
+        seed: Chooses the episodes.
+
+    Returns:
+        A picture with titles, shape (height, width, 3).
+    """
+    from PIL import Image, ImageDraw
+
+    levels: list[str | None] = [None, *LEVELS]
+    columns = [(rendering, level) for rendering in renderings for level in levels]
+    cell = frame_size + _GAP
+    size = (_MARGIN_LEFT + len(columns) * cell + _GAP, _MARGIN_TOP + len(TASKS) * cell + _GAP)
+    sheet = Image.new("RGB", size, (255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+    for i, (rendering, level) in enumerate(columns):
+        left = _MARGIN_LEFT + i * cell
+        draw.text((left, _MARGIN_TOP - 18), level or "none", _INK, font_size=14)
+        if level is None and len(renderings) > 1:
+            draw.text((left, 4), f'rendering="{rendering}"', _INK, font_size=16)
+        for j, task in enumerate(TASKS):
+            (frame,) = frames_of(task, level, rendering, frame_size=frame_size, seeds=[seed])
+            sheet.paste(Image.fromarray(frame), (left, _MARGIN_TOP + j * cell))
+    for j, task in enumerate(TASKS):
+        draw.text((4, _MARGIN_TOP + (j + 0.4) * cell), task, _INK, font_size=13)
+    return np.asarray(sheet)
+
+
+def differences(task: str, *, frame_size: int = 84, episodes: int = 8) -> dict[str, float]:
+    """Compares the two renderings of a task.
+
+    Args:
+        task: One of `core_repr.envs.task_names()`.
+        frame_size: Height and width of a frame in pixels.
+        episodes: How many frames to compare, each from another episode.
+
+    Returns:
+        For "none" and each level, the mean absolute difference of a pixel's value, of 255.
+    """
+    outcome = {}
+    for level in (None, *LEVELS):
+        fast, full = (
+            frames_of(task, level, rendering, frame_size=frame_size, seeds=range(episodes))
+            for rendering in RENDERINGS
+        )
+        outcome[level or "none"] = float(np.abs(fast.astype(int) - full.astype(int)).mean())
+    return outcome
+
+
+def main(path: str) -> None:
+    """Writes a sheet to a file and prints the differences of all tasks."""
+    from PIL import Image
+
+    Image.fromarray(contact_sheet()).save(path, optimize=True)
+    for task in TASKS:
+        cells = (f"{level} {value:.1f}" for level, value in differences(task).items())
+        print(f"{task}: {', '.join(cells)}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

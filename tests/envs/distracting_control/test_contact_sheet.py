@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core_repr.envs.distracting_control import contact_sheet
+from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
+
+
+def test_every_task_and_level_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+
+    def frames_of(task: str, level: str | None, rendering: str, **_: object) -> np.ndarray:
+        shown[rendering, level, task] = len(shown) + 1
+        return np.full((1, 8, 8, 3), len(shown), np.uint8)
+
+    monkeypatch.setattr(contact_sheet, "frames_of", frames_of)
+    sheet = contact_sheet.contact_sheet(frame_size=8)
+    assert len(shown) == 2 * (1 + len(LEVELS)) * len(TASKS)
+    rows = {key: np.argwhere((sheet == value).all(axis=-1)) for key, value in shown.items()}
+    places = {key: tuple(found.min(axis=0)) for key, found in rows.items() if len(found) >= 64}
+    assert len(set(places.values())) == len(shown)
+    # Rows are tasks; columns are renderings and in them levels.
+    for (rendering, level, task), (top, left) in places.items():
+        assert top == places["full", None, task][0]
+        assert left == places[rendering, level, "walker-walk"][1]
+    lefts = [
+        places[r, level, "walker-walk"][1] for r in ("full", "fast") for level in (None, *LEVELS)
+    ]
+    assert lefts == sorted(lefts)
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(contact_sheet, "TASKS", {"cartpole-swingup": TASKS["cartpole-swingup"]})
+    monkeypatch.setattr(contact_sheet, "LEVELS", {"easy": LEVELS["easy"]})
+    contact_sheet.main(str(tmp_path / "sheet.png"))
+    assert Image.open(tmp_path / "sheet.png").width > 400
+    assert "cartpole-swingup: none 1." in capsys.readouterr().out
