@@ -1,11 +1,13 @@
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core_repr import cli, training
+from core_repr import cli, training, zoo
 from core_repr.config import PRESETS, CoReConfig
 from core_repr.training import EnvironmentChoice, Schedule
+from core_repr.world_model.storage import load_config
 
 
 @pytest.fixture
@@ -85,3 +87,71 @@ def test_an_interrupted_training_ends_as_the_shell_expects(
 
     monkeypatch.setattr(training, "train", interrupt)
     assert cli.main(["train"]) == 130
+
+
+def test_a_training_that_was_asked_to_stop_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise training.Interrupted("go on with: core-repr train --resume here", 15)
+
+    monkeypatch.setattr(training, "resume", stop)
+    assert cli.main(["train", "--resume", "here"]) == 143
+    assert "core-repr train --resume here" in capsys.readouterr().out
+
+
+def test_resume_takes_the_run_and_how_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(training, "resume", lambda *arguments: asked.append(arguments))
+    assert cli.main(["train", "--resume", "here"]) == 0
+    assert cli.main(["train", "--resume", "here", "--env-steps", "9000", "--device", "cpu"]) == 0
+    assert asked == [(Path("here"), None, "auto"), (Path("here"), 9000, "cpu")]
+
+
+MODEL = "cartpole-swingup-easy-v0"
+
+
+def test_from_takes_environment_and_settings_of_the_model(
+    trainings: list[tuple[Any, ...]],
+) -> None:
+    assert cli.main(["train", "--from", MODEL, "--agent.batch-size", "16"]) == 0
+    ((choice, config, run, schedule, _, origin),) = trainings
+    own = load_config(zoo.find(MODEL))
+    assert own.environment is not None
+    assert choice == EnvironmentChoice(
+        own.environment.id, own.environment.arguments, {}, {"split": "val"}
+    )
+    assert config.world_model == own.world_model and config.loss == own.loss
+    assert config.agent == dataclasses.replace(own.agent, batch_size=16)
+    assert run == Path(f"runs/from-{MODEL}/seed-0") and schedule == Schedule()
+    assert (origin.agent_steps, origin.updates) == (25_000, 11_937)
+    assert not origin.with_optimizers
+
+
+@pytest.mark.parametrize(
+    ("typed", "option"),
+    [
+        (["--resume", "here", "--seed", "3"], "--seed"),
+        (["--resume", "here", "--run", "there"], "--run"),
+        (["--resume", "here", "--task", "walker-walk"], "the environment's options"),
+        (["--resume", "here", "--agent.batch-size", "16"], "--agent"),
+        (["--resume", "here", "--from", MODEL], "--from"),
+        (["--from", MODEL, "--difficulty", "hard"], "the environment's options"),
+        (["--from", MODEL, "--preset", "paper"], "--preset"),
+        (["--from", MODEL, "--world-model.crop-size", "60"], "--world-model"),
+    ],
+)
+def test_what_an_earlier_training_decides_is_refused(
+    trainings: list[tuple[Any, ...]],
+    capsys: pytest.CaptureFixture[str],
+    typed: list[str],
+    option: str,
+) -> None:
+    assert cli.main(["train", *typed]) == 1
+    error = capsys.readouterr().err
+    assert "leave out" in error and option in error and not trainings
+
+
+def test_a_model_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--from", "cartpole-swingup-easy-v9"]) == 1
+    assert "did you mean" in capsys.readouterr().err
