@@ -33,12 +33,14 @@ def verify(folder: Path) -> dict[str, str]:
     frames = torch.full((1, side, side, 3), 127, dtype=torch.uint8)
     environment = model.config.environment
     assert environment is not None
+    sensors = environment.proprioception_size
     with torch.no_grad():
         state = model.step(
             model.initial_state(1),
             torch.zeros(1, environment.action_size),
             frames,
             torch.ones(1, dtype=torch.bool),
+            proprioception=torch.zeros(1, sensors) if sensors else None,
         )
     if not torch.isfinite(state.features).all():
         raise ValueError(f"{folder}: the model's latent state of a grey frame is not finite.")

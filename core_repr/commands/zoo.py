@@ -134,6 +134,7 @@ class ZooPush:
         """Prepares, shows, asks and uploads."""
         from core_repr import publishing, zoo
         from core_repr.world_model import hub
+        from core_repr.world_model.card import is_path
 
         use_one_thread()
         hub.check_repository(self.repository)
@@ -149,6 +150,8 @@ class ZooPush:
             print(f"{model.task}, {model.level}: {model.result}")
             for path in sorted(folder.iterdir()):
                 print(f"  {path.name:<24}{_size(path.stat().st_size):>10}")
+            for value in filter(is_path, model.environment.arguments.values()):
+                print(f"Others will read in config.json: {value}")
             if not self.yes and not _asked(f"Upload these to {self.repository}?"):
                 print("Nothing was uploaded.")
                 return 1

@@ -230,12 +230,15 @@ def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) 
 
 def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) -> str:
     side = config.world_model.frame_size
+    sensors = " and ".join(f"`{name}`" for name in environment.proprioception)
+    size = environment.action_size
     limits = [
         f"It knows {label(environment)} and nothing else: another task, robot, camera or action "
         "repeat needs a model of its own.",
-        f"It takes RGB frames of {side} × {side} pixels and "
-        f"{environment.action_size} action dimension{'s' * (environment.action_size > 1)}, at an "
-        f"action repeat of {environment.action_repeat}.",
+        f"It takes RGB frames of {side} × {side} pixels"
+        + f", the robot's own state {sensors}," * bool(sensors)
+        + f" and {size} action dimension{'s' * (size > 1)}, at an action repeat of "
+        f"{environment.action_repeat}.",
         "It comes from one training with one seed; another seed may end elsewhere.",
         "It was trained in simulation; nobody has tried it on a real robot, and it must not "
         "control one without supervision.",
@@ -255,15 +258,16 @@ def _portable(environment: EnvironmentConfig) -> dict[str, Any]:
     return {
         name: value
         for name, value in environment.arguments.items()
-        if not (name == "task" and str(value) in environment.id) and not _is_path(value)
+        if not (name == "task" and str(value) in environment.id) and not is_path(value)
     }
 
 
 def _is_portable(environment: EnvironmentConfig) -> bool:
-    return not any(_is_path(value) for value in environment.arguments.values())
+    return not any(is_path(value) for value in environment.arguments.values())
 
 
-def _is_path(value: object) -> bool:
+def is_path(value: object) -> bool:
+    """Whether an argument of an environment looks like a path, which other machines lack."""
     return isinstance(value, str) and ("/" in value or "\\" in value)
 
 

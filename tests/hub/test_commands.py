@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,16 @@ def test_what_is_published_holds_no_paths_of_this_machine(hub: LocalHub, saved: 
     files = hub.repositories[REPOSITORY].commits
     for commit in files.values():
         assert not any(b"/home/me" in file.content for file in commit.values())
+
+
+def test_a_path_in_the_config_is_shown(
+    hub: LocalHub, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    config["environment"]["arguments"] = {"backgrounds": "/home/me/videos"}
+    (saved / "config.json").write_text(json.dumps(config))
+    assert push(saved, "--yes") == 0
+    assert "read in config.json: /home/me/videos" in capsys.readouterr().out
 
 
 def test_a_world_model_alone_can_be_pushed(
