@@ -25,6 +25,9 @@ NOT_COMPARED = frozenset(
         "dynamic",
         "num_videos",
         "split",
+        # What goes into the information.
+        "clean_frames",
+        "physics_state",
         # What is seen otherwise: by the frames, by the attribute, or not at all.
         "action_repeat",
         "clean_frames",

@@ -61,12 +61,15 @@ def test_what_latents_are_robust_to_is_no_difference() -> None:
         {"difficulty": None, "dynamic": True},
         {"difficulty": "easy", "num_videos": 3, "backgrounds": None, "color": False},
         {"split": "val"},
-        {"render_mode": "rgb_array"},
+        {"render_mode": "rgb_array", "clean_frames": True, "physics_state": True},
     ):
         env = gym.make(SUITE, **change)
         recorded = {"task": "cartpole-swingup", "difficulty": "easy", "frame_size": 72}
         assert differences(env, trained(SUITE, recorded, 8)) == []
         env.close()
+    env = gym.make(SUITE, rendering="full")
+    assert differences(env, trained(SUITE, {}, 8)) == ["rendering is 'full', not 'fast'"]
+    env.close()
 
 
 def test_defaults_and_json_make_no_difference() -> None:
