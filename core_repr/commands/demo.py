@@ -15,7 +15,7 @@ class Demo:
     """Shows a shipped model at work, and trains SB3's SAC from nothing on its latents.
 
     Attributes:
-        model: A zoo name or a folder, such as a run's model folder.
+        model: A zoo name, a folder, such as a run's model folder, or a Hub repository, user/repo.
         folder: Where video, learning curve and results go.
         env_steps: Simulator steps to train SB3's SAC for.
         episodes: Episodes of each evaluation.

@@ -18,7 +18,7 @@ class Evaluate:
     """Evaluates the agent of a model with its deterministic policy.
 
     Attributes:
-        model: A zoo name or a folder, such as a run's model folder.
+        model: A zoo name, a folder, such as a run's model folder, or a Hub repository, user/repo.
         episodes: How many; episode i is seeded with seed + i.
         seed: Seed of the first episode.
         split: Backgrounds of the training, or validation backgrounds, which it has not seen.

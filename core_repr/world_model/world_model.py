@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -317,6 +317,10 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         """
         storage.save(folder, self.config, {storage.MODEL_FILE: self})
         card.write_missing(Path(folder), self.config)
+
+    def generate_model_card(self) -> ModelCard:  # type: ignore[override]
+        """Returns the card that :meth:`save_pretrained` writes."""
+        return card.make_card(self.config, card.Facts())
 
     def push_to_hub(  # type: ignore[override]
         self,
