@@ -25,14 +25,12 @@ NOT_COMPARED = frozenset(
         "dynamic",
         "num_videos",
         "split",
-        # What goes into the information.
+        # What goes into the information alone.
         "clean_frames",
         "physics_state",
         # What is seen otherwise: by the frames, by the attribute, or not at all.
         "action_repeat",
-        "clean_frames",
         "frame_size",
-        "physics_state",
         "render_mode",
     }
 )
