@@ -14,14 +14,18 @@ def test_every_task_and_level_has_its_place(monkeypatch: pytest.MonkeyPatch) -> 
     shown = {}
 
     def frames_of(task: str, level: str | None, rendering: str, **_: object) -> np.ndarray:
-        shown[rendering, level, task] = len(shown) + 1
-        return np.full((1, 8, 8, 3), len(shown), np.uint8)
+        shown[rendering, level, task] = 100 + len(shown)
+        # A shade of red, which the titles have not.
+        return np.full((1, 8, 8, 3), (shown[rendering, level, task], 0, 0), np.uint8)
 
     monkeypatch.setattr(contact_sheet, "frames_of", frames_of)
     sheet = contact_sheet.contact_sheet(frame_size=8)
     assert len(shown) == 2 * (1 + len(LEVELS)) * len(TASKS)
-    rows = {key: np.argwhere((sheet == value).all(axis=-1)) for key, value in shown.items()}
-    places = {key: tuple(found.min(axis=0)) for key, found in rows.items() if len(found) >= 64}
+    found = {
+        key: np.argwhere((sheet == (value, 0, 0)).all(axis=-1)) for key, value in shown.items()
+    }
+    assert {len(pixels) for pixels in found.values()} == {64}
+    places = {key: tuple(pixels.min(axis=0)) for key, pixels in found.items()}
     assert len(set(places.values())) == len(shown)
     # Rows are tasks; columns are renderings and in them levels.
     for (rendering, level, task), (top, left) in places.items():
