@@ -34,7 +34,7 @@ class Facts:
         commit: Of core-repr, when the model was trained.
     """
 
-    name: str = "path/to/this/folder"
+    name: str = "path/to/model"
     files: frozenset[str] = frozenset()
     env_steps: int | None = None
     seed: int | None = None
@@ -65,12 +65,23 @@ def make_card(config: CoReConfig, facts: Facts) -> ModelCard:
     return ModelCard(f"---\n{_metadata(environment, facts).to_yaml()}\n---\n\n{text}\n")
 
 
+def write(folder: Path, config: CoReConfig, name: str) -> None:
+    """Writes the card of a folder of model files.
+
+    Args:
+        folder: It holds the files already.
+        config: Of the model.
+        name: What ``from_pretrained`` will take.
+    """
+    files = frozenset(file.name for file in folder.iterdir())
+    card = make_card(config, Facts(name, files))
+    write_atomically(folder / CARD_FILE, str(card).encode())
+
+
 def write_missing(folder: Path, config: CoReConfig) -> None:
     """Writes the card of a folder of model files, unless there is one."""
-    path = folder / CARD_FILE
-    if not path.exists():
-        files = frozenset(file.name for file in folder.iterdir())
-        write_atomically(path, str(make_card(config, Facts(files=files))).encode())
+    if not (folder / CARD_FILE).exists():
+        write(folder, config, f"path/to/{folder.name}")
 
 
 def label(environment: EnvironmentConfig) -> str:

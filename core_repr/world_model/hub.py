@@ -23,7 +23,8 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import RepoFile
 
-from core_repr.world_model import storage
+from core_repr.config import CoReConfig
+from core_repr.world_model import card, storage
 from core_repr.world_model.hub_errors import PatientApi, ask_again, plain_errors
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -290,11 +291,14 @@ def check_repository(name: str) -> None:
         raise ValueError(f"A Hub repository has the form 'user/repo', not {name!r}.")
 
 
-def push(save: Callable[[Path], object], repository: str, **options: Any) -> str:
-    """Uploads what a function writes into a folder.
+def push(
+    save: Callable[[Path], object], config: CoReConfig, repository: str, **options: Any
+) -> str:
+    """Uploads what a function writes into a folder, with a card that names the repository.
 
     Args:
         save: Writes the files into the folder that it is given.
+        config: Of the model.
         repository: As in :func:`upload`.
         **options: Further arguments of :func:`upload`.
 
@@ -308,4 +312,5 @@ def push(save: Callable[[Path], object], repository: str, **options: Any) -> str
     check_repository(repository)
     with tempfile.TemporaryDirectory(prefix="core-repr-") as folder:
         save(Path(folder))
+        card.write(Path(folder), config, repository)
         return upload(Path(folder), repository, **options)

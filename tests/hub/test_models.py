@@ -71,6 +71,7 @@ def test_the_card_passes_the_clients_validation(hub: LocalHub, model: CoReWorldM
     card.validate()
     assert "POST /api/validate-yaml" in hub.requests
     assert card.data.library_name == "core-repr"
+    assert f'CoReWrapper(env, "{REPOSITORY}")' in card.text
     assert {"model_hub_mixin", "pytorch_model_hub_mixin"} <= set(card.data.tags or ())
 
 
