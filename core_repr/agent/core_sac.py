@@ -595,6 +595,7 @@ class CoReSAC(OffPolicyAlgorithm):
         """Uploads what :meth:`save_pretrained` writes; see ``CoReWorldModel.push_to_hub``."""
         return hub.push(
             self.save_pretrained,
+            self.config,
             repo_id,
             message=commit_message,
             private=private,

@@ -318,7 +318,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         storage.save(folder, self.config, {storage.MODEL_FILE: self})
         card.write_missing(Path(folder), self.config)
 
-    def generate_model_card(self) -> ModelCard:  # type: ignore[override]
+    def generate_model_card(self) -> ModelCard:
         """Returns the card that :meth:`save_pretrained` writes."""
         return card.make_card(self.config, card.Facts())
 
@@ -351,6 +351,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         """
         return hub.push(
             self.save_pretrained,
+            self.config,
             repo_id,
             message=commit_message,
             private=private,
