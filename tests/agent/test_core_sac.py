@@ -261,6 +261,53 @@ def test_the_log_counts_simulator_steps_too(make_agent: MakeAgent, tmp_path: Pat
         assert name in lines[0]
 
 
+# Episodes of any length
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_episodes_shorter_than_the_sequences_are_learned_from(
+    make_pixels: MakeEnv, make_agent: MakeAgent, joint: bool
+) -> None:
+    """One step is the shortest episode there is; sequences have 5 frames."""
+    env = vector(
+        make_pixels,
+        {"length": 1, "terminates": True},
+        {"length": 3},
+        {"length": 4, "terminates": True},
+    )
+    agent = make_agent(env, agent={"joint_update": joint})
+    before = weights(agent)
+    agent.learn(90)
+    assert_recorded(agent, env)
+    assert {episode.length for episode in agent.replay_buffer.episodes} == {2, 4, 5}
+    lengths = agent.replay_buffer.sample(64, 5).mask.sum(0)
+    assert set(lengths.tolist()) == {2, 4, 5}
+    for name, tensor in weights(agent).items():
+        assert tensor.isfinite().all() and not torch.equal(tensor, before[name]), name
+
+
+def test_a_wrapper_s_time_limit_is_a_truncation(
+    make_pixels: MakeEnv, make_agent: MakeAgent
+) -> None:
+    env = gym.wrappers.TimeLimit(make_pixels(length=8, terminates=True), 5)
+    agent = make_agent(env)
+    agent.learn(20)
+    assert [len(saved["rewards"]) - 1 for saved in stored_episodes(agent)] == [5] * 4
+    assert not any(saved["terminated"].any() for saved in stored_episodes(agent))
+    # Where both happen at once, the episode terminated.
+    agent.set_env(gym.wrappers.TimeLimit(make_pixels(length=5, terminates=True), 5))
+    agent.learn(5, reset_num_timesteps=False)
+    assert stored_episodes(agent)[-1]["terminated"].tolist() == [False] * 4 + [True, False]
+
+
+def test_an_episode_that_a_replay_buffer_cannot_hold_is_refused(
+    make_pixels: MakeEnv, make_agent: MakeAgent
+) -> None:
+    agent = make_agent(make_pixels(length=30), agent={"replay_size": 20})
+    with pytest.raises(ValueError, match=r"30 steps does not fit.*20.*max_episode_steps"):
+        agent.learn(40)
+
+
 # What SB3 does with an agent
 
 
