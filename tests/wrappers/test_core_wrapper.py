@@ -80,10 +80,13 @@ def test_rewards_ends_and_actions_pass_unchanged(
 def test_the_checker_of_gymnasium_passes(make_pixels: MakeEnv, model: CoReWorldModel) -> None:
     env = CoReWrapper(make_pixels(), model)
     assert env.observation_space == gym.spaces.Box(-np.inf, np.inf, (14,), np.float32)
-    with warnings.catch_warnings():
-        # It is wrapped, its observations are unbounded and its actions not in [−1, 1].
-        warnings.simplefilter("ignore", UserWarning)
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always")
         check_env(env, skip_render_check=True)
+    # Those on any environment that is wrapped, has no bounds, or acts in other units.
+    known = ("is different from the unwrapped version", "infinity", "action space", "action_space")
+    for remark in remarks:
+        assert any(words in str(remark.message) for words in known), remark.message
 
 
 def test_the_checker_of_sb3_passes(make_pixels: MakeEnv, model: CoReWorldModel) -> None:
