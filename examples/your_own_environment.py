@@ -14,7 +14,7 @@ from core_repr import CoReSAC, CoReWrapper
 
 
 class Reach(gym.Env[Any, Any]):
-    """A white dot is to be moved to the middle, over a background that changes all the time."""
+    """A white square is to be moved to the middle, over a background of changing colour."""
 
     observation_space = gym.spaces.Box(0, 255, (72, 72, 3), np.uint8)
     action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -22,22 +22,24 @@ class Reach(gym.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Puts the dot somewhere."""
+        """Puts the square somewhere."""
         super().reset(seed=seed)
-        self.dot, self.steps = self.np_random.uniform(-1, 1, 2), 0
+        self.place, self.steps = self.np_random.uniform(-1, 1, 2), 0
+        self.colour = self.np_random.integers(200, size=3)
         return self.frame(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Moves it."""
-        self.dot, self.steps = np.clip(self.dot + 0.1 * action, -1, 1), self.steps + 1
-        reward = 1 - float(np.linalg.norm(self.dot))
+        self.place, self.steps = np.clip(self.place + 0.2 * action, -1, 1), self.steps + 1
+        self.colour = np.clip(self.colour + self.np_random.integers(-9, 10, 3), 0, 200)
+        reward = 1 - float(np.linalg.norm(self.place))
         return self.frame(), reward, False, self.steps == 100, {}
 
     def frame(self) -> Any:
         """Draws it."""
-        frame = np.tile(self.np_random.integers(200, size=3, dtype=np.uint8), (72, 72, 1))
-        row, column = (33 + 30 * self.dot).astype(int)
-        frame[row : row + 6, column : column + 6] = 255
+        frame = np.tile(self.colour.astype(np.uint8), (72, 72, 1))
+        row, column = (30 + 22 * self.place).astype(int)
+        frame[row : row + 12, column : column + 12] = 255
         return frame
 
 
