@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import random
@@ -24,6 +26,8 @@ from torch import Tensor
 from core_repr.world_model.storage import read_bounded, write_atomically
 from core_repr.world_model.strict_json import parse_json
 
+# Of Linux's fcntl.h and fs.h.
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 MAX_JSON_BYTES = 100_000_000
 MAX_TENSOR_BYTES = 4_000_000_000
 
@@ -44,15 +48,34 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         yield temporary
         if path.exists():
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as old:
-                path.rename(Path(old) / path.name)
-                temporary.rename(path)
+            _exchange(temporary, path)
+            shutil.rmtree(temporary)
         else:
             temporary.rename(path)
         sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _exchange(one: Path, two: Path) -> None:
+    """Lets two folders swap their names; there is no moment at which a name is missing.
+
+    Raises:
+        OSError: If the file system cannot.
+    """
+    names = (ctypes.c_int(AT_FDCWD), os.fsencode(one), ctypes.c_int(AT_FDCWD), os.fsencode(two))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(*names, ctypes.c_uint(RENAME_EXCHANGE)) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), str(two))
+    # A file system that knows no exchange: for a moment, only `one` and the third name are there.
+    third = one.with_name(f"{one.name}.old")
+    two.rename(third)
+    one.rename(two)
+    third.rename(one)
 
 
 def sync_folder(path: Path) -> None:

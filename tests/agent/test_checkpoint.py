@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import random
 import shutil
@@ -49,6 +51,24 @@ def test_a_folder_that_could_not_be_written_stays_as_it_was(
     assert contents(tmp_path) == {str(tmp_path / "one" / "file"): b"old"}
     write("newer", None)
     assert contents(tmp_path) == {str(tmp_path / "one" / "file"): b"newer"}
+
+
+def test_a_folder_is_replaced_on_file_systems_without_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Libc:
+        """It knows no exchange."""
+
+        def renameat2(self, *_: object) -> int:
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc())
+    for text in ("old", "new"):
+        with checkpoint.whole_folder(tmp_path / "one") as folder:
+            (folder / "file").write_text(text)
+    assert contents(tmp_path) == {str(tmp_path / "one" / "file"): b"new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 # Optimisers and generators
