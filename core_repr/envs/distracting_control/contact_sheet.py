@@ -60,7 +60,7 @@ def contact_sheet(
     Args:
         renderings: Which to show, from left to right.
         frame_size: Height and width of a frame in pixels.
-        seed: Chooses the episodes.
+        seed: Chooses the episodes, of each task another.
 
     Returns:
         A picture with titles, shape (height, width, 3).
@@ -79,7 +79,7 @@ def contact_sheet(
         if level is None and len(renderings) > 1:
             draw.text((left, 4), f'rendering="{rendering}"', _INK, font_size=16)
         for j, task in enumerate(TASKS):
-            (frame,) = frames_of(task, level, rendering, frame_size=frame_size, seeds=[seed])
+            (frame,) = frames_of(task, level, rendering, frame_size=frame_size, seeds=[seed + j])
             sheet.paste(Image.fromarray(frame), (left, _MARGIN_TOP + j * cell))
     for j, task in enumerate(TASKS):
         draw.text((4, _MARGIN_TOP + (j + 0.4) * cell), task, _INK, font_size=13)
