@@ -157,7 +157,8 @@ def restore_optimizer(
         if not fits:
             raise ValueError(
                 f"The checkpoint's tensor {full_name!r} of shape {tuple(tensor.shape)} does not "
-                "belong to the config beside it."
+                "belong to the config's optimisers; go on from the weights alone, such as a run's "
+                "model folder."
             )
         if tensor.shape == parameters[index].shape and tensor.dim():
             # Fused optimisers walk over memory: moments must lie there as their parameters do.

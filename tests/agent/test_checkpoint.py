@@ -232,7 +232,7 @@ def test_the_state_of_another_config_is_refused(
     make_agent(agent={"critic_layers": (20,)}).save(tmp_path / "agent")
     for name in (learning_state.TENSORS_FILE, learning_state.VALUES_FILE):
         shutil.copy(saved / name, tmp_path / "agent")
-    with pytest.raises(ValueError, match=r"critic_optimizer.*does not belong to the config"):
+    with pytest.raises(ValueError, match=r"critic_optimizer.*does not belong to the config's"):
         CoReSAC.load(tmp_path / "agent", device="cpu")
 
 
