@@ -145,7 +145,9 @@ def _draws_in_calling_thread() -> bool:
     """Returns whether Mesa's software renderer is at work, without threads of its own.
 
     A fork has only the thread that forked. The threads of llvmpipe, and those of a GPU's driver,
-    are missing there, and who waits for them waits for ever.
+    are missing there, and who waits for them waits for ever. So does a fork that leaves by
+    `sys.exit` for the thread of Mesa's cache on disk; workers of multiprocessing leave by
+    `os._exit`.
     """
     from OpenGL import GL
 
