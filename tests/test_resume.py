@@ -369,6 +369,33 @@ def test_seeds_of_episodes_depend_on_seed_environment_and_episode_alone(
     assert frames(2, 3) == frames(0, 5)[2:]
 
 
+@pytest.mark.slow
+def test_memory_and_disk_stay_flat_when_the_replay_buffer_is_full(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evaluations and checkpoints included."""
+    used: dict[int, tuple[int, int]] = {}
+    plain = callback.RunCallback._on_rollout_start
+
+    def on_rollout_start(self: callback.RunCallback) -> None:
+        plain(self)
+        # The tests' environment remembers all its episodes.
+        for env in (self.training_env.envs[0], self.validation_env):
+            del env.unwrapped.episodes[:-1]
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        disk = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+        used[self.model._episode_num] = resident, disk
+
+    monkeypatch.setattr(callback.RunCallback, "_on_rollout_start", on_rollout_start)
+    config = tiny_config(agent={"replay_size": 80, "updates_per_step": 0.1})
+    train(PIXELS, config, tmp_path / "run", replace(SCHEDULE, env_steps=6_000), device="cpu")
+    middle, end = used[80], used[240]
+    # 160 episodes, while 11 fill the replay buffer, and each is followed by a checkpoint.
+    assert end[0] - middle[0] < 2_000_000
+    # The logs grow by some hundred bytes a line; the checkpoint holds a copy of them.
+    assert end[1] - middle[1] < 500_000
+
+
 # Killed for real
 
 
