@@ -102,9 +102,7 @@ def _against_straightforward(rounds: int, progress: Progress) -> list[Figure]:
     ratios = [ours / theirs for ours, theirs in zip(rates, slow_rates, strict=True)]
     return [
         Figure(f"{TASK}, one process", median(rates), "agent steps/s"),
-        Figure(
-            f"{TASK}, the straightforward way, videos read", median(slow_rates), "agent steps/s"
-        ),
+        Figure(f"{TASK}, straightforward, videos read", median(slow_rates), "agent steps/s"),
         Figure(f"{TASK}, times the straightforward way", median(ratios)),
     ]
 
