@@ -212,13 +212,17 @@ def _bytes_of_environments(mode: str) -> float | None:
     return None if None in sizes else float(sum(filter(None, sizes)))
 
 
-def _proportional_bytes(pid: int | None) -> float | None:
-    """Returns a process's memory, of what it shares its part; None where Linux does not say."""
+def _proportional_bytes(pid: int | None, kind: str = "Pss") -> float | None:
+    """Returns a process's memory, of what it shares its part; None where Linux does not say.
+
+    With `kind="Private_Dirty"`, what it has written itself: that does not change as other processes
+    come and go.
+    """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return None
-    return next(1024 * float(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return next(1024 * float(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
 
 
 def _cycles(cycles: int, progress: Progress) -> list[Figure]:
@@ -239,7 +243,7 @@ def _left_behind(cycles: int) -> tuple[float, int] | None:
     def holds() -> tuple[float | None, int]:
         gc.collect()
         handles = Path("/proc/self/fd")
-        return _proportional_bytes(os.getpid()), len(list(handles.iterdir()))
+        return _proportional_bytes(os.getpid(), "Private_Dirty"), len(list(handles.iterdir()))
 
     def cycle(count: int) -> None:
         for index in range(count):
