@@ -11,7 +11,7 @@ import copy
 import json
 import os
 import random
-import resource
+import re
 import shutil
 import sys
 from collections import Counter
@@ -202,7 +202,9 @@ def main(original: Path, count: int, seed: int) -> dict[str, Any]:
             if any(not torch.equal(state[name], tensor) for name, tensor in weights.items()):
                 wrong.append(f"{number}: other weights")
         set_watching(False)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage, which also counts what the parent held when it made this process.
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    memory = int(peak) / 1024
     return {"outcomes": outcomes, "wrong": wrong[:20], "seen": seen[:20], "memory": memory}
 
 
