@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from core_repr.commands.memory import keep_freed_memory
+
 
 @dataclass
 class BenchEnvironment:
@@ -73,6 +75,8 @@ class BenchUpdate:
         from core_repr.benchmarks.report import report
         from core_repr.benchmarks.update import benchmark_update
 
+        # As in core-repr train.
+        keep_freed_memory()
         for name, value in (("--rounds", self.rounds), ("--threads", self.threads)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}.")
