@@ -166,7 +166,9 @@ def _fit_and_score(
     ridge: float,
 ) -> NDArray[np.float64]:
     x, y = (np.concatenate(parts).astype(np.float64) for parts in zip(*train, strict=True))
-    mean, scale = x.mean(0), x.std(0) + 1e-6
+    mean, scale = x.mean(0), x.std(0)
+    # What hardly varies here may vary more elsewhere, and must not count for more than it does.
+    scale = np.maximum(scale, 0.05 * scale.max() + 1e-6)
     x = (x - mean) / scale
     offset = y.mean(0)
     penalty = ridge * len(x) * np.eye(x.shape[1])
