@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -210,6 +210,8 @@ class AgentConfig:
         joint_update: One forward pass and one optimiser of Θ for J_M + critic_weight · J_Q,
             instead of an update for J_M and, after a fresh forward pass, one for J_Q.
         critic_weight: Weight of J_Q's gradient into Θ in the joint update.
+        latent_max_gradient_norm: Clipping norm of that weighted gradient where it enters Θ, at
+            the latent states: J_Q grows with the square of the values, J_M does not.
         model_learning_rate: Adam on Θ under J_M, and under both in the joint update.
         encoder_learning_rate: The same for the encoder f, which is a part of Θ.
         temperature_learning_rate: Adam on ℓ.
@@ -240,6 +242,7 @@ class AgentConfig:
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
     joint_update: bool = False
     critic_weight: NonNegative = 1.0
+    latent_max_gradient_norm: Positive = 0.05
     model_learning_rate: Positive = 3e-4
     encoder_learning_rate: Positive = 3e-4
     temperature_learning_rate: Positive = 2e-3
@@ -302,8 +305,7 @@ class CoReConfig:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"The config is not valid JSON: {error}.") from None
         if isinstance(fields, dict) and "format_version" in fields:
-            if fields["format_version"] == 1:
-                _upgrade(fields)
+            _upgrade(fields)
             _check_version(fields["format_version"])
         _require_fields(fields, cls)
         try:
@@ -323,16 +325,24 @@ def _check_version(version: Any) -> None:
         )
 
 
-def _upgrade(fields: dict[str, Any]) -> None:
-    """Version 2 brought proprioception, which models of version 1 do without."""
-    fields["format_version"] = 2
-    additions: dict[str, dict[str, Any]] = {
+_ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
+    # Models of version 1 do without proprioception.
+    1: {
         "world_model": {"proprioception_layers": [200, 200, 200]},
         "environment": {"pixels_key": None, "proprioception": {}},
-    }
-    for part, added in additions.items():
-        if isinstance(fields.get(part), dict):
-            fields[part] = {**added, **fields[part]}
+    },
+    # Nothing limited the critics' gradient up to version 2.
+    2: {"agent": {"latent_max_gradient_norm": 1e9}},
+}
+"""Version → part → what the next version's part has beside."""
+
+
+def _upgrade(fields: dict[str, Any]) -> None:
+    while (version := fields["format_version"]) in _ADDITIONS:
+        for part, added in _ADDITIONS[version].items():
+            if isinstance(fields.get(part), dict):
+                fields[part] = {**added, **fields[part]}
+        fields["format_version"] = version + 1
 
 
 def _require_fields(fields: Any, part: Any, path: str = "") -> None:

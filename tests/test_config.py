@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -145,7 +146,7 @@ REMOVED = object()
         ("environment.id", 3),
         ("environment.arguments", [3]),
         ("environment", "an/Env-v0"),
-        ("format_version", 3),
+        ("format_version", 4),
         ("environment.proprioception", {"arm": 0}),
         ("environment.proprioception", {"arm": 3}),
         ("environment.pixels_key", 3),
@@ -191,14 +192,19 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-def test_a_config_of_version_1_is_one_without_proprioception() -> None:
-    config = PRESETS["compact"]().replace(
-        environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2)
+@pytest.mark.parametrize("version", [1, 2])
+def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
+    config = PRESETS["compact"]()
+    config = config.replace(
+        environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2),
+        agent=dataclasses.replace(config.agent, latent_max_gradient_norm=1e9),
     )
     old = json.loads(config.to_json())
-    old["format_version"] = 1
-    del old["world_model"]["proprioception_layers"]
-    del old["environment"]["pixels_key"], old["environment"]["proprioception"]
+    old["format_version"] = version
+    del old["agent"]["latent_max_gradient_norm"]
+    if version == 1:
+        del old["world_model"]["proprioception_layers"]
+        del old["environment"]["pixels_key"], old["environment"]["proprioception"]
     assert CoReConfig.from_json(json.dumps(old)) == config
 
 

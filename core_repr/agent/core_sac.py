@@ -427,22 +427,25 @@ class CoReSAC(OffPolicyAlgorithm):
     def _joint_update(
         self, batch: SequenceBatch
     ) -> tuple[WorldModelLosses, Float[Tensor, ""], Float[Tensor, "t b z"]]:
-        """One forward pass and one step for J_M + critic_weight · J_Q."""
+        """One forward pass and one step for J_M and, with a limited weight, J_Q."""
         with self._autocast():
             losses, posterior = self._model_losses(batch)
             features = posterior.features
-            weight = self.config.agent.critic_weight
-            # The critics see the features as they are; Θ gets the share `weight` of the gradient.
-            shared = torch.lerp(features.detach(), features, weight)
-            critic_loss = self._critic_loss(shared, batch)
+            # The critics' gradient stops here first, to be limited.
+            latents = features.detach().requires_grad_()
+            critic_loss = self._critic_loss(latents, batch)
         self.model_optimizer.zero_grad()
         self.critic_optimizer.zero_grad()
-        (losses.total + critic_loss).backward()
+        critic_loss.backward()
+        assert latents.grad is not None
+        latents.grad *= self.config.agent.critic_weight
+        self._clip("latent", [latents], self.config.agent.latent_max_gradient_norm)
+        torch.autograd.backward([losses.total, features], [None, latents.grad])
         self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
         self.model_optimizer.step()
         self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
         self.critic_optimizer.step()
-        return losses, critic_loss, features.detach()
+        return losses, critic_loss, latents.detach()
 
     def _sequential_update(
         self, batch: SequenceBatch

@@ -134,20 +134,21 @@ class BenchWrapper:
 
 
 @dataclass
-class BenchLatents:
-    """Compares SB3's SAC on the latents of a model with the same on three stacked frames.
+class BenchAgents:
+    """Compares SB3's agents on the latents of a model with agents on pixels and on the state.
 
     Every training writes its curve into the folder. What is there is not done again: a run that
     was cut off goes on at the training that it was at, and several processes, each with seeds or
-    a kind of its own, can fill one folder.
+    agents of its own, can fill one folder.
 
     Attributes:
         model: A zoo name, a folder or a Hub repository; its environment is taken too.
+        agents: What they see, and what they learn with: the model's frozen latents, three stacked
+            frames, or the simulator's state, which no camera has seen.
         env_steps: Simulator steps of each training.
         evaluations: How often each is evaluated.
         episodes: Episodes of an evaluation, on validation backgrounds.
         seeds: Of the trainings.
-        kinds: What to train on.
         minutes: A training ends after so many, if it has not taken all its steps by then;
             evaluations do not count. Pixels take hours for what latents take minutes for.
         folder: Where the curves go.
@@ -155,40 +156,48 @@ class BenchLatents:
     """
 
     model: str = "cartpole-swingup-easy-v0"
+    agents: tuple[
+        Literal[
+            "latents-sac", "latents-ppo", "latents-td3", "latents-tqc", "pixels-sac", "state-sac"
+        ],
+        ...,
+    ] = ("latents-sac", "pixels-sac")
     env_steps: int = 100_000
     evaluations: int = 20
     episodes: int = 5
     seeds: tuple[int, ...] = (0, 1, 2)
-    kinds: tuple[Literal["latents", "pixels"], ...] = ("latents", "pixels")
     minutes: float = 30
-    folder: Path = Path("runs/latents")
+    folder: Path = Path("runs/agents")
     json: Path | None = None
 
     def __call__(self) -> int:
         """Runs the comparison."""
         from tqdm import tqdm
 
-        from core_repr.benchmarks.latents import compare
+        from core_repr.benchmarks.agents import compare
         from core_repr.benchmarks.report import report
 
         for name in ("env-steps", "evaluations", "episodes"):
             value = getattr(self, name.replace("-", "_"))
             if value < 1:
                 raise ValueError(f"--{name} must be at least 1, not {value}.")
-        total = self.env_steps * len(self.seeds) * len(self.kinds)
+        for name in ("agents", "seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} must name at least one.")
+        total = self.env_steps * len(self.seeds) * len(self.agents)
         with tqdm(total=total, unit="step", unit_scale=True) as bar:
             figures = compare(
                 self.model,
+                self.agents,
                 self.env_steps,
                 self.evaluations,
                 self.episodes,
                 self.seeds,
-                self.kinds,
                 60 * self.minutes,
                 self.folder,
                 bar.update,
             )
-        report(f"SB3's SAC on {self.model}: latents and pixels", figures, self.json)
+        report(f"SB3's agents on {self.model}", figures, self.json)
         return 0
 
 
@@ -205,7 +214,7 @@ class Bench:
             Annotated[BenchEnvironment, tyro.conf.subcommand("environment")]
             | Annotated[BenchUpdate, tyro.conf.subcommand("update")]
             | Annotated[BenchWrapper, tyro.conf.subcommand("wrapper")]
-            | Annotated[BenchLatents, tyro.conf.subcommand("latents")]
+            | Annotated[BenchAgents, tyro.conf.subcommand("agents")]
         ]
     ]
 

@@ -24,6 +24,8 @@ class Evaluate:
         split: Backgrounds of the training, or validation backgrounds, which it has not seen.
         difficulty: Instead of the one that the model was trained with.
         backgrounds: Instead of those that the model was trained with.
+        num_videos: How many background videos, the first so many; as many as the level has by
+            default.
         output: File to write the outcome to, with every episode's return.
         video: File to write one more episode to, ending in .mp4.
     """
@@ -34,6 +36,7 @@ class Evaluate:
     split: Literal["train", "val"] = "val"
     difficulty: Difficulty | None = None
     backgrounds: str | None = None
+    num_videos: int | None = None
     output: Path | None = None
     video: Path | None = None
 
@@ -53,6 +56,8 @@ class Evaluate:
             changes["difficulty"] = None if self.difficulty == "none" else self.difficulty
         if self.backgrounds is not None:
             changes["backgrounds"] = self.backgrounds
+        if self.num_videos is not None:
+            changes["num_videos"] = self.num_videos
         environment = agent.environment_config
         env = make_environment(environment, render_mode="rgb_array", **changes)
         with tqdm(total=self.episodes, unit="episode") as bar:

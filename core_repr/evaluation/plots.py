@@ -67,7 +67,7 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for number, (label, source) in enumerate(runs.items()):
-        columns = _read(source)
+        columns = read_progress(source)
         if not {EVALUATION_RETURN, TRAINING_RETURN} & columns.keys():
             raise ValueError(
                 f"{os.fspath(source)} has neither a column {EVALUATION_RETURN!r} nor "
@@ -120,7 +120,7 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    columns = _read(source)
+    columns = read_progress(source)
     figure = Figure(figsize=(14, 6), layout="constrained")
     for axes, (title, solid, dashed, logarithmic) in zip(
         figure.subplots(2, 4).flat, _PANELS, strict=True
@@ -145,8 +145,19 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     return _save(figure, path)
 
 
-def _read(source: StrPath) -> Columns:
-    """A CSV's numbers by column; a cell that is empty or no number becomes NaN."""
+def read_progress(source: StrPath) -> Columns:
+    """Read the numbers of a run's `progress.csv`.
+
+    Args:
+        source: the file.
+
+    Returns:
+        Each column that has numbers; a cell that is empty or no number is NaN.
+
+    Raises:
+        ValueError: if the run has no environment steps.
+        FileNotFoundError: if `source` is not there.
+    """
     text = Path(source).read_text()
     # A run that was killed while it wrote leaves half a row.
     whole = text[: text.rfind("\n") + 1]

@@ -22,6 +22,7 @@ NO_MODEL_LOSS = {
     "inverse_dynamics_weight": 0.0,
 }
 UNCLIPPED = {
+    "latent_max_gradient_norm": 1e9,
     "model_max_gradient_norm": 1e9,
     "critic_max_gradient_norm": 1e9,
     "actor_max_gradient_norm": 1e9,
@@ -170,6 +171,28 @@ def test_the_joint_update_weighs_only_the_critics_gradient_into_theta(
         for one, same in zip(full.critic[0], other.critic[0], strict=True):
             torch.testing.assert_close(one, same)
             assert one.abs().max() > 0
+
+
+def test_high_values_do_not_drown_the_models_gradient(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred times the reward is ten thousand times the loss, and the same step of Θ."""
+    batch = hand_made()
+    gradients = []
+    for scale in (1, 100):
+        agent = make_agent(
+            loss=NO_MODEL_LOSS,
+            agent={"critic_weight": 1.0, **UNCLIPPED, "latent_max_gradient_norm": 0.01},
+        )
+        gradients.append(Gradients(agent, monkeypatch))
+        agent._joint_update(batch._replace(rewards=scale * batch.rewards))
+    small, large = (
+        torch.cat([g.flatten() for g in each.theta[0] if g is not None]) for each in gradients
+    )
+    assert 0.5 < large.norm() / small.norm() < 2
+    # The critics themselves learn from all of it.
+    small, large = (torch.cat([g.flatten() for g in each.critic[0]]) for each in gradients)
+    assert large.norm() / small.norm() > 20
 
 
 def test_the_joint_update_adds_both_gradients(

@@ -75,7 +75,7 @@ def test_cells_without_a_number_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "progress.csv"
     # A killed run leaves half a row; SB3 leaves empty cells where a column came later.
     path.write_text(f"{STEPS},{TRAINING},train/kl\n1,,nan\n2,5,x\n3,7\n4,12")
-    columns = plots._read(path)
+    columns = plots.read_progress(path)
     assert set(columns) == {STEPS, TRAINING}
     assert np.array_equal(columns[TRAINING], [math.nan, 5, 7], equal_nan=True)
     drawn(learning_curve({"run": path}, tmp_path / "curve.png"))

