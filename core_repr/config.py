@@ -381,10 +381,7 @@ def compact() -> CoReConfig:
             frame_size=72,
             crop_size=64,
             encoder=EncoderConfig(
-                filters=(16, 32, 64, 128),
-                kernel_size=4,
-                strides=(2, 2, 2, 2),
-                delta_orthogonal=False,
+                filters=(32, 32, 32, 32), strides=(2, 2, 1, 1), delta_orthogonal=False
             ),
             observation_layers=(128,),
             recurrent_layers=(256,),

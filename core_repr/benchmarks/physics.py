@@ -63,4 +63,5 @@ class PhysicsEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
 
 def _flat(observation: dict[str, Any]) -> NDArray[np.float32]:
-    return np.concatenate([np.ravel(value) for value in observation.values()]).astype(np.float32)
+    values = [np.ravel(value).astype(np.float32) for value in observation.values()]
+    return np.concatenate(values)

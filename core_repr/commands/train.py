@@ -134,7 +134,7 @@ class Train:
         if option == "from":
             allowed |= {"run", "seed", "world_model", "loss", "agent"}
             allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
-        for name in {setting.name for setting in fields(self)} - allowed:
+        for name in (setting.name for setting in fields(self) if setting.name not in allowed):
             if getattr(self, name) != getattr(plain, name):
                 typed = "--" + name.rstrip("_").replace("_", "-")
                 what = "the environment's options" if name == "environment" else typed

@@ -69,7 +69,8 @@ def test_info_shows_the_card(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_results_agree_with_the_evaluations() -> None:
     with open(RESULTS / "core_repr.csv") as file:
-        rows = [row for row in csv.DictReader(file) if row["method"].startswith("CoRe")]
+        every = [row for row in csv.DictReader(file) if row["method"] == "CoRe compact"]
+    rows = [row for row in every if row["setting"] == row["model"].split("-")[-2]]
     assert {row["model"] for row in rows} == set(MODELS)
     for row in rows:
         facts = zoo.summarize(row["model"], zoo.find(row["model"])).facts
@@ -83,7 +84,7 @@ def test_results_agree_with_the_evaluations() -> None:
 def test_the_papers_figures_are_beside_them() -> None:
     with open(RESULTS / "paper.csv") as file:
         rows = list(csv.DictReader(file))
-    assert {"CoRe", "CURL", "RSAC"} == {row["method"] for row in rows}
+    assert {"CoRe", "RSAC+Dyn", "CURL", "RSAC"} < {row["method"] for row in rows}
     [cartpole] = [
         row
         for row in rows

@@ -7,7 +7,7 @@ import pytest
 from core_repr import cli, training, zoo
 from core_repr.zoo import recipes
 
-EASY = "cartpole-swingup-easy"
+EASY = "cartpole-swingup-easy-v0"
 
 
 @pytest.fixture
@@ -36,17 +36,20 @@ def test_shipped_recipes_load_and_can_be_trained(
     assert choice.id == f"distracting_control/{recipe.environment['task']}-v0"
     assert choice.arguments["difficulty"] == recipe.environment["difficulty"]
     assert (schedule.env_steps, schedule.seed) == (recipe.env_steps, recipe.seed)
-    assert run == Path("runs") / name / "seed-0"
+    assert run == Path("runs") / name.removesuffix("-v0") / "seed-0"
 
 
-def test_the_recipe_of_the_shipped_model_has_its_settings() -> None:
-    model = zoo.load(f"{EASY}-v0").config
-    recipe = recipes.load(EASY)
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_each_model_has_a_recipe_of_its_name_and_settings(name: str) -> None:
+    model = zoo.load(name).config
+    recipe = recipes.load(name)
     assert recipe.config == model.replace(environment=None)
-    summary = zoo.summarize(f"{EASY}-v0", zoo.find(f"{EASY}-v0"))
+    summary = zoo.summarize(name, zoo.find(name))
     assert recipe.env_steps == summary.facts.env_steps and recipe.seed == summary.facts.seed
     assert model.environment is not None
     assert recipe.environment["action_repeat"] == model.environment.action_repeat
+    assert recipe.environment["difficulty"] == model.environment.arguments["difficulty"]
+    assert model.environment.id == f"distracting_control/{recipe.environment['task']}-v0"
 
 
 def test_options_change_a_recipe(trainings: list[tuple[Any, ...]]) -> None:
@@ -69,11 +72,11 @@ def test_a_file_is_a_recipe_too(
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        (["--recipe", "cartpole-swing-easy"], f"did you mean {EASY}"),
+        (["--recipe", "cartpole-swing-easy-v0"], f"did you mean {EASY}"),
         (["--recipe", "x"], f"there are {EASY}"),
         (["--recipe", EASY, "--preset", "paper"], "leave out --preset"),
         (["--recipe", EASY, "--resume", "runs/x"], "leave out --resume"),
-        (["--recipe", EASY, "--from", f"{EASY}-v0"], "leave out --from"),
+        (["--recipe", EASY, "--from", EASY], "leave out --from"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
