@@ -47,6 +47,7 @@ AGENT_LABELS: dict[AgentName, str] = {
     "pixels-sac": "SAC on pixels",
     "state-sac": "SAC on the state",
 }
+CURVE_LABELS = {"core": "CoRe compact", "without-contrast": "without L_c"}
 MISSING = "–"
 
 
@@ -119,7 +120,7 @@ on its latents.
 
 
 def _models(rows: Sequence[Row]) -> str:
-    ours = [row for row in rows if row["method"] == OURS]
+    ours = [row for row in rows if row["method"] == OURS and row["model"]]
     table = []
     for name in dict.fromkeys(row["model"] for row in ours):
         mine = {row["setting"]: row for row in ours if row["model"] == name}
@@ -153,12 +154,15 @@ def _ablation(rows: Sequence[Row]) -> str:
             for other in rows
             if other["method"] == OURS
             and all(other[key] == row[key] for key in ("task", "setting", "env_steps"))
+            and (not other["model"] or _level(other["model"]) == row["setting"])
         ]
         table.append([row["task"], _steps(row), _cell(next(iter(with_it), None)), _cell(row)])
     return f"""
 ## Without the contrastive term
 
-The same recipe with `--loss.contrastive-weight 0`, the paper's RSAC + Dyn, for the same steps.
+Preset `compact` as it is and with `--loss.contrastive-weight 0`, the paper's RSAC + Dyn, for the
+same steps with the same seed. Curves of trainings beside the models' own are in
+[results/curves](results/curves).
 
 {_table(["task", "environment steps", "CoRe", "without L_c"], table)}
 """
@@ -177,7 +181,7 @@ def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         row["task"]: row
         for row in sorted(rows, key=lambda row: int(row["env_steps"]))
         if row["method"] == OURS and row["setting"] == "medium"
-        if _level(row["model"]) == "medium"
+        if row["model"] and _level(row["model"]) == "medium"
     }
     steps = [
         f"{_cell(ours[task])} @{int(ours[task]['env_steps']) // 1000}K" if task in ours else MISSING
@@ -290,9 +294,9 @@ def _training_curves(source: Path) -> dict[str, dict[str, Path]]:
     for name in zoo.list_models():
         if _level(name) == "medium":
             task = name.rsplit("-medium", 1)[0]
-            curves.setdefault(task, {})["CoRe"] = source / "pretrained" / name / "progress.csv"
-    for path in sorted((source / "results" / "without_contrast").glob("*.csv")):
-        curves.setdefault(path.stem, {})["without L_c"] = path
+            curves.setdefault(task, {})[name] = source / "pretrained" / name / "progress.csv"
+    for path in sorted((source / "results" / "curves").glob("*/*.csv")):
+        curves.setdefault(path.parent.name, {})[CURVE_LABELS[path.stem]] = path
     return {task: curves[task] for task in task_names() if task in curves}
 
 

@@ -70,7 +70,7 @@ def test_info_shows_the_card(capsys: pytest.CaptureFixture[str]) -> None:
 def test_results_agree_with_the_evaluations() -> None:
     with open(RESULTS / "core_repr.csv") as file:
         every = [row for row in csv.DictReader(file) if row["method"] == "CoRe compact"]
-    rows = [row for row in every if row["setting"] == row["model"].split("-")[-2]]
+    rows = [row for row in every if row["model"] and row["setting"] == row["model"].split("-")[-2]]
     assert {row["model"] for row in rows} == set(MODELS)
     for row in rows:
         facts = zoo.summarize(row["model"], zoo.find(row["model"])).facts
