@@ -91,7 +91,7 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
         REPEAT,
     ]
     path = target / "RESULTS.md"
-    path.write_text("\n\n".join(section.strip() for section in sections) + "\n")
+    path.write_text("\n\n".join(section.strip() for section in sections if section) + "\n")
     return path
 
 
