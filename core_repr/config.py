@@ -338,7 +338,7 @@ _ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
 
 
 def _upgrade(fields: dict[str, Any]) -> None:
-    while (version := fields["format_version"]) in _ADDITIONS:
+    while isinstance(version := fields["format_version"], int) and version in _ADDITIONS:
         for part, added in _ADDITIONS[version].items():
             if isinstance(fields.get(part), dict):
                 fields[part] = {**added, **fields[part]}

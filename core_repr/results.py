@@ -135,7 +135,8 @@ def _models(rows: Sequence[Row]) -> str:
     return f"""
 ## Models
 
-Preset `compact`, dynamic distractions, generated background clips. Bold is the level of the
+Preset `compact` (cartpole's models with its earlier encoder), dynamic distractions, generated
+background clips. Bold is the level of the
 training. The real videos lie behind the scene at that level; no training has seen them. Each cell
 is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
@@ -210,7 +211,7 @@ The two are not the same experiment:
 | background videos | generated clips, 8 to train with, 8 to validate | DAVIS 2017, 8 and 8 |
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
 | mini-batch | 8 sequences of 32 frames, half of the frames under random textures | 32 of 32 |
-| encoder | four 4×4 convolutions of stride 2 | four 3×3 convolutions, one of stride 2 |
+| encoder | 3×3, strides 2-2-1-1 (cartpole: 4×4, 2-2-2-2) | 3×3, strides 2-1-1-1 |
 | updates | one joint update for J_M and J_Q | one after the other |
 | machine | one CPU core | GPU |
 """

@@ -151,6 +151,7 @@ REMOVED = object()
         ("environment.proprioception", {"arm": 3}),
         ("environment.pixels_key", 3),
         ("format_version", "new"),
+        ("format_version", [1]),
     ],
 )
 def test_a_field_that_does_not_fit_is_named_in_one_sentence(path: str, value: Any) -> None:

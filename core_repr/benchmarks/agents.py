@@ -24,6 +24,7 @@ from core_repr import zoo
 from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
+from core_repr.envs import task_names
 from core_repr.evaluation import make_environment
 from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.storage import write_atomically
@@ -96,6 +97,7 @@ def compare(
 
     Raises:
         ModuleNotFoundError: If ``latents-tqc`` is asked for without sb3-contrib.
+        ValueError: If ``state-sac`` is asked for in another environment than the suite's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     world_model = zoo.load(model)
@@ -248,7 +250,12 @@ def _environment(model: CoReWorldModel, name: AgentName, split: str) -> VecEnv:
 
 
 def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
-    task = environment.id.split("/")[-1].removesuffix("-v0")
+    task = environment.id.removeprefix("distracting_control/").removesuffix("-v0")
+    if task not in task_names():
+        raise ValueError(
+            f"state-sac needs a task of distracting_control, not {environment.id}; leave it out of "
+            "--agents."
+        )
     return PhysicsEnv(task, environment.action_repeat)
 
 
