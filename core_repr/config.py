@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -83,6 +83,7 @@ class EncoderConfig:
         kernel_size: Side of every kernel in pixels.
         strides: Stride of each convolution.
         output_size: Size of the encoding x.
+        standardize: Bring each frame to mean 0 and variance 1 first, all colours together.
         delta_orthogonal: Start the kernels delta-orthogonal (only the centre tap is not zero)
             instead of orthogonal.
     """
@@ -91,6 +92,7 @@ class EncoderConfig:
     kernel_size: Size = 3
     strides: Layers = (2, 1, 1, 1)
     output_size: Size = 50
+    standardize: bool = False
     delta_orthogonal: bool = True
 
     @model_validator(mode="after")
@@ -333,15 +335,20 @@ _ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
     },
     # Nothing limited the critics' gradient up to version 2.
     2: {"agent": {"latent_max_gradient_norm": 1e9}},
+    # Encoders up to version 3 take the frames as they are.
+    3: {"world_model.encoder": {"standardize": False}},
 }
-"""Version → part → what the next version's part has beside."""
+"""Version → path of a part → what the next version's part has beside."""
 
 
 def _upgrade(fields: dict[str, Any]) -> None:
     while isinstance(version := fields["format_version"], int) and version in _ADDITIONS:
-        for part, added in _ADDITIONS[version].items():
-            if isinstance(fields.get(part), dict):
-                fields[part] = {**added, **fields[part]}
+        for path, added in _ADDITIONS[version].items():
+            part: Any = fields
+            for name in path.split("."):
+                part = part.get(name) if isinstance(part, dict) else None
+            if isinstance(part, dict):
+                part.update({**added, **part})
         fields["format_version"] = version + 1
 
 
@@ -381,7 +388,10 @@ def compact() -> CoReConfig:
             frame_size=72,
             crop_size=64,
             encoder=EncoderConfig(
-                filters=(32, 32, 32, 32), strides=(2, 2, 1, 1), delta_orthogonal=False
+                filters=(32, 32, 32, 32),
+                strides=(2, 2, 1, 1),
+                standardize=True,
+                delta_orthogonal=False,
             ),
             observation_layers=(128,),
             recurrent_layers=(256,),

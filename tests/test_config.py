@@ -146,7 +146,7 @@ REMOVED = object()
         ("environment.id", 3),
         ("environment.arguments", [3]),
         ("environment", "an/Env-v0"),
-        ("format_version", 4),
+        ("format_version", 5),
         ("environment.proprioception", {"arm": 0}),
         ("environment.proprioception", {"arm": 3}),
         ("environment.pixels_key", 3),
@@ -193,16 +193,21 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
+    encoder = dataclasses.replace(config.world_model.encoder, standardize=False)
+    limit = config.agent.latent_max_gradient_norm if version == 3 else 1e9
     config = config.replace(
         environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2),
-        agent=dataclasses.replace(config.agent, latent_max_gradient_norm=1e9),
+        world_model=dataclasses.replace(config.world_model, encoder=encoder),
+        agent=dataclasses.replace(config.agent, latent_max_gradient_norm=limit),
     )
     old = json.loads(config.to_json())
     old["format_version"] = version
-    del old["agent"]["latent_max_gradient_norm"]
+    del old["world_model"]["encoder"]["standardize"]
+    if version < 3:
+        del old["agent"]["latent_max_gradient_norm"]
     if version == 1:
         del old["world_model"]["proprioception_layers"]
         del old["environment"]["pixels_key"], old["environment"]["proprioception"]

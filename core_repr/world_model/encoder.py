@@ -1,11 +1,15 @@
 """The observation encoder f: frames → x (Table 4)."""
 
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core_repr.config import EncoderConfig
 from core_repr.world_model.layers import delta_orthogonal_, orthogonal_linear
+
+LEAST_CONTRAST = 0.05 * 255
+"""Added to a standardised frame's standard deviation, so that a plain frame stays plain."""
 
 
 class Encoder(nn.Module):
@@ -18,6 +22,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, side: int) -> None:
         super().__init__()
+        self.standardize = config.standardize
         gain = nn.init.calculate_gain("relu")
         layers: list[nn.Module] = []
         channels = 3
@@ -36,14 +41,27 @@ class Encoder(nn.Module):
 
     def forward(self, frames: UInt8[Tensor, "n side side 3"]) -> Float[Tensor, "n x"]:
         """Returns the encodings x in float32, each of mean 0 and variance 1."""
-        pixels = frames.permute(0, 3, 1, 2).to(self.linear.weight.dtype)
         first, *others = self.convolutions
         assert isinstance(first, nn.Conv2d) and first.bias is not None
-        # pixels / 255 − 0.5, folded into the first convolution: two passes over all pixels less,
-        # and bfloat16 holds whole numbers up to 255 exactly.
-        bias = first.bias - 0.5 * first.weight.sum((1, 2, 3))
-        features = F.conv2d(pixels, first.weight / 255, bias, first.stride[0])
+        pixels = frames.to(self.linear.weight.dtype)
+        if self.standardize:
+            features = first(_standardize(pixels).permute(0, 3, 1, 2))
+        else:
+            # pixels / 255 − 0.5, folded into the first convolution: two passes over all pixels
+            # less, and bfloat16 holds whole numbers up to 255 exactly.
+            bias = first.bias - 0.5 * first.weight.sum((1, 2, 3))
+            channels_first = pixels.permute(0, 3, 1, 2)
+            features = F.conv2d(channels_first, first.weight / 255, bias, first.stride[0])
         for layer in others:
             features = layer(features)
         x: Tensor = self.norm(self.linear(features.flatten(1)).float())
         return x
+
+
+def _standardize(pixels: Float[Tensor, "n side side 3"]) -> Float[Tensor, "n side side 3"]:
+    """Brings each frame, all channels together, to mean 0 and about variance 1, in place."""
+    flat = pixels.flatten(1)
+    flat -= flat.mean(1, keepdim=True)
+    deviation = torch.linalg.vector_norm(flat, dim=1, keepdim=True) / flat.shape[1] ** 0.5
+    flat /= deviation + LEAST_CONTRAST
+    return pixels

@@ -51,8 +51,30 @@ def test_encoder_agrees_with_a_plain_computation() -> None:
     torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=0)
 
 
-def test_frames_are_left_as_they_are() -> None:
-    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6), 9)
+def test_standardised_frames_agree_with_a_plain_computation() -> None:
+    config = EncoderConfig((4,), 3, (2,), 6, standardize=True, delta_orthogonal=False)
+    encoder = Encoder(config, 9)
+    frames = random_frames(2, side=9)
+    convolution = encoder.convolutions[0]
+    pixels = frames.permute(0, 3, 1, 2).contiguous().float() / 255
+    mean = pixels.mean((1, 2, 3), keepdim=True)
+    deviation = pixels.std((1, 2, 3), keepdim=True, correction=0)
+    pixels = (pixels - mean) / (deviation + 0.05)
+    hidden = nn.functional.conv2d(pixels, convolution.weight, convolution.bias, stride=2).relu()
+    expected = nn.functional.layer_norm(encoder.linear(hidden.reshape(2, -1)), (6,))
+    torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=0)
+
+
+def test_standardised_frames_of_another_brightness_have_the_same_encoding() -> None:
+    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, standardize=True), 9)
+    frames = random_frames(2, side=9) // 2
+    torch.testing.assert_close(encoder(frames + 100), encoder(frames), atol=1e-4, rtol=0)
+    assert encoder(torch.full_like(frames, 7)).isfinite().all()
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_frames_are_left_as_they_are(standardize: bool) -> None:
+    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, standardize), 9)
     frames = random_frames(2, side=9)
     before = frames.clone()
     encoder(frames)
