@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core_repr import zoo
-from core_repr.benchmarks.agents import AGENTS, AgentName, Curve, read_curves
+from core_repr.benchmarks.agents import AGENTS, AgentName, Curve, last_evaluation, read_curves
 from core_repr.envs import task_names
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
 
@@ -223,10 +223,11 @@ def _agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]], rows:
     for model, trained in agents.items():
         steps = min(c[-1].env_steps for seeds in trained.values() for c in seeds.values())
         for agent, seeds in trained.items():
-            finals = [_at(curve, steps) for curve in seeds.values()]
+            reached = [last_evaluation(curve, steps) for curve in seeds.values()]
+            finals = [evaluation.mean_return for evaluation in reached]
             error = f" ± {stdev(finals) / len(finals) ** 0.5:.0f}" if len(finals) > 1 else ""
             before = pretraining[model] if agent.startswith("latents") else 0
-            seconds = mean(_seconds(curve, steps) for curve in seeds.values())
+            seconds = mean(evaluation.seconds for evaluation in reached)
             table.append(
                 [
                     f"`{model}`",
@@ -396,14 +397,6 @@ def _steps(row: Row) -> str:
 def _episodes(rows: Sequence[Row]) -> str:
     numbers = sorted({int(row["episodes"]) for row in rows})
     return " or ".join(map(str, numbers))
-
-
-def _at(curve: Curve, env_steps: int) -> float:
-    return [point.mean_return for point in curve if point.env_steps <= env_steps][-1]
-
-
-def _seconds(curve: Curve, env_steps: int) -> float:
-    return [point.seconds for point in curve if point.env_steps <= env_steps][-1]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -136,7 +136,7 @@ def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
         (f"after {seconds:,.0f} s", {"seconds": seconds}),
     ):
         for agent, seeds in curves.items():
-            returns = [_last(curve, **limits) for curve in seeds.values()]
+            returns = [last_evaluation(curve, **limits).mean_return for curve in seeds.values()]
             many = f"{len(returns)} seed{'s' * (len(returns) > 1)}"
             found.append(Figure(f"{agent}, return {when}, {many}", mean(returns)))
             if len(returns) > 1:
@@ -148,10 +148,11 @@ def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
     return found
 
 
-def _last(curve: Curve, env_steps: float = float("inf"), seconds: float = float("inf")) -> float:
-    """Returns the last return up to some steps and seconds; of an untrained agent, if need be."""
-    reached = [e for e in curve if e.env_steps <= env_steps and e.seconds <= seconds]
-    return reached[-1].mean_return
+def last_evaluation(
+    curve: Curve, env_steps: float = float("inf"), seconds: float = float("inf")
+) -> Evaluation:
+    """Returns the last one up to some steps and seconds; the untrained agent's, if need be."""
+    return [e for e in curve if e.env_steps <= env_steps and e.seconds <= seconds][-1]
 
 
 def _to_csv(curve: Iterable[Evaluation]) -> str:
