@@ -244,7 +244,7 @@ class AgentConfig:
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
     joint_update: bool = False
     critic_weight: NonNegative = 1.0
-    latent_max_gradient_norm: Positive = 0.05
+    latent_max_gradient_norm: Positive = 0.3
     model_learning_rate: Positive = 3e-4
     encoder_learning_rate: Positive = 3e-4
     temperature_learning_rate: Positive = 2e-3

@@ -18,6 +18,7 @@ from core_repr import zoo
 from core_repr.benchmarks.agents import AGENTS, AgentName, Curve, last_evaluation, read_curves
 from core_repr.envs import task_names
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
+from core_repr.world_model import storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +50,7 @@ AGENT_LABELS: dict[AgentName, str] = {
 }
 CURVE_LABELS = {"core": "CoRe compact", "without-contrast": "without L_c"}
 MISSING = "–"
+NO_LIMIT = 1e6
 
 
 def write(source: Path = ZOO, target: Path = ZOO) -> Path:
@@ -135,13 +137,43 @@ def _models(rows: Sequence[Row]) -> str:
     return f"""
 ## Models
 
-Preset `compact` (cartpole's models with its earlier encoder), dynamic distractions, generated
-background clips. Bold is the level of the
+Preset `compact`, dynamic distractions, generated background clips. Bold is the level of the
 training. The real videos lie behind the scene at that level; no training has seen them. Each cell
 is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
 {_table(["model", "environment steps", *SETTINGS], table)}
+
+The preset grew while they were trained. Each has the settings of its recipe:
+
+{_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
+
+
+def _settings(models: Iterable[str]) -> str:
+    """What tells the models' trainings apart."""
+    table = []
+    for name in models:
+        config = storage.load_config(zoo.find(name))
+        encoder, agent = config.world_model.encoder, config.agent
+        assert config.environment is not None
+        every = config.environment.action_repeat / agent.updates_per_step
+        limit = agent.latent_max_gradient_norm
+        table.append(
+            [
+                f"`{name}`",
+                f"{encoder.kernel_size}×{encoder.kernel_size}, "
+                f"{'-'.join(map(str, encoder.filters))}, "
+                f"strides {'-'.join(map(str, encoder.strides))}",
+                "yes" if encoder.standardize else "no",
+                f"{every:g}",
+                f"{limit:g}" if limit < NO_LIMIT else "none",
+            ]
+        )
+    header = [
+        "model", "encoder", "frames standardised", "environment steps an update",
+        "limit of the critics' gradient",
+    ]  # fmt: skip
+    return _table(header, table)
 
 
 def _ablation(rows: Sequence[Row]) -> str:
@@ -211,7 +243,7 @@ The two are not the same experiment:
 | background videos | generated clips, 8 to train with, 8 to validate | DAVIS 2017, 8 and 8 |
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
 | mini-batch | 8 sequences of 32 frames, half of the frames under random textures | 32 of 32 |
-| encoder | 3×3, strides 2-2-1-1 (cartpole: 4×4, 2-2-2-2) | 3×3, strides 2-1-1-1 |
+| encoder | the table above | 3×3, 32-32-32-32, strides 2-1-1-1 |
 | updates | one joint update for J_M and J_Q | one after the other |
 | machine | one CPU core | GPU |
 """
