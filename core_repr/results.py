@@ -194,8 +194,8 @@ def _ablation(rows: Sequence[Row]) -> str:
 ## Without the contrastive term
 
 Preset `compact`, before it standardised frames and with a limit of the critics' gradient of 0.05,
-as it was and with `--loss.contrastive-weight 0`, the paper's RSAC + Dyn, for the same steps with the
-same seed. On cartpole the paper, too, has RSAC + Dyn above CoRe under these
+as it was and with `--loss.contrastive-weight 0`, the paper's RSAC + Dyn, for the same steps with
+the same seed. On cartpole the paper, too, has RSAC + Dyn above CoRe under these
 distractions (430 and 354); its mean over the six tasks is half of CoRe's. Curves of trainings
 beside the models' own are in [results/curves](results/curves).
 
