@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -204,7 +204,9 @@ class AgentConfig:
         critic_layers: Hidden layers of each of the two critics.
         replay_size: Agent steps that the replay buffer holds.
         learning_starts: Agent steps of uniform random actions before learning.
-        updates_per_step: Updates for each agent step collected.
+        initial_updates: Updates of the world model alone when learning starts, before the agent
+            learns from its latents and acts.
+        updates_per_step: Updates for each agent step collected afterwards.
         batch_size: Sequences in a mini-batch.
         sequence_length: Frames in a sequence.
         discount: γ.
@@ -237,6 +239,7 @@ class AgentConfig:
     critic_layers: Layers = (1024, 1024, 1024)
     replay_size: Annotated[int, Field(ge=1)] = 100_000
     learning_starts: Annotated[int, Field(ge=0)] = 1_000
+    initial_updates: Annotated[int, Field(ge=0)] = 0
     updates_per_step: Positive = 0.5
     batch_size: Size = 32
     sequence_length: Annotated[int, Field(ge=2, le=1_000)] = 32
@@ -337,12 +340,14 @@ _ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
     2: {"agent": {"latent_max_gradient_norm": 1e9}},
     # Encoders up to version 3 take the frames as they are.
     3: {"world_model.encoder": {"standardize": False}},
+    # World model and agent start to learn together up to version 4.
+    4: {"agent": {"initial_updates": 0}},
 }
 """Version → path of a part → what the next version's part has beside."""
 
 
 def _upgrade(fields: dict[str, Any]) -> None:
-    while isinstance(version := fields["format_version"], int) and version in _ADDITIONS:
+    while type(version := fields["format_version"]) is int and version in _ADDITIONS:
         for path, added in _ADDITIONS[version].items():
             part: Any = fields
             for name in path.split("."):

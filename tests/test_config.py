@@ -80,6 +80,7 @@ def test_preset_paper_has_the_settings_of_table_5() -> None:
     assert (loss.free_nats, loss.inverse_temperature) == (1, 1)
     assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
     assert (agent.learning_starts, agent.updates_per_step) == (1_000, 0.5)
+    assert agent.initial_updates == 0
     assert (agent.discount, agent.target_rate, agent.joint_update) == (0.99, 0.005, False)
     assert agent.model_learning_rate == agent.encoder_learning_rate == 3e-4
     assert agent.temperature_learning_rate == 2e-3
@@ -146,12 +147,14 @@ REMOVED = object()
         ("environment.id", 3),
         ("environment.arguments", [3]),
         ("environment", "an/Env-v0"),
-        ("format_version", 5),
+        ("format_version", 99),
+        ("agent.initial_updates", -1),
         ("environment.proprioception", {"arm": 0}),
         ("environment.proprioception", {"arm": 3}),
         ("environment.pixels_key", 3),
         ("format_version", "new"),
         ("format_version", [1]),
+        ("format_version", True),
     ],
 )
 def test_a_field_that_does_not_fit_is_named_in_one_sentence(path: str, value: Any) -> None:
@@ -193,19 +196,21 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
-    encoder = dataclasses.replace(config.world_model.encoder, standardize=False)
-    limit = config.agent.latent_max_gradient_norm if version == 3 else 1e9
+    encoder = dataclasses.replace(config.world_model.encoder, standardize=version == 4)
+    limit = config.agent.latent_max_gradient_norm if version >= 3 else 1e9
     config = config.replace(
         environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2),
         world_model=dataclasses.replace(config.world_model, encoder=encoder),
-        agent=dataclasses.replace(config.agent, latent_max_gradient_norm=limit),
+        agent=dataclasses.replace(config.agent, latent_max_gradient_norm=limit, initial_updates=0),
     )
     old = json.loads(config.to_json())
     old["format_version"] = version
-    del old["world_model"]["encoder"]["standardize"]
+    del old["agent"]["initial_updates"]
+    if version < 4:
+        del old["world_model"]["encoder"]["standardize"]
     if version < 3:
         del old["agent"]["latent_max_gradient_norm"]
     if version == 1:

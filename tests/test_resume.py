@@ -89,6 +89,12 @@ def logs(run: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
+def tiny_config(tiny_config: Callable[..., CoReConfig]) -> Callable[..., CoReConfig]:
+    """The tiny config with updates of the world model alone at first."""
+    return lambda agent={}: tiny_config(agent={"initial_updates": 3, **agent})
+
+
+@pytest.fixture(scope="module")
 def unbroken(
     tmp_path_factory: pytest.TempPathFactory, tiny_config: Callable[..., CoReConfig]
 ) -> tuple[Path, CoReSAC]:
@@ -231,9 +237,9 @@ def test_what_is_not_finite_stops_the_run_and_is_not_saved(
     plain = CoReSAC.update
 
     def update(agent: CoReSAC, batch: Any) -> None:
-        if agent._n_updates == 7 and term == "reward loss":
+        if agent._n_updates == 10 and term == "reward loss":
             batch = batch._replace(rewards=batch.rewards * np.nan)
-        elif agent._n_updates == 7:
+        elif agent._n_updates == 10:
             for parameter in agent.agent.critic.parameters():
                 parameter.register_hook(lambda gradient: gradient * np.nan)
         plain(agent, batch)
@@ -244,10 +250,10 @@ def test_what_is_not_finite_stops_the_run_and_is_not_saved(
         with pytest.raises(FloatingPointError, match=r"--from") as stopped:
             train(PIXELS, tiny_config(), run, SCHEDULE, device="cpu")
     assert str(newest_path(run)) in str(stopped.value)
-    assert f"The {term} is nan at update 8, agent step 30:" in str(stopped.value)
+    assert f"The {term} is nan at update 11, agent step 30:" in str(stopped.value)
     # Smaller learning rates, from the last good checkpoint.
     origin = Origin.find(run)
-    assert origin.with_optimizers and 0 < origin.updates < 8
+    assert origin.with_optimizers and 0 < origin.updates < 11
     other = tiny_config(agent={"model_learning_rate": 1e-5})
     train(PIXELS, other, tmp_path / "next", SCHEDULE, "cpu", origin)
 

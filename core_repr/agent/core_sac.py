@@ -332,6 +332,8 @@ class CoReSAC(OffPolicyAlgorithm):
                 if log_interval is not None and self._episode_num % log_interval == 0:
                     self.dump_logs()
         if self.num_timesteps > learning_starts and len(self.replay_buffer) > learning_starts:
+            if not self._n_updates and not self._updates_due:
+                self._updates_due = float(self.config.agent.initial_updates)
             self._updates_due += self._uncounted_steps * self.config.agent.updates_per_step
         self._uncounted_steps = 0
         callback.on_rollout_end()
@@ -404,9 +406,17 @@ class CoReSAC(OffPolicyAlgorithm):
             self._updates_due -= 1
 
     def update(self, batch: SequenceBatch) -> None:
-        """Makes one update of world model, critics, actor and entropy weight."""
+        """Makes one update of world model, critics, actor and entropy weight.
+
+        The first ``config.agent.initial_updates`` are of the world model alone.
+        """
         if self.config.agent.texture_opacity > 0:
             batch = batch._replace(frames=self._overlay(batch.frames, self.policy.generator))
+        if self._n_updates < self.config.agent.initial_updates:
+            losses = self._model_update(batch)
+            self._n_updates += 1
+            self._log_update(losses)
+            return
         losses, critic_loss, features = self._update_model_and_critic(batch)
         actor_loss, entropy = self._actor_update(features, batch.mask)
         with torch.no_grad():
@@ -451,13 +461,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self, batch: SequenceBatch
     ) -> tuple[WorldModelLosses, Float[Tensor, ""], Float[Tensor, "t b z"]]:
         """A step for J_M, then a fresh forward pass and a step for J_Q, which moves Θ too."""
-        with self._autocast():
-            losses, _ = self._model_losses(batch)
-        self.model_optimizer.zero_grad()
-        losses.total.backward()
-        self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
-        self.model_optimizer.step()
-
+        losses = self._model_update(batch)
         with self._autocast():
             noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
             _, posterior = self.world_model.observe(
@@ -472,6 +476,16 @@ class CoReSAC(OffPolicyAlgorithm):
         self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
         self.critic_optimizer.step()
         return losses, critic_loss, features.detach()
+
+    def _model_update(self, batch: SequenceBatch) -> WorldModelLosses:
+        """A step for J_M alone."""
+        with self._autocast():
+            losses, _ = self._model_losses(batch)
+        self.model_optimizer.zero_grad()
+        losses.total.backward()
+        self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
+        self.model_optimizer.step()
+        return losses
 
     def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:
         noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
@@ -527,9 +541,9 @@ class CoReSAC(OffPolicyAlgorithm):
     def _log_update(
         self,
         losses: WorldModelLosses,
-        critic_loss: Tensor,
-        actor_loss: Tensor,
-        entropy: Tensor,
+        critic_loss: Tensor | None = None,
+        actor_loss: Tensor | None = None,
+        entropy: Tensor | None = None,
     ) -> None:
         # What comes first is named when it is not finite: causes before their effects.
         values = {
@@ -547,6 +561,8 @@ class CoReSAC(OffPolicyAlgorithm):
             "inverse_temperature": self.world_model.inverse_temperature,
         }
         for name, value in values.items():
+            if value is None:
+                continue
             number = value.item()
             if not np.isfinite(number):
                 raise FloatingPointError(

@@ -88,7 +88,7 @@ class RunCallback(BaseCallback):
             unit="step",
             smoothing=0.05,
         )
-        self.model.safe_point = self._stop_if_asked
+        self.model.safe_point = self._between_updates
         if self._is_new and self.settings.origin is not None:
             # How good the model is that the training goes on from.
             self._evaluate()
@@ -125,6 +125,15 @@ class RunCallback(BaseCallback):
         self._save_checkpoint(finished=True)
         if self.bar is not None:
             self.bar.close()
+
+    def _between_updates(self) -> None:
+        self._stop_if_asked()
+        updates, initial = self.model._n_updates, self.model.config.agent.initial_updates
+        if updates < initial and updates % 10 == 0:
+            self._shown["initial updates"] = f"{updates}/{initial}"
+            self._show()
+        elif updates == initial:
+            self._shown.pop("initial updates", None)
 
     def _stop_if_asked(self) -> None:
         number = self.stop.signal_number

@@ -77,6 +77,24 @@ def test_fractions_of_an_update_are_carried_on(make_agent: MakeAgent) -> None:
     assert agent._n_updates == 7
 
 
+def test_the_first_updates_are_of_the_world_model_alone(make_agent: MakeAgent) -> None:
+    agent = make_agent(agent={"initial_updates": 5})
+    before = weights(agent)
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    agent.safe_point = lambda: seen.update({agent._n_updates: weights(agent)})
+    agent.learn(24)
+    # Half an update for each of the 8 steps after the random ones comes on top.
+    assert agent._n_updates == 5 + 4
+    moved = {name for name in before if not torch.equal(before[name], seen[5][name])}
+    assert moved and all(name.startswith("world_model.") for name in moved)
+    assert "world_model.rssm.cell.gates.weight" in moved
+    later = {name for name in before if not torch.equal(seen[5][name], seen[6][name])}
+    assert any(name.startswith("agent.actor.") for name in later)
+    assert any(name.startswith("agent.critic.") for name in later)
+    agent.learn(8, reset_num_timesteps=False)
+    assert agent._n_updates == 5 + 8
+
+
 def test_whole_episodes_are_collected(make_agent: MakeAgent) -> None:
     agent = make_agent()
     agent.learn(17)
