@@ -227,6 +227,8 @@ class AgentConfig:
         model_max_gradient_norm: Clipping norm of Θ's gradient.
         critic_max_gradient_norm: Clipping norm of the critics' gradient.
         actor_max_gradient_norm: Clipping norm of the actor's gradient.
+        averaging_rate: Weight of the newest weights in the moving average of world model and
+            actor that evaluations and saved models of a training have; 1 for the newest alone.
         texture_opacity: Greatest opacity of the random textures that are laid over the learner's
             frames; 0 for none.
         color_jitter: Greatest relative change of the learner's colours, together with textures.
@@ -259,6 +261,7 @@ class AgentConfig:
     model_max_gradient_norm: Positive = 10.0
     critic_max_gradient_norm: Positive = 100.0
     actor_max_gradient_norm: Positive = 10.0
+    averaging_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     texture_opacity: Annotated[float, Field(ge=0, le=1)] = 0.0
     color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -340,8 +343,8 @@ _ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
     2: {"agent": {"latent_max_gradient_norm": 1e9}},
     # Encoders up to version 3 take the frames as they are.
     3: {"world_model.encoder": {"standardize": False}},
-    # World model and agent start to learn together up to version 4.
-    4: {"agent": {"initial_updates": 0}},
+    # Up to version 4, world model and agent start to learn together, and nothing is averaged.
+    4: {"agent": {"initial_updates": 0, "averaging_rate": 1.0}},
 }
 """Version → path of a part → what the next version's part has beside."""
 
@@ -417,6 +420,7 @@ def compact() -> CoReConfig:
             target_rate=0.02,
             joint_update=True,
             critic_weight=0.01,
+            averaging_rate=0.005,
             texture_opacity=1.0,
             color_jitter=0.3,
         ),

@@ -80,7 +80,7 @@ def test_preset_paper_has_the_settings_of_table_5() -> None:
     assert (loss.free_nats, loss.inverse_temperature) == (1, 1)
     assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
     assert (agent.learning_starts, agent.updates_per_step) == (1_000, 0.5)
-    assert agent.initial_updates == 0
+    assert (agent.initial_updates, agent.averaging_rate) == (0, 1)
     assert (agent.discount, agent.target_rate, agent.joint_update) == (0.99, 0.005, False)
     assert agent.model_learning_rate == agent.encoder_learning_rate == 3e-4
     assert agent.temperature_learning_rate == 2e-3
@@ -204,11 +204,16 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = config.replace(
         environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2),
         world_model=dataclasses.replace(config.world_model, encoder=encoder),
-        agent=dataclasses.replace(config.agent, latent_max_gradient_norm=limit, initial_updates=0),
+        agent=dataclasses.replace(
+            config.agent,
+            latent_max_gradient_norm=limit,
+            initial_updates=0,
+            averaging_rate=1.0,
+        ),
     )
     old = json.loads(config.to_json())
     old["format_version"] = version
-    del old["agent"]["initial_updates"]
+    del old["agent"]["initial_updates"], old["agent"]["averaging_rate"]
     if version < 4:
         del old["world_model"]["encoder"]["standardize"]
     if version < 3:

@@ -58,7 +58,7 @@ CLOCKS = ("seconds", "time/fps", "time/time_elapsed")
 
 def learned(agent: CoReSAC) -> dict[str, torch.Tensor]:
     """Everything that moved while learning."""
-    tensors = dict(agent.policy.state_dict())
+    tensors = agent.policy.state_dict() | agent._average.tensors()
     for name in ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer"):
         for i, state in getattr(agent, name).state_dict()["state"].items():
             tensors |= {f"{name}.{i}.{key}": value for key, value in state.items()}
@@ -90,8 +90,10 @@ def logs(run: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def tiny_config(tiny_config: Callable[..., CoReConfig]) -> Callable[..., CoReConfig]:
-    """The tiny config with updates of the world model alone at first."""
-    return lambda agent={}: tiny_config(agent={"initial_updates": 3, **agent})
+    """The tiny config with updates of the world model alone at first, and averaged weights."""
+    return lambda agent={}: tiny_config(
+        agent={"initial_updates": 3, "averaging_rate": 0.1, **agent}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import torch
 
 from core_repr.agent import CoReSAC
 from core_repr.config import CoReConfig
+from core_repr.evaluation import evaluate
 from core_repr.training import EnvironmentChoice, Schedule, train
 from core_repr.world_model import CoReWorldModel
 
@@ -40,7 +41,11 @@ def run(
     schedule = Schedule(
         env_steps=130, seed=5, evaluation_interval=2, evaluation_episodes=2, log_interval=3
     )
-    return folder, train(PIXELS, tiny_config(), folder, schedule, device="cpu")
+    return folder, train(PIXELS, averaging(tiny_config), folder, schedule, device="cpu")
+
+
+def averaging(tiny_config: Callable[..., CoReConfig]) -> CoReConfig:
+    return tiny_config(agent={"averaging_rate": 0.1})
 
 
 def test_a_run_is_a_folder_with_everything_about_it(run: tuple[Path, CoReSAC]) -> None:
@@ -82,15 +87,22 @@ def test_progress_has_losses_and_returns(run: tuple[Path, CoReSAC]) -> None:
     assert math.isfinite(float(rows[1]["train/contrastive_loss"]))
 
 
-def test_the_model_of_a_run_loads(run: tuple[Path, CoReSAC]) -> None:
+def test_the_model_of_a_run_is_the_averaged_one_that_was_evaluated(
+    run: tuple[Path, CoReSAC],
+) -> None:
     folder, agent = run
     model = CoReWorldModel.from_pretrained(folder / "model")
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, agent.world_model.state_dict()[name])
     loaded = CoReSAC.from_pretrained(folder / "model", device="cpu")
     frame = np.zeros((16, 16, 3), np.uint8)
-    action = agent.predict(frame, deterministic=True)[0]
+    newest = agent.predict(frame, deterministic=True)[0]
+    with agent.averaged_weights():
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, agent.world_model.state_dict()[name])
+        action = agent.predict(frame, deterministic=True)[0]
     assert np.array_equal(loaded.predict(frame, deterministic=True)[0], action)
+    assert not np.array_equal(action, newest)
+    evaluation = evaluate(loaded, PIXELS.make(validation=True), 2, seed=10_000)
+    assert list(evaluation.returns) == read_jsonl(folder / "evaluations.jsonl")[-1]["returns"]
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(
@@ -109,7 +121,7 @@ def test_the_same_seed_gives_the_same_run(
     schedule = Schedule(
         env_steps=130, seed=5, evaluation_interval=2, evaluation_episodes=2, log_interval=3
     )
-    train(PIXELS, tiny_config(), tmp_path / "again", schedule, device="cpu")
+    train(PIXELS, averaging(tiny_config), tmp_path / "again", schedule, device="cpu")
     first, again = (
         [{**line, "seconds": 0} for line in read_jsonl(folder / "evaluations.jsonl")]
         for folder in (run[0], tmp_path / "again")

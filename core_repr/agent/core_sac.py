@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from core_repr.agent import checkpoint, environment, learning_state
 from core_repr.agent.augmentation import TextureOverlay
+from core_repr.agent.averaging import MovingAverage
 from core_repr.agent.networks import Agent
 from core_repr.agent.observations import Observation, observation_space
 from core_repr.agent.policy import CoRePolicy, RecurrentState
@@ -204,6 +205,15 @@ class CoReSAC(OffPolicyAlgorithm):
         self._critic_target_parameters: list[Tensor] = [*self.agent.critic_target.parameters()]
         self._critic_parameters: list[Tensor] = list(self.agent.critic.parameters())
         self._actor_parameters: list[Tensor] = list(self.agent.actor.parameters())
+        acting = {"world_model": self.world_model, "actor": self.agent.actor}
+        self._average = MovingAverage(
+            {
+                f"{part}.{name}": parameter
+                for part, module in acting.items()
+                for name, parameter in module.named_parameters()
+            },
+            settings.averaging_rate,
+        )
         temperature = [self.world_model.inverse_temperature_logit]
         self.model_optimizer = torch.optim.Adam(
             [
@@ -332,7 +342,7 @@ class CoReSAC(OffPolicyAlgorithm):
                 if log_interval is not None and self._episode_num % log_interval == 0:
                     self.dump_logs()
         if self.num_timesteps > learning_starts and len(self.replay_buffer) > learning_starts:
-            if not self._n_updates and not self._updates_due:
+            if self._acts_at_random and not self._n_updates and not self._updates_due:
                 self._updates_due = float(self.config.agent.initial_updates)
             self._updates_due += self._uncounted_steps * self.config.agent.updates_per_step
         self._uncounted_steps = 0
@@ -408,20 +418,23 @@ class CoReSAC(OffPolicyAlgorithm):
     def update(self, batch: SequenceBatch) -> None:
         """Makes one update of world model, critics, actor and entropy weight.
 
-        The first ``config.agent.initial_updates`` are of the world model alone.
+        The first ``config.agent.initial_updates`` are of the world model alone, unless the agent
+        was loaded.
         """
         if self.config.agent.texture_opacity > 0:
             batch = batch._replace(frames=self._overlay(batch.frames, self.policy.generator))
-        if self._n_updates < self.config.agent.initial_updates:
+        critic_loss = actor_loss = entropy = None
+        if self._acts_at_random and self._n_updates < self.config.agent.initial_updates:
             losses = self._model_update(batch)
-            self._n_updates += 1
-            self._log_update(losses)
-            return
-        losses, critic_loss, features = self._update_model_and_critic(batch)
-        actor_loss, entropy = self._actor_update(features, batch.mask)
-        with torch.no_grad():
-            torch._foreach_lerp_(self._critic_target_parameters, self._critic_parameters, self.tau)
+        else:
+            losses, critic_loss, features = self._update_model_and_critic(batch)
+            actor_loss, entropy = self._actor_update(features, batch.mask)
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    self._critic_target_parameters, self._critic_parameters, self.tau
+                )
         self._n_updates += 1
+        self._average.update(self._n_updates)
         self._log_update(losses, critic_loss, actor_loss, entropy)
 
     @cached_property
@@ -541,9 +554,9 @@ class CoReSAC(OffPolicyAlgorithm):
     def _log_update(
         self,
         losses: WorldModelLosses,
-        critic_loss: Tensor | None = None,
-        actor_loss: Tensor | None = None,
-        entropy: Tensor | None = None,
+        critic_loss: Tensor | None,
+        actor_loss: Tensor | None,
+        entropy: Tensor | None,
     ) -> None:
         # What comes first is named when it is not finite: causes before their effects.
         values = {
@@ -651,6 +664,19 @@ class CoReSAC(OffPolicyAlgorithm):
         """Takes the weights of a folder of :meth:`save_pretrained`; see there for the errors."""
         storage.load_weights(folder / storage.MODEL_FILE, self.world_model)
         storage.load_weights(folder / storage.AGENT_FILE, self.agent)
+        self._average.reset()
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Within this context, world model and actor have their averages of the last updates.
+
+        An evaluation or :meth:`save_pretrained` in it depends less on which update came last than
+        with the newest weights. ``config.agent.averaging_rate`` says over how many it goes.
+
+        Example:
+            >>> with agent.averaged_weights():  # doctest: +SKIP
+            ...     agent.save_pretrained("my_model")
+        """
+        return self._average.in_use()
 
     @classmethod
     def from_pretrained(

@@ -25,6 +25,7 @@ VALUES_FILE = "training.json"
 FORMAT_VERSION = 1
 OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
 POLICY_GENERATOR = "policy_generator"
+AVERAGE = "average."
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def write(algorithm: CoReSAC, folder: Path) -> None:
     tensors, generators = checkpoint.global_generators()
     for name in OPTIMIZERS:
         tensors |= checkpoint.optimizer_tensors(name, getattr(algorithm, name))
+    tensors |= {AVERAGE + name: value for name, value in algorithm._average.tensors().items()}
     tensors[POLICY_GENERATOR] = algorithm.policy.generator.get_state()
     values = LearningValues(
         format_version=FORMAT_VERSION,
@@ -142,6 +144,14 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
     tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
     for name in OPTIMIZERS:
         checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
+    average = {
+        name.removeprefix(AVERAGE): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(AVERAGE)
+    }
+    # Checkpoints of earlier releases have none: it starts with the weights that were loaded.
+    if average:
+        algorithm._average.restore(average)
     algorithm.num_timesteps = values.agent_steps
     algorithm._n_updates = values.updates
     algorithm._episode_num = values.episodes

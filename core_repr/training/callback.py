@@ -180,19 +180,20 @@ class RunCallback(BaseCallback):
         }
 
     def _evaluate(self) -> None:
-        evaluation = evaluate(
-            self.model,
-            self.validation_env,
-            self.schedule.evaluation_episodes,
-            seed=VALIDATION_SEED,
-        )
+        with self.model.averaged_weights():
+            evaluation = evaluate(
+                self.model,
+                self.validation_env,
+                self.schedule.evaluation_episodes,
+                seed=VALIDATION_SEED,
+            )
+            with whole_folder(self.folder / MODEL_FOLDER) as folder:
+                self.model.save_pretrained(folder)
         self.last_return = evaluation.mean
         self.logger.record("eval/mean_reward", evaluation.mean)
         if math.isfinite(evaluation.standard_error):
             self.logger.record("eval/standard_error", evaluation.standard_error)
         self._append(evaluation)
-        with whole_folder(self.folder / MODEL_FOLDER) as folder:
-            self.model.save_pretrained(folder)
         self._checkpoint_due = True
         self._show()
 
