@@ -81,7 +81,6 @@ def test_vec_monitor_and_evaluate_policy(make_pixels: MakeEnv, make_agent: MakeA
 
 
 def test_tensorboard(make_pixels: MakeEnv, tiny_config: Callable[..., CoReConfig], tmp_path: Path):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     agent = CoReSAC(
