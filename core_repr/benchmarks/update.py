@@ -115,7 +115,11 @@ def benchmark_update(
 def _filled_agent(config: CoReConfig, joint: bool, device: str) -> CoReSAC:
     env = NoiseEnv(config.world_model.frame_size)
     settings = replace(
-        config.agent, joint_update=joint, replay_size=8 * EPISODE_STEPS, learning_starts=0
+        config.agent,
+        joint_update=joint,
+        replay_size=8 * EPISODE_STEPS,
+        learning_starts=0,
+        initial_updates=0,
     )
     agent = CoReSAC("CoRePolicy", env, config.replace(agent=settings), seed=0, device=device)
     agent.set_logger(Logger(None, []))
