@@ -40,6 +40,7 @@ PAPER_METHODS = (
     "QT-Opt+DrQ",
 )
 PAPER_STEPS = "500000"
+EARLY_STEPS = "100000"
 AGENT_LABELS: dict[AgentName, str] = {
     "latents-sac": "SAC on latents",
     "latents-ppo": "PPO on latents",
@@ -230,6 +231,17 @@ def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
     ]
     average = _average(ours.get(task) for task in tasks)
     table.append(["**CoRe compact, this zoo**", *steps, average])
+    early = {
+        row["task"]: row
+        for row in rows
+        if row["method"] == OURS and row["setting"] == "medium"
+        if row["env_steps"] == EARLY_STEPS
+        if not row["model"] or _level(row["model"]) == "medium"
+    }
+    found = [early.get(task) for task in tasks]
+    table.append(
+        [f"CoRe compact @{int(EARLY_STEPS) // 1000}K", *map(_cell, found), _average(found)]
+    )
     for method in PAPER_METHODS:
         found = [reported.get((method, task)) for task in tasks]
         table.append([f"{method}, paper", *(_cell(row) for row in found), _average(found)])
@@ -237,7 +249,8 @@ def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 ## Beside the paper
 
 Medium, dynamic. The paper's figures are after 500,000 environment steps (Tables 3 and 8c), means
-and standard errors over 10 seeds × 100 validation episodes.
+and standard errors over 10 seeds × 100 validation episodes. The second line has all trainings of
+this package at {int(EARLY_STEPS):,} environment steps, also those whose weights are not in the zoo.
 
 {_table(["method", *tasks, "mean"], table)}
 
