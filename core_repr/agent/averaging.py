@@ -1,4 +1,8 @@
-"""A moving average of weights: one update more or less can change a policy's return by a third."""
+"""A moving average of weights, whose policy depends less on which update came last.
+
+After Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992), with
+exponentially falling weight.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,11 +12,11 @@ from torch import Tensor
 
 
 class MovingAverage:
-    """The average of parameters over their latest values, with exponentially falling weight.
+    """The average of parameters over their latest values.
 
     Args:
-        parameters: Name → parameter that an optimiser moves in place.
-        rate: Weight of the newest value, from 0 to 1.
+        parameters: Name → parameter, of any shape, that an optimiser moves in place.
+        rate: Weight of the newest value, above 0 and at most 1.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], rate: float) -> None:
@@ -22,7 +26,11 @@ class MovingAverage:
         self.values = [parameter.clone() for parameter in self.parameters]
 
     def update(self, count: int) -> None:
-        """Takes in the parameters after update number ``count``, of the first ones alike."""
+        """Takes in the parameters as they are now.
+
+        Args:
+            count: Number of this update, from 1: the first 1 / rate count alike.
+        """
         torch._foreach_lerp_(self.values, self.parameters, max(self.rate, 1 / count))
 
     def reset(self) -> None:
