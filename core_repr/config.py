@@ -5,11 +5,13 @@ authors published later); :data:`PRESETS` holds the presets by name.
 """
 
 import dataclasses
+import functools
 import json
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 FORMAT_VERSION = 5
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
@@ -380,8 +382,34 @@ def _sentence(error: ValidationError) -> str:
     where = f"The config's field {name!r}" if name else "The config"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{where} is not known to this release; remove it or install a newer core-repr."
-    value = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    whole = isinstance(first["input"], dict | ArgsKwargs)
+    value = "" if whole else f", not {first['input']!r}"
     return f"{where} does not fit: {message[0].lower()}{message[1:]}{value}."
+
+
+def _refuse_in_a_sentence(part: type) -> None:
+    """Lets the constructor's errors read like those of :meth:`CoReConfig.from_json`."""
+    plain = part.__init__  # type: ignore[misc]
+
+    @functools.wraps(plain)
+    def init(self: Any, *values: Any, **fields: Any) -> None:
+        try:
+            plain(self, *values, **fields)
+        except ValidationError as error:
+            raise ValueError(_sentence(error)) from None
+
+    part.__init__ = init  # type: ignore[misc]
+
+
+for _part in (
+    EncoderConfig,
+    EnvironmentConfig,
+    WorldModelConfig,
+    LossConfig,
+    AgentConfig,
+    CoReConfig,
+):
+    _refuse_in_a_sentence(_part)
 
 
 def paper() -> CoReConfig:

@@ -187,6 +187,25 @@ def test_junk_in_any_field_is_a_value_error_or_fits(junk: Any) -> None:
             assert CoReConfig.from_json(config.to_json()) == config
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"averaging_rate": 0}, "'averaging_rate' does not fit: input should be greater than 0"),
+        ({"initial_updates": -1}, "'initial_updates' does not fit: input should be greater than"),
+        ({"initial_update": 1}, "'initial_update' is not known"),
+    ],
+)
+def test_constructors_refuse_in_one_sentence(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as refusal:
+        AgentConfig(**fields)
+    assert str(refusal.value).endswith(".") and "\n" not in str(refusal.value)
+
+
+def test_a_size_that_fits_no_other_is_refused_in_one_short_sentence() -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]{,99}\(100\), not 900\.$"):
+        WorldModelConfig(crop_size=900)
+
+
 def test_replace_changes_a_copy() -> None:
     config = PRESETS["compact"]()
     environment = EnvironmentConfig("an/Env-v0", {}, (-1.0, -2.0), (1.0, 2.0), 4)
