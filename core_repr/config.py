@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -209,6 +209,8 @@ class AgentConfig:
         initial_updates: Updates of the world model alone when learning starts, before the agent
             learns from its latents and acts.
         updates_per_step: Updates for each agent step collected afterwards.
+        agent_updates: Updates of critics, actor and entropy weight for each one of the world
+            model, on the latents of the same mini-batch.
         batch_size: Sequences in a mini-batch.
         sequence_length: Frames in a sequence.
         discount: γ.
@@ -245,6 +247,7 @@ class AgentConfig:
     learning_starts: Annotated[int, Field(ge=0)] = 1_000
     initial_updates: Annotated[int, Field(ge=0)] = 0
     updates_per_step: Positive = 0.5
+    agent_updates: Size = 1
     batch_size: Size = 32
     sequence_length: Annotated[int, Field(ge=2, le=1_000)] = 32
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -347,6 +350,8 @@ _ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
     3: {"world_model.encoder": {"standardize": False}},
     # Up to version 4, world model and agent start to learn together, and nothing is averaged.
     4: {"agent": {"initial_updates": 0, "averaging_rate": 1.0}},
+    # Up to version 5, the agent learns once from the latents of a mini-batch.
+    5: {"agent": {"agent_updates": 1}},
 }
 """Version → path of a part → what the next version's part has beside."""
 
@@ -444,6 +449,7 @@ def compact() -> CoReConfig:
             critic_layers=(256, 256),
             learning_starts=2_000,
             initial_updates=1_000,
+            agent_updates=3,
             batch_size=8,
             model_learning_rate=1e-3,
             encoder_learning_rate=2e-3,

@@ -80,7 +80,7 @@ def test_preset_paper_has_the_settings_of_table_5() -> None:
     assert (loss.free_nats, loss.inverse_temperature) == (1, 1)
     assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
     assert (agent.learning_starts, agent.updates_per_step) == (1_000, 0.5)
-    assert (agent.initial_updates, agent.averaging_rate) == (0, 1)
+    assert (agent.initial_updates, agent.agent_updates, agent.averaging_rate) == (0, 1, 1)
     assert (agent.discount, agent.target_rate, agent.joint_update) == (0.99, 0.005, False)
     assert agent.model_learning_rate == agent.encoder_learning_rate == 3e-4
     assert agent.temperature_learning_rate == 2e-3
@@ -149,6 +149,7 @@ REMOVED = object()
         ("environment", "an/Env-v0"),
         ("format_version", 99),
         ("agent.initial_updates", -1),
+        ("agent.agent_updates", 0),
         ("environment.proprioception", {"arm": 0}),
         ("environment.proprioception", {"arm": 3}),
         ("environment.pixels_key", 3),
@@ -215,10 +216,10 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
-    encoder = dataclasses.replace(config.world_model.encoder, standardize=version == 4)
+    encoder = dataclasses.replace(config.world_model.encoder, standardize=version >= 4)
     limit = config.agent.latent_max_gradient_norm if version >= 3 else 1e9
     config = config.replace(
         environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2),
@@ -226,13 +227,16 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
         agent=dataclasses.replace(
             config.agent,
             latent_max_gradient_norm=limit,
-            initial_updates=0,
-            averaging_rate=1.0,
+            initial_updates=config.agent.initial_updates if version == 5 else 0,
+            averaging_rate=config.agent.averaging_rate if version == 5 else 1.0,
+            agent_updates=1,
         ),
     )
     old = json.loads(config.to_json())
     old["format_version"] = version
-    del old["agent"]["initial_updates"], old["agent"]["averaging_rate"]
+    del old["agent"]["agent_updates"]
+    if version < 5:
+        del old["agent"]["initial_updates"], old["agent"]["averaging_rate"]
     if version < 4:
         del old["world_model"]["encoder"]["standardize"]
     if version < 3:

@@ -428,11 +428,14 @@ class CoReSAC(OffPolicyAlgorithm):
             losses = self._model_update(batch)
         else:
             losses, critic_loss, features = self._update_model_and_critic(batch)
-            actor_loss, entropy = self._actor_update(features, batch.mask)
-            with torch.no_grad():
-                torch._foreach_lerp_(
-                    self._critic_target_parameters, self._critic_parameters, self.tau
-                )
+            for further in range(self.config.agent.agent_updates):
+                if further:
+                    critic_loss = self._critic_update(features, batch)
+                actor_loss, entropy = self._actor_update(features, batch.mask)
+                with torch.no_grad():
+                    torch._foreach_lerp_(
+                        self._critic_target_parameters, self._critic_parameters, self.tau
+                    )
         self._n_updates += 1
         self._average.update(self._n_updates)
         self._log_update(losses, critic_loss, actor_loss, entropy)
@@ -466,8 +469,7 @@ class CoReSAC(OffPolicyAlgorithm):
         torch.autograd.backward([losses.total, features], [None, latents.grad])
         self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
         self.model_optimizer.step()
-        self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
-        self.critic_optimizer.step()
+        self._step_critics()
         return losses, critic_loss, latents.detach()
 
     def _sequential_update(
@@ -486,8 +488,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self.critic_optimizer.zero_grad()
         critic_loss.backward()
         self._clip("critic_to_model", self._theta, self.config.agent.model_max_gradient_norm)
-        self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
-        self.critic_optimizer.step()
+        self._step_critics()
         return losses, critic_loss, features.detach()
 
     def _model_update(self, batch: SequenceBatch) -> WorldModelLosses:
@@ -525,6 +526,21 @@ class CoReSAC(OffPolicyAlgorithm):
         first, second = self.agent.critic(features[:-1], batch.actions[:-1])
         error = (first - target).square() + (second - target).square()
         return masked_mean(error, batch.mask[1:])
+
+    def _critic_update(
+        self, features: Float[Tensor, "t b z"], batch: SequenceBatch
+    ) -> Float[Tensor, ""]:
+        """A step of the critics alone for J_Q."""
+        with self._autocast():
+            loss = self._critic_loss(features, batch)
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        self._step_critics()
+        return loss
+
+    def _step_critics(self) -> None:
+        self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
+        self.critic_optimizer.step()
 
     def _actor_update(
         self, features: Float[Tensor, "t b z"], mask: Tensor

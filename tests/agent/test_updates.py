@@ -132,6 +132,33 @@ def test_target_critics_follow_at_their_rate(make_agent: MakeAgent, hand_made: H
         assert changed(before, targets)
 
 
+@pytest.mark.parametrize("joint", [True, False])
+def test_the_agent_learns_several_times_from_the_latents_of_a_batch(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch, joint: bool
+) -> None:
+    agent = make_agent(agent={"agent_updates": 3, "joint_update": joint})
+    seen: list[torch.Tensor] = []
+    criticise = agent._critic_loss
+
+    def note(features: torch.Tensor, batch: SequenceBatch) -> torch.Tensor:
+        seen.append(features.detach())
+        return criticise(features, batch)
+
+    monkeypatch.setattr(agent, "_critic_loss", note)
+    agent.update(hand_made())
+    assert len(seen) == 3
+    assert all(torch.equal(features, seen[0]) for features in seen)
+    taken = {
+        "model": agent.model_optimizer.state[agent._theta[0]]["step"],
+        "critic": agent.critic_optimizer.state[agent._critic_parameters[0]]["step"],
+        "actor": agent.actor_optimizer.state[agent._actor_parameters[0]]["step"],
+        "entropy": agent.entropy_optimizer.state[agent.agent.log_entropy_weight]["step"],
+    }
+    assert taken == {"model": 1, "critic": 3, "actor": 3, "entropy": 3}
+    if not joint:
+        assert agent.critic_optimizer.state[agent._theta[0]]["step"] == 1
+
+
 # The joint update and the sequential one
 
 
