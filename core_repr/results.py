@@ -170,13 +170,15 @@ def _settings(models: Iterable[str]) -> str:
                 "yes" if encoder.standardize else "no",
                 f"{agent.initial_updates:,} after {agent.learning_starts * repeat:,}",
                 f"{every:g}",
+                f"{agent.agent_updates}",
                 shared if agent.critic_weight else "no",
             ]
         )
     header = [
         "model", "encoder", "frames standardised",
         "updates of the world model alone, after environment steps",
-        "environment steps an update", "critics' gradient in the world model",
+        "environment steps an update", "the agent's, for each",
+        "critics' gradient in the world model",
     ]  # fmt: skip
     return _table(header, table)
 
