@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -492,6 +493,35 @@ def test_bfloat16_learns_about_the_same_in_float32_weights(
     for name, value in values[0].items():
         # bfloat16 has 8 bits: each product is off by up to 0.4 %, a loss by some per cent.
         assert values[1][name] == pytest.approx(value, rel=0.1, abs=0.1), name
+
+
+def test_networks_can_be_compiled(
+    make_agent: MakeAgent, hand_made: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The compiler's stand-ins for tensors do not pass the tests' checks of shapes.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    batch = hand_made()
+    trained = []
+    for compiled in (False, True):
+        agent = make_agent()
+        names = list(agent.policy.state_dict())
+        compilations: list[str] = []
+
+        def backend(
+            graph: torch.fx.GraphModule, _: Any, names: list[str] = compilations
+        ) -> Callable[..., Any]:
+            names.append(str(graph.graph))
+            return graph.forward
+
+        if compiled:
+            agent.world_model.encoder.compile(backend=backend)
+            agent.agent.critic.compile(backend=backend)
+        agent.update(batch)
+        assert bool(compilations) == compiled
+        assert list(agent.policy.state_dict()) == names
+        trained.append(copies(agent.policy.parameters()))
+    for plain, other in zip(*trained, strict=True):
+        torch.testing.assert_close(plain, other)
 
 
 def test_latents_and_encodings_are_float32_under_autocast(
