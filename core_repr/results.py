@@ -200,13 +200,13 @@ def _ablation(rows: Sequence[Row]) -> str:
     return f"""
 ## Without the contrastive term
 
-The same training with and without L_c (`--loss.contrastive-weight 0`, the paper's RSAC + Dyn), with
-the same seed. Walker has the settings of its model above; cartpole has those of cheetah's model,
-which its own does not. The paper has RSAC + Dyn above CoRe on cartpole under these
-distractions (430 and 354) and below it on the other five tasks. Returns swing from update to
-update: the five episodes of walker's evaluation without L_c returned 412 at 100,000 steps, where
-those with L_c returned 453, and 324 after 125 more updates, whose weights are in the table. Curves
-of trainings beside the models' own are in [results/curves](results/curves).
+The recipes of the models above, each with and without L_c (`core-repr train --recipe NAME
+--loss.contrastive-weight 0`, the paper's RSAC + Dyn), with the same seed. The paper has RSAC + Dyn
+above CoRe on cartpole under these distractions (430 and 354) and below it on the other five tasks.
+Where walker has the newest weights, returns swing from update to update: the five episodes of its
+evaluation without L_c returned 412 at 100,000 steps, where those with L_c returned 453, and 324
+after 125 more updates, whose weights are in the table. Curves are in
+[results/curves](results/curves) and with the models.
 
 {_table(["task", "environment steps", "CoRe", "without L_c"], table)}
 """

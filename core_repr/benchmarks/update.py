@@ -176,9 +176,14 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
         losses.total.backward()
 
     def critic() -> None:
-        with agent._autocast():
-            loss = agent._critic_loss(leaf(features), batch)
-        loss.backward()
+        for _ in range(agent.config.agent.agent_updates):
+            with agent._autocast():
+                loss = agent._critic_loss(leaf(features), batch)
+            loss.backward()
+
+    def actor() -> None:
+        for _ in range(agent.config.agent.agent_updates):
+            agent._actor_update(features, batch.mask)
 
     def optimisers() -> None:
         for optimiser in (agent.model_optimizer, agent.critic_optimizer, agent.actor_optimizer):
@@ -192,7 +197,7 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
         "recurrence and prior": recurrence,
         "heads and losses": heads,
         "critic": critic,
-        "actor, with its optimiser": lambda: agent._actor_update(features, batch.mask),
+        "actor, with its optimiser": actor,
         "optimisers of model, critic and actor": optimisers,
     }
     return parts
