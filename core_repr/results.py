@@ -305,7 +305,8 @@ against SAC with a `CnnPolicy` on three stacked frames of the same environment, 
 the simulator's true state, which is the ceiling. All have their library's default settings (TD3
 explores with a standard deviation of 0.1). Mean ± standard error over seeds, five validation
 episodes each, all at the same environment steps; the column after it adds the steps that the
-latents were trained for. One CPU core. What has no row has not been trained yet.
+latents were trained for. One CPU core each, beside other work. What has no row has not been trained
+yet.
 
 {_table(header, table)}
 
