@@ -206,7 +206,8 @@ above CoRe on cartpole under these distractions (430 and 354) and below it on th
 Where walker has the newest weights, returns swing from update to update: the five episodes of its
 evaluation without L_c returned 412 at 100,000 steps, where those with L_c returned 453, and 324
 after 125 more updates, whose weights are in the table. Curves are in
-[results/curves](results/curves) and with the models.
+[results/curves](results/curves) and with the models. CoRe is above on each, by more than the
+standard error of the episodes; how much trainings differ, one seed does not tell.
 
 {_table(["task", "environment steps", "CoRe", "without L_c"], table)}
 """
@@ -305,8 +306,9 @@ against SAC with a `CnnPolicy` on three stacked frames of the same environment, 
 the simulator's true state, which is the ceiling. All have their library's default settings (TD3
 explores with a standard deviation of 0.1). Mean ± standard error over seeds, five validation
 episodes each, all at the same environment steps; the column after it adds the steps that the
-latents were trained for. One CPU core each, beside other work. What has no row has not been trained
-yet.
+latents were trained for. TD3 comes to a standstill in a corner of its actions before its first
+evaluation: all its later ones are the same. One CPU core each, beside other work. What has no row
+has not been trained yet.
 
 {_table(header, table)}
 
