@@ -53,7 +53,9 @@ def test_demo_writes_what_it_names(
     assert all(len(result["returns"]) == 2 for result in results.values())
 
 
-def test_evaluate_writes_every_episode(model: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_every_episode(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output, video = tmp_path / "out" / "hard.json", tmp_path / "hard.mp4"
     typed = ["evaluate", str(model), "--episodes", "2", "--seed", "7", "--difficulty", "hard"]
     typed += ["--num-videos", "3"]
@@ -64,6 +66,10 @@ def test_evaluate_writes_every_episode(model: Path, tmp_path: Path) -> None:
     assert outcome["environment"]["arguments"]["difficulty"] == "hard"
     assert outcome["environment"]["arguments"]["num_videos"] == 3
     assert video.stat().st_size > 100
+    assert "2 episodes, seeds 7 to 8" in capsys.readouterr().out
+    typed[3] = "1"
+    assert cli.main(typed) == 0
+    assert " (1 episode, seed 7, deterministic policy)" in capsys.readouterr().out
 
 
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from core_repr.commands.environment import Difficulty
 from core_repr.commands.threads import use_one_thread
+
+if TYPE_CHECKING:
+    from core_repr.evaluation import Evaluation
 
 
 @dataclass
@@ -67,12 +70,7 @@ class Evaluate:
         console = Console()
         arguments = {**environment.arguments, **changes}
         console.print(f"{environment.id} with {arguments}", soft_wrap=True)
-        console.print(
-            f"return {result.mean:.1f} ± {result.standard_error:.1f} "
-            f"(mean ± standard error, {self.episodes} episodes, "
-            f"seeds {self.seed} to {self.seed + self.episodes - 1}, deterministic policy)",
-            soft_wrap=True,
-        )
+        console.print(self._sentence(result), soft_wrap=True)
         if self.output is not None:
             outcome = {
                 "model": self.model,
@@ -86,3 +84,12 @@ class Evaluate:
             console.print(f"video: {record_episode(agent, env, self.video, self.seed)}")
         env.close()
         return 0
+
+    def _sentence(self, result: Evaluation) -> str:
+        if self.episodes == 1:
+            return f"return {result.mean:.1f} (1 episode, seed {self.seed}, deterministic policy)"
+        return (
+            f"return {result.mean:.1f} ± {result.standard_error:.1f} "
+            f"(mean ± standard error, {self.episodes} episodes, "
+            f"seeds {self.seed} to {self.seed + self.episodes - 1}, deterministic policy)"
+        )
