@@ -453,6 +453,7 @@ def compact() -> CoReConfig:
             batch_size=8,
             model_learning_rate=1e-3,
             encoder_learning_rate=2e-3,
+            entropy_learning_rate=3e-4,
             target_rate=0.02,
             joint_update=True,
             critic_weight=0.0,
