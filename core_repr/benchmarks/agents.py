@@ -37,6 +37,7 @@ AgentName = Literal[
 
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
 STACKED = 3
+FIRST_ENTROPY_WEIGHT = 0.1
 EXPLORATION = 0.1
 VALIDATION_SEED = 10_000
 
@@ -226,6 +227,7 @@ def _agent(name: AgentName, env: VecEnv, agent_steps: int, seed: int) -> BaseAlg
         assert actions is not None
         noise = NormalActionNoise(np.zeros(actions), np.full(actions, EXPLORATION))
         return TD3(policy, env, action_noise=noise, device="cpu", **common)
+    common["ent_coef"] = f"auto_{FIRST_ENTROPY_WEIGHT}"
     if algorithm == "tqc":
         try:
             from sb3_contrib import TQC
