@@ -31,14 +31,20 @@ from core_repr.world_model.storage import write_atomically
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
 
 AgentName = Literal[
-    "latents-sac", "latents-ppo", "latents-td3", "latents-tqc", "pixels-sac", "state-sac"
+    "latents-sac",
+    "latents-ppo",
+    "latents-td3",
+    "latents-tqc",
+    "pixels-sac",
+    "state-sac",
+    "state-td3",
 ]
 """What an agent sees, and the algorithm that it learns with."""
 
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
 STACKED = 3
-FIRST_ENTROPY_WEIGHT = 0.1
 EXPLORATION = 0.1
+FIRST_ENTROPY_WEIGHT = 0.1
 VALIDATION_SEED = 10_000
 
 
@@ -71,12 +77,14 @@ def compare(
     folder: Path,
     progress: Callable[[int], object] = lambda env_steps: None,
 ) -> list[Figure]:
-    """Trains agents from nothing, with the settings that SB3 gives its algorithms.
+    """Trains agents from nothing, with nearly the settings that SB3 gives its algorithms.
 
     All train in the environment that the model was trained in: on the model's frozen latents with
     an ``MlpPolicy``, on three stacked frames with a ``CnnPolicy``, or on the state that no camera
     has seen, which is the ceiling. TD3, which explores with the noise that one gives it, gets
-    normal noise with a standard deviation of 0.1.
+    normal noise with a standard deviation of 0.1. The entropy weights of SAC and TQC start at 0.1,
+    as SAC-AE and CURL have it, not at SB3's 1: from there, entropy outweighs the suite's rewards
+    for thousands of updates.
 
     Each training writes ``<agent>-seed-<seed>.csv``; those that a folder has already are not
     repeated, so that several processes can share the work.
@@ -98,7 +106,7 @@ def compare(
 
     Raises:
         ModuleNotFoundError: If ``latents-tqc`` is asked for without sb3-contrib.
-        ValueError: If ``state-sac`` is asked for in another environment than the suite's.
+        ValueError: If the state is asked for in another environment than the suite's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     world_model = zoo.load(model)
@@ -256,8 +264,8 @@ def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
     task = environment.id.removeprefix("distracting_control/").removesuffix("-v0")
     if task not in task_names():
         raise ValueError(
-            f"state-sac needs a task of distracting_control, not {environment.id}; leave it out of "
-            "--agents."
+            f"The state is that of a task of distracting_control, not of {environment.id}; leave "
+            "state-sac and state-td3 out of --agents."
         )
     return PhysicsEnv(task, environment.action_repeat)
 

@@ -158,7 +158,13 @@ class BenchAgents:
     model: str = "cartpole-swingup-easy-v0"
     agents: tuple[
         Literal[
-            "latents-sac", "latents-ppo", "latents-td3", "latents-tqc", "pixels-sac", "state-sac"
+            "latents-sac",
+            "latents-ppo",
+            "latents-td3",
+            "latents-tqc",
+            "pixels-sac",
+            "state-sac",
+            "state-td3",
         ],
         ...,
     ] = ("latents-sac", "pixels-sac")
