@@ -355,6 +355,15 @@ def test_a_training_goes_on_from_a_model(
     assert evaluations[0]["env_steps"] == last["env_steps"] == first.env_steps
 
 
+def test_a_model_that_is_there_already_is_refused(
+    unbroken: tuple[Path, CoReSAC], tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    origin = Origin.find(unbroken[0])
+    with pytest.raises(ValueError, match=r"has 312 environment steps already.*name more"):
+        train(PIXELS, tiny_config(), tmp_path / "run", SCHEDULE, "cpu", origin)
+    assert not (tmp_path / "run").exists()
+
+
 def test_no_model_to_go_on_from(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="model"):
         Origin.find(tmp_path)

@@ -115,6 +115,30 @@ def test_a_folder_that_holds_a_run_is_left_alone(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_what_else_lies_in_the_folder_stays(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    mine = [tmp_path / ".git" / "HEAD", tmp_path / ".env", tmp_path / "thesis.txt"]
+    mine[0].parent.mkdir()
+    for path in mine:
+        path.write_text(path.name)
+    (tmp_path / ".model.left").mkdir()
+    schedule = Schedule(env_steps=24, evaluation_episodes=1)
+    train(PIXELS, tiny_config(), tmp_path, schedule, device="cpu")
+    assert [path.read_text() for path in mine] == [path.name for path in mine]
+    assert not (tmp_path / ".model.left").exists()
+
+
+@pytest.mark.parametrize("name", ["evaluations.jsonl", "progress.csv", "model", "replay"])
+def test_what_a_run_would_replace_is_refused(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"holds '{name}', which is of no run.*--run"):
+        train(PIXELS, tiny_config(), tmp_path, Schedule(env_steps=24), device="cpu")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_the_same_seed_gives_the_same_run(
     run: tuple[Path, CoReSAC], tiny_config: Callable[..., CoReConfig], tmp_path: Path
 ) -> None:

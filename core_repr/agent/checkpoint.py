@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,30 @@ def whole_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def refuse_others(path: Path, patterns: tuple[str, ...]) -> None:
+    """Refuses to replace a folder with files in it that are not of these names.
+
+    Args:
+        path: What is to be replaced, if it is there.
+        patterns: Names, or patterns of them such as ``"*.segment"``.
+
+    Raises:
+        FileExistsError: With what is there.
+    """
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file; choose another path for the folder.")
+    others = [
+        found.name
+        for found in (sorted(path.iterdir()) if path.exists() else ())
+        if not any(fnmatchcase(found.name, pattern) for pattern in patterns)
+    ]
+    if others:
+        raise FileExistsError(
+            f"The folder {path} holds {others[0]!r}, which saving would delete; choose another "
+            "path, or move it away."
+        )
 
 
 def _exchange(one: Path, two: Path) -> None:

@@ -36,7 +36,7 @@ from core_repr.agent.averaging import MovingAverage
 from core_repr.agent.networks import Agent
 from core_repr.agent.observations import Observation, observation_space
 from core_repr.agent.policy import CoRePolicy, RecurrentState
-from core_repr.agent.replay import SequenceReplayBuffer
+from core_repr.agent.replay import MANIFEST_FILE, SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig
 from core_repr.world_model import (
     CoReWorldModel,
@@ -49,6 +49,16 @@ from core_repr.world_model import (
 )
 from core_repr.world_model.losses import masked_mean
 
+SAVED_FILES = (
+    storage.CONFIG_FILE,
+    storage.MODEL_FILE,
+    storage.AGENT_FILE,
+    learning_state.TENSORS_FILE,
+    learning_state.VALUES_FILE,
+    "README.md",
+)
+SAVED_REPLAY_FILES = (MANIFEST_FILE, "*.segment")
+
 
 class CoReSAC(OffPolicyAlgorithm):
     """Recurrent SAC whose critics, actor and world model learn from the same sequences.
@@ -57,7 +67,7 @@ class CoReSAC(OffPolicyAlgorithm):
     Frames stay channels-last; actions are scaled to [−1, 1] inside.
 
     Args:
-        policy: ``"CoRePolicy"``.
+        policy: ``"CoRePolicy"``, or a subclass of it.
         env: Environment with square RGB frames ``(side, side, 3)`` of uint8, or a ``Dict`` of
             them and flat ``Box`` entries, which are taken as proprioception, and a bounded
             ``Box`` of actions; a Gymnasium environment, an id, or an SB3 ``VecEnv``.
@@ -79,7 +89,7 @@ class CoReSAC(OffPolicyAlgorithm):
             can take a checkpoint there, or raise an error to stop.
 
     Raises:
-        ValueError: If observations or actions are not of these forms.
+        ValueError: If policy, observations or actions are not of these forms.
 
     Example:
         >>> import gymnasium as gym, core_repr  # doctest: +SKIP
@@ -110,6 +120,8 @@ class CoReSAC(OffPolicyAlgorithm):
                     f"There is no preset {config!r}; the presets are {', '.join(PRESETS)}."
                 )
             config = PRESETS[config]()
+        if isinstance(policy, type) and not issubclass(policy, CoRePolicy):
+            raise ValueError(f"CoReSAC takes CoRePolicy or a subclass of it, not {policy}.")
         settings = config.agent
         super().__init__(
             policy,
@@ -172,7 +184,8 @@ class CoReSAC(OffPolicyAlgorithm):
         self.set_random_seed(self.seed)
         self._convert_train_freq()
         settings = self.config.agent
-        self.policy = CoRePolicy(
+        assert issubclass(self.policy_class, CoRePolicy)
+        self.policy = self.policy_class(
             self.observation_space,
             self.action_space,  # type: ignore[arg-type]
             self.lr_schedule,
@@ -252,12 +265,17 @@ class CoReSAC(OffPolicyAlgorithm):
                 of environments is.
         """
         env = self._wrap_env(env, self.verbose)
-        if self.env is None:
-            self.n_envs = env.num_envs
         config = environment.record_environment(self.config, env)
         if self.env is None:
-            # A config does not know the bounds of proprioception.
+            # A config does not know the bounds of proprioception, nor the actions' shape and type.
+            self.n_envs = env.num_envs
             self.observation_space = env.observation_space
+            self.action_space = self.policy.action_space = env.action_space
+        elif env.num_envs != self.n_envs:
+            raise ValueError(
+                f"The agent learns in {self.n_envs} environments at once, but got {env.num_envs}; "
+                "load it with these instead."
+            )
         super().set_env(env, force_reset)
         self.config = self.world_model.config = config
         assert config.environment is not None
@@ -300,7 +318,7 @@ class CoReSAC(OffPolicyAlgorithm):
         Args:
             env: The training environments.
             callback: Called at each step.
-            learning_starts: Agent steps of uniform random actions, unless the agent was loaded.
+            learning_starts: Agent steps of uniform random actions, unless the agent has learned.
             log_interval: Episodes between two lines of the log.
 
         Returns:
@@ -341,13 +359,29 @@ class CoReSAC(OffPolicyAlgorithm):
                 self._episode_num += 1
                 if log_interval is not None and self._episode_num % log_interval == 0:
                     self.dump_logs()
-        if self.num_timesteps > learning_starts and len(self.replay_buffer) > learning_starts:
+        still_random = self._acts_at_random and self.num_timesteps <= learning_starts
+        if not still_random and len(self.replay_buffer) > learning_starts:
             if self._acts_at_random and not self._n_updates and not self._updates_due:
                 self._updates_due = float(self.config.agent.initial_updates)
             self._updates_due += self._uncounted_steps * self.config.agent.updates_per_step
         self._uncounted_steps = 0
+        self._check_replay_size(learning_starts)
         callback.on_rollout_end()
         return RolloutReturn(steps * env.num_envs, episodes, continue_training=True)
+
+    def _check_replay_size(self, learning_starts: int) -> None:
+        buffer = self.replay_buffer
+        if buffer.is_full and len(buffer) <= learning_starts:
+            raise ValueError(
+                f"The replay buffer is full with {len(buffer)} steps, but learning starts with "
+                f"more than {learning_starts}: raise agent.replay_size ({buffer.size}, of which "
+                "each episode takes one more than its steps), or lower agent.learning_starts."
+            )
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        # The last episode is played to its end, past the last step that was asked for.
+        self._current_progress_remaining = max(0.0, self._current_progress_remaining)
 
     def _step(self, env: VecEnv, actions: NDArray[np.float32]) -> VecEnvStepReturn:
         """Steps the environments, and names the agent step if they give what cannot be used."""
@@ -414,6 +448,8 @@ class CoReSAC(OffPolicyAlgorithm):
             batch = self.replay_buffer.sample(settings.batch_size, settings.sequence_length)
             self.update(batch.to(self.device))
             self._updates_due -= 1
+        if self._n_updates > settings.initial_updates:
+            self._acts_at_random = False
 
     def update(self, batch: SequenceBatch) -> None:
         """Makes one update of world model, critics, actor and entropy weight.
@@ -666,9 +702,12 @@ class CoReSAC(OffPolicyAlgorithm):
             include: Not used.
 
         Raises:
+            FileExistsError: If there is something else than an earlier save.
             OSError: If it cannot be written; what was there before stays.
         """
-        with checkpoint.whole_folder(_without_suffix(path, ".zip")) as folder:
+        place = _without_suffix(path, ".zip")
+        checkpoint.refuse_others(place, SAVED_FILES)
+        with checkpoint.whole_folder(place) as folder:
             self.save_checkpoint(folder)
 
     def save_checkpoint(self, folder: Path) -> None:
@@ -712,7 +751,8 @@ class CoReSAC(OffPolicyAlgorithm):
 
         Args:
             model: A folder, or a Hub repository ``"user/repo"``.
-            env: An environment to go on learning in; not needed for ``predict``.
+            env: An environment to go on learning in; not needed for ``predict``, whose actions are
+                flat without one.
             device: Where the networks go.
             revision: Branch, tag, pull request or commit of the repository; the newest commit of
                 ``main`` by default.
@@ -761,7 +801,8 @@ class CoReSAC(OffPolicyAlgorithm):
 
         Args:
             path: The folder; one of :meth:`save_pretrained` will do, without optimisers.
-            env: An environment to go on learning in; not needed for ``predict``.
+            env: An environment to go on learning in; not needed for ``predict``, whose actions are
+                flat without one.
             device: Where the networks go.
             **kwargs: Further arguments of the constructor.
 
@@ -782,9 +823,12 @@ class CoReSAC(OffPolicyAlgorithm):
             path: The folder; the ending ``.pkl``, which SB3's callbacks add, is left out.
 
         Raises:
+            FileExistsError: If there is something else than an earlier save.
             OSError: If it cannot be written; what was there before stays.
         """
-        with checkpoint.whole_folder(_without_suffix(path, ".pkl")) as folder:
+        place = _without_suffix(path, ".pkl")
+        checkpoint.refuse_others(place, SAVED_REPLAY_FILES)
+        with checkpoint.whole_folder(place) as folder:
             self.replay_buffer.save(folder)
 
     def load_replay_buffer(  # type: ignore[override]

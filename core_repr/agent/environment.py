@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -125,6 +126,8 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
                     f"{now.id} has {seen}; make the environment that the model was trained in, "
                     "or start with a new config."
                 )
+        # The order that the model's weights have learned.
+        now = replace(now, proprioception=before.proprioception)
         if now.id != before.id:
             _log.warning("The model was trained in %s and goes on in %s.", before.id, now.id)
     return config.replace(environment=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ class ObservationReader:
     Args:
         space: Observation space of one environment.
         side: Side of the frames in pixels.
+        names: The order of proprioception; that of the space by default.
 
     Attributes:
         pixels_key: Name of the frames in the ``Dict``; ``None`` without one.
@@ -53,7 +55,9 @@ class ObservationReader:
         ValueError: If the observations are not of these forms.
     """
 
-    def __init__(self, space: spaces.Space[Any], side: int) -> None:
+    def __init__(
+        self, space: spaces.Space[Any], side: int, names: Iterable[str] | None = None
+    ) -> None:
         self.frame_shape = (side, side, 3)
         self.pixels_key: str | None = None
         self.proprioception: dict[str, int] = {}
@@ -62,10 +66,10 @@ class ObservationReader:
             keys = [key for key, part in space.spaces.items() if part == frames]
             if len(keys) == 1:
                 self.pixels_key = keys[0]
+                others = [key for key in space.spaces if key != self.pixels_key]
                 self.proprioception = {
-                    key: _flat_size(key, part)
-                    for key, part in space.spaces.items()
-                    if key != self.pixels_key
+                    key: _flat_size(key, space.spaces[key])
+                    for key in (others if names is None else names)
                 }
                 return
         elif space == frames:
@@ -100,11 +104,12 @@ def observation_space(config: CoReConfig) -> spaces.Space[Any]:
     assert environment is not None
     if environment.pixels_key is None:
         return frames
-    others = {
-        key: spaces.Box(-np.inf, np.inf, (size,), np.float32)
+    others = [
+        (key, spaces.Box(-np.inf, np.inf, (size,), np.float32))
         for key, size in environment.proprioception.items()
-    }
-    return spaces.Dict({environment.pixels_key: frames, **others})
+    ]
+    # Of a dictionary, Gymnasium would sort the names.
+    return spaces.Dict([(environment.pixels_key, frames), *others])
 
 
 def _flat_size(key: str, space: spaces.Space[Any]) -> int:

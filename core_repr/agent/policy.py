@@ -49,7 +49,12 @@ class CoRePolicy(BasePolicy):
         config: CoReConfig,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=True)
-        self.reader = ObservationReader(observation_space, config.world_model.frame_size)
+        assert config.environment is not None
+        self.reader = ObservationReader(
+            observation_space,
+            config.world_model.frame_size,
+            config.environment.proprioception,
+        )
         self.world_model = CoReWorldModel(config)
         action_size = int(np.prod(action_space.shape))
         self.agent = Agent(self.world_model.latent_size, action_size, config.agent)

@@ -43,8 +43,7 @@ class SequenceReplayBuffer:
     Steps are staged for each environment and stored when their episode ends, so that several
     environments can fill one buffer. The oldest episodes give way to new ones. Episodes lie in
     segments of some hundred slots, in memory or in files that are mapped into it: a file is only
-    appended to, and deleted when the last one of its episodes has given way and a checkpoint was
-    taken since (:meth:`delete_dropped`).
+    appended to, and deleted when the last one of its episodes has given way.
 
     Args:
         size: Slots, each for one frame and the action, reward and termination that follow it.
@@ -54,6 +53,11 @@ class SequenceReplayBuffer:
         seed: Seeds the choice of sequences and crops.
         folder: For the files of the segments; ``None`` keeps all in memory.
         proprioception_size: Number of values beside each frame.
+
+    Attributes:
+        is_full: Whether an episode has given way to a newer one.
+        deletes_later: Whether files stay until :meth:`delete_dropped`, for a checkpoint that
+            still names them.
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class SequenceReplayBuffer:
         self.episodes: deque[Episode] = deque()
         self.rng = np.random.default_rng(seed)
         self.folder = folder
+        self.is_full = False
+        self.deletes_later = False
         self._segment: Segment | None = None
         self._dropped: list[Path] = []
         self._slots = 0
@@ -106,10 +112,17 @@ class SequenceReplayBuffer:
             action: Action in [−1, 1].
             reward: Reward that followed.
             proprioception: What came with the frame.
+
+        Raises:
+            ValueError: If the episode is larger than the buffer.
         """
-        self._staged[env].append(
-            (np.array(frame), np.array(action, np.float32), float(reward), proprioception)
-        )
+        steps = self._staged[env]
+        steps.append((np.array(frame), np.array(action, np.float32), float(reward), proprioception))
+        if len(steps) + 1 > self.size:
+            raise ValueError(
+                f"An episode of {len(steps)} steps or more does not fit a replay buffer of "
+                f"{self.size}; raise agent.replay_size or limit the episode with max_episode_steps."
+            )
 
     def end_episode(
         self,
@@ -128,17 +141,11 @@ class SequenceReplayBuffer:
             terminated: Whether the episode terminated, rather than being cut off.
 
         Raises:
-            ValueError: If the episode is larger than the buffer.
+            FileExistsError: If the folder holds the files of another buffer.
             OSError: If the disk is full.
         """
         steps = self._staged.pop(env)
-        length = len(steps) + 1
-        if length > self.size:
-            raise ValueError(
-                f"An episode of {len(steps)} steps does not fit a replay buffer of {self.size}; "
-                "raise agent.replay_size or limit the episode with max_episode_steps."
-            )
-        records = np.zeros(length, self.dtype)
+        records = np.zeros(len(steps) + 1, self.dtype)
         for record, (frame, action, reward, proprioception) in zip(records, steps, strict=False):
             record["frame"], record["action"], record["reward"] = frame, action, reward
             record["proprioception"] = proprioception
@@ -151,6 +158,7 @@ class SequenceReplayBuffer:
         length = len(records)
         while self._slots + length > self.size:
             self._drop_oldest()
+            self.is_full = True
         segment = self._segment_for(length)
         self.episodes.append(Episode(segment, segment.append(records), length))
         self._slots += length
@@ -159,8 +167,8 @@ class SequenceReplayBuffer:
         segment, _, length = self.episodes.popleft()
         self._slots -= length
         still_used = self.episodes and self.episodes[0].segment is segment
-        if segment.path is not None and not still_used and segment is not self._segment:
-            self._dropped.append(segment.path)
+        if not still_used and segment is not self._segment:
+            self._delete(segment)
 
     def _segment_for(self, length: int) -> Segment:
         segment = self._segment
@@ -168,17 +176,30 @@ class SequenceReplayBuffer:
             return segment
         if segment is not None:
             segment.seal()
-            if segment.path is not None and not any(e.segment is segment for e in self.episodes):
-                self._dropped.append(segment.path)
+            if not any(episode.segment is segment for episode in self.episodes):
+                self._delete(segment)
         capacity = max(length, min(SEGMENT_SLOTS, self.size))
         self._segment = Segment(self.dtype, capacity, self._new_path())
         return self._segment
+
+    def _delete(self, segment: Segment) -> None:
+        if segment.path is None:
+            return
+        if self.deletes_later:
+            self._dropped.append(segment.path)
+        else:
+            segment.path.unlink(missing_ok=True)
 
     def _new_path(self) -> Path | None:
         if self.folder is None:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.stem) for path in self.folder.glob("*.segment")]
+        if numbers and self._segment is None and not self.episodes:
+            raise FileExistsError(
+                f"{self.folder} holds the files of another replay buffer; choose another folder "
+                "for this one, or delete them."
+            )
         return self.folder / f"{max(numbers, default=-1) + 1:08d}.segment"
 
     def discard_staged(self) -> None:
@@ -314,6 +335,7 @@ class SequenceReplayBuffer:
         self.discard_staged()
         while self.episodes:
             self._drop_oldest()
+        self.is_full = False
         for episode in episodes:
             if episode.length <= self.size:
                 self._store(episode.records)

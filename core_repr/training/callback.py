@@ -21,7 +21,7 @@ from core_repr.evaluation.plots import training_diagnostics
 from core_repr.training.interruption import Interrupted, StopRequest
 from core_repr.training.origin import EVALUATIONS_FILE
 from core_repr.training.progress import PROGRESS_FILE
-from core_repr.training.settings import RunSettings
+from core_repr.training.settings import SETTINGS_FILE, RunSettings
 from core_repr.world_model.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -231,8 +231,10 @@ def restore_logs(run: Path, checkpoint: Path | None) -> None:
             write_atomically(run / name, (checkpoint / name).read_bytes())
         else:
             (run / name).unlink(missing_ok=True)
-    # What a killed process left half written.
-    (run / CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
-    for folder in (run / CHECKPOINTS_FOLDER, run):
-        for path in folder.glob(".*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # What a killed process left half written; the rest of the folder is not ours.
+    checkpoints = run / CHECKPOINTS_FOLDER
+    checkpoints.mkdir(exist_ok=True)
+    names = (SETTINGS_FILE, MODEL_FOLDER, *LOGS)
+    unfinished = [path for name in names for path in run.glob(f".{name}.*")]
+    for path in (*checkpoints.glob(".*"), *unfinished):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -17,6 +17,9 @@ from core_repr.agent.checkpoint import read_json
 from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.config import CoReConfig
 from core_repr.training.callback import (
+    CHECKPOINTS_FOLDER,
+    LOGS,
+    MODEL_FOLDER,
     REPLAY_FOLDER,
     RUN_FILE,
     RunCallback,
@@ -53,7 +56,7 @@ def train(
     Args:
         environment: Where to train and where to validate.
         config: Sizes and settings.
-        run: The folder; it must not hold a run.
+        run: The folder; it must not hold a run, nor files of a run's names.
         schedule: How long to train and how often to look.
         device: Where the networks are.
         origin: A model to go on from, with a replay buffer that its policy fills first; of the
@@ -63,7 +66,8 @@ def train(
         The agent.
 
     Raises:
-        FileExistsError: If ``run`` holds a run already.
+        FileExistsError: If ``run`` holds a run already, or something that it would replace.
+        ValueError: If ``origin`` has as many environment steps already.
         FloatingPointError: If a loss or a gradient is not finite; the last checkpoint stays.
         Interrupted: If a signal asked it to stop.
         OSError: If the folder cannot be written to, or the disk is full; the last checkpoint
@@ -75,6 +79,16 @@ def train(
             f"{folder} already holds a run; go on with --resume {folder}, choose another folder "
             "with --run, or delete it."
         )
+    for name in (*LOGS, MODEL_FOLDER, CHECKPOINTS_FOLDER, REPLAY_FOLDER):
+        if (folder / name).exists():
+            raise FileExistsError(
+                f"{folder} holds {name!r}, which is of no run, and a training would replace it; "
+                "choose another folder with --run, or move it away."
+            )
+    if origin is not None:
+        assert config.environment is not None
+        taken = origin.agent_steps * config.environment.action_repeat
+        _check_goal(f"The model {origin.model}", taken, schedule.env_steps)
     return _learn(folder, RunSettings(environment, config, schedule, origin), device)
 
 
@@ -106,6 +120,8 @@ def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") 
         settings = replace(settings, schedule=replace(settings.schedule, env_steps=env_steps))
     if checkpoint is not None:
         state = read_json(checkpoint / RUN_FILE)
+        if env_steps is not None and not state["finished"]:
+            _check_goal(str(folder), state["env_steps"], env_steps)
         if state["finished"] and state["env_steps"] >= settings.schedule.env_steps:
             raise ValueError(
                 f"{folder} has finished, at {state['env_steps']} environment steps; to go on "
@@ -127,6 +143,7 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
         device=device,
         replay_folder=folder / REPLAY_FOLDER,
     )
+    agent.replay_buffer.deletes_later = True
     try:
         with _in_use(folder), ExitStack() as at_end:
             checkpoint = newest_checkpoint(folder)
@@ -174,6 +191,14 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
         training_env.close()
         validation_env.close()
     return agent
+
+
+def _check_goal(what: str, taken: int, env_steps: int) -> None:
+    if taken >= env_steps:
+        raise ValueError(
+            f"{what} has {taken} environment steps already, which --env-steps counts, too; "
+            "name more than these."
+        )
 
 
 def _close(logger: Logger) -> None:

@@ -239,6 +239,25 @@ def test_the_state_of_another_config_is_refused(
 # Replay buffers
 
 
+def test_saving_replaces_nothing_but_what_was_saved(make_agent: MakeAgent, tmp_path: Path) -> None:
+    agent = make_agent().learn(20)
+    for _ in range(2):
+        agent.save(tmp_path / "agent.zip")
+        agent.save_replay_buffer(tmp_path / "episodes.pkl")
+    # SB3 would write my_agent.zip and my_agent.pkl.
+    with pytest.raises(FileExistsError, match=r"holds 'README.md'.*another path"):
+        agent.save_replay_buffer(tmp_path / "agent.pkl")
+    with pytest.raises(FileExistsError, match=r"'00000000.segment'"):
+        agent.save(tmp_path / "episodes")
+    (tmp_path / "paper.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds 'agent'.*another path"):
+        agent.save(tmp_path)
+    with pytest.raises(FileExistsError, match=r"paper.tex is a file"):
+        agent.save(tmp_path / "paper.tex")
+    assert (tmp_path / "paper.tex").read_text() == "mine"
+    CoReSAC.load(tmp_path / "agent", device="cpu").load_replay_buffer(tmp_path / "episodes")
+
+
 def test_a_saved_replay_buffer_samples_the_same(
     make_pixels: MakeEnv, make_agent: MakeAgent, tmp_path: Path
 ) -> None:

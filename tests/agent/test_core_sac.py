@@ -9,8 +9,10 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
+from stable_baselines3.sac.policies import SACPolicy
 
 from core_repr.agent import CoReSAC
+from core_repr.agent.policy import CoRePolicy
 from core_repr.config import CoReConfig, EnvironmentConfig
 from core_repr.world_model import CoReWorldModel, Noise
 
@@ -68,6 +70,31 @@ def test_half_an_update_for_each_step_after_the_first_data(make_agent: MakeAgent
     agent.learn(24, reset_num_timesteps=False)
     assert (agent.num_timesteps, agent._n_updates) == (40, 12)
     assert len(agent.replay_buffer) == 40
+
+
+@pytest.mark.parametrize("replay_size", [30, 33])
+def test_a_replay_buffer_too_small_to_start_learning_is_refused(
+    make_agent: MakeAgent, replay_size: int
+) -> None:
+    agent = make_agent(agent={"replay_size": replay_size, "learning_starts": 30})
+    with pytest.raises(ValueError, match=r"full with 24 steps.*replay_size.*learning_starts"):
+        agent.learn(100)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_an_agent_that_has_learned_does_not_act_at_random_again(
+    make_agent: MakeAgent, tmp_path: Path, loaded: bool
+) -> None:
+    agent = make_agent().learn(40)
+    if loaded:
+        agent.save(tmp_path / "agent")
+        agent = CoReSAC.load(tmp_path / "agent", agent.env, device="cpu")
+    seen, act = [], agent._act
+    agent._act = lambda *arguments: seen.append(arguments[-1]) or act(*arguments)  # type: ignore[method-assign]
+    agent.learn(24)
+    assert seen == [False] * 24
+    # The buffer of the one is full enough from the start, that of the other after 24 steps.
+    assert agent._n_updates == 12 + (4 if loaded else 12)
 
 
 def test_fractions_of_an_update_are_carried_on(make_agent: MakeAgent) -> None:
@@ -322,7 +349,8 @@ def test_an_episode_that_a_replay_buffer_cannot_hold_is_refused(
     make_pixels: MakeEnv, make_agent: MakeAgent
 ) -> None:
     agent = make_agent(make_pixels(length=30), agent={"replay_size": 20})
-    with pytest.raises(ValueError, match=r"30 steps does not fit.*20.*max_episode_steps"):
+    # Also if it has no end.
+    with pytest.raises(ValueError, match=r"20 steps or more does not fit.*20.*max_episode_steps"):
         agent.learn(40)
 
 
@@ -472,6 +500,18 @@ def test_transposed_frames_are_refused(make_pixels: MakeEnv, make_agent: MakeAge
 def test_an_unknown_preset_is_refused_with_the_known_ones(make_pixels: MakeEnv) -> None:
     with pytest.raises(ValueError, match=r"'tiny'.*compact, paper"):
         CoReSAC("CoRePolicy", make_pixels(), "tiny")
+
+
+def test_a_policy_that_is_not_core_s_is_refused(
+    make_pixels: MakeEnv, tiny_config: Callable[..., CoReConfig]
+) -> None:
+    with pytest.raises(ValueError, match=r"CoRePolicy.*SACPolicy"):
+        CoReSAC(SACPolicy, make_pixels(), tiny_config())  # type: ignore[arg-type]
+
+    class Own(CoRePolicy):
+        pass
+
+    assert isinstance(CoReSAC(Own, make_pixels(), tiny_config()).policy, Own)
 
 
 def test_without_env_the_config_must_name_one(tiny_config: Callable[..., CoReConfig]) -> None:

@@ -126,6 +126,43 @@ def test_a_robot_is_saved_and_loaded_with_what_it_observes(
     loaded.learn(20)
 
 
+class Turned(gym.ObservationWrapper[Any, Any, Any]):
+    """The robot's observations in another order."""
+
+    def __init__(self, env: gym.Env[Any, Any], *names: str) -> None:
+        super().__init__(env)
+        assert isinstance(env.observation_space, spaces.Dict)
+        self.observation_space = spaces.Dict(
+            [(name, env.observation_space[name]) for name in names]
+        )
+
+    def observation(self, observation: Any) -> Any:
+        return {name: observation[name] for name in self.observation_space}
+
+
+def test_proprioception_keeps_the_order_that_the_model_has_learned(
+    make_pixels: Callable[..., gym.Env[Any, Any]],
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+) -> None:
+    robot, other = (
+        DummyVecEnv([lambda names=names: Turned(Robot(make_pixels()), *names)])
+        for names in (("gripper", "camera", "arm"), ("arm", "gripper", "camera"))
+    )
+    agent = CoReSAC("CoRePolicy", robot, tiny_config().replace(environment=None), device="cpu")
+    agent.save(tmp_path / "agent")
+    observation = robot.reset()
+    expected = agent.policy.reader(observation).proprioception
+    for env in (None, robot, other):
+        loaded = CoReSAC.load(tmp_path / "agent", env, device="cpu")
+        assert loaded.config.environment is not None
+        assert list(loaded.config.environment.proprioception) == ["gripper", "arm"]
+        loaded.set_env(other)
+        assert list(loaded.config.environment.proprioception) == ["gripper", "arm"]
+        read = loaded.policy.reader(observation).proprioception
+        np.testing.assert_array_equal(read, expected)
+
+
 def test_incomplete_observations_are_refused(make_robot: Callable[..., CoReSAC]) -> None:
     agent = make_robot()
     observation = {key: value[0] for key, value in agent.env.reset().items()}

@@ -214,7 +214,7 @@ def test_an_episode_larger_than_the_buffer_is_refused_and_the_rest_stays() -> No
     buffer = make_buffer(size=8)
     fitting = make_episode(0, 7, False)
     add(buffer, fitting)
-    with pytest.raises(ValueError, match=r"8 steps does not fit a replay buffer of 8"):
+    with pytest.raises(ValueError, match=r"8 steps or more does not fit a replay buffer of 8"):
         add(buffer, make_episode(1, 8, False))
     check_sequence(buffer.sample(1, 8), 0, {0: fitting})
 
@@ -266,6 +266,7 @@ def test_a_buffer_on_the_disk_is_like_one_in_memory(lengths: list[int]) -> None:
 
 def test_files_are_only_appended_to_and_deleted_after_a_checkpoint(tmp_path: Path) -> None:
     buffer = make_stored(tmp_path)
+    buffer.deletes_later = True
     written: dict[str, bytes] = {}
     before: set[str] = set()
     for number in range(40):
@@ -289,6 +290,7 @@ def test_files_are_only_appended_to_and_deleted_after_a_checkpoint(tmp_path: Pat
 
 def test_what_came_after_a_checkpoint_is_taken_back(tmp_path: Path) -> None:
     buffer, plain = make_stored(tmp_path), make_buffer()
+    buffer.deletes_later = True
     for number in range(8):
         add(buffer, make_episode(number, 8, False))
         add(plain, make_episode(number, 8, False))
@@ -323,6 +325,14 @@ def test_a_full_disk_leaves_what_was_stored(
     assert_same_samples(buffer, plain)
 
 
+def test_the_files_of_another_buffer_are_refused(tmp_path: Path) -> None:
+    add(make_stored(tmp_path), make_episode(0, 8, False))
+    before = files(tmp_path)
+    with pytest.raises(FileExistsError, match="another replay buffer"):
+        add(make_stored(tmp_path), make_episode(1, 8, False))
+    assert files(tmp_path) == before
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_what_gave_way_is_freed(tmp_path: Path, stored: bool) -> None:
     """However much was added, what is held is never more than the buffer and two segments."""
@@ -332,7 +342,6 @@ def test_what_gave_way_is_freed(tmp_path: Path, stored: bool) -> None:
     for number in range(600):
         add(buffer, make_episode(number % 200, int(rng.integers(1, 20)), False))
         alive.add(buffer.episodes[-1].segment)
-        buffer.delete_dropped()
         assert sum(segment.used for segment in alive) <= 60 + 2 * 20
         assert len(alive) <= 8
     if stored:

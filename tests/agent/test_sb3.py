@@ -156,6 +156,22 @@ def test_a_schedule_scales_every_learning_rate(
     assert float(factors[3]) == pytest.approx(0.85)
 
 
+def test_a_schedule_ends_at_the_end(
+    make_pixels: MakeEnv, tiny_config: Callable[..., CoReConfig]
+) -> None:
+    seen: list[float] = []
+    agent = CoReSAC(
+        "CoRePolicy",
+        make_pixels(length=8),
+        tiny_config(),
+        learning_rate_schedule=lambda remaining: seen.append(remaining) or remaining,  # type: ignore[func-returns-value]
+        device="cpu",
+    )
+    # Past its last step, to the end of the episode.
+    agent.learn(50)
+    assert agent.num_timesteps == 56 and min(seen) == 0
+
+
 def test_a_schedule_is_passed_again_on_load(
     make_pixels: MakeEnv,
     tiny_config: Callable[..., CoReConfig],
@@ -246,6 +262,30 @@ def test_an_agent_that_was_loaded_without_environment_takes_any_number_of_them(
     loaded.set_env(vector(make_pixels, 4, 6, 8))
     loaded.learn(60)
     assert loaded._n_updates > 0
+
+
+def test_actions_of_the_environment_that_comes_later(
+    make_pixels: MakeEnv, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    class Column(gym.ActionWrapper[Any, Any, Any]):
+        action_space = gym.spaces.Box(-2, 3, (1, 2), np.float64)
+
+        def action(self, action: Any) -> Any:
+            assert action.shape == (1, 2)
+            return action[0]
+
+    make_agent(Column(make_pixels())).save(tmp_path / "agent")
+    loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    loaded.set_env(Column(make_pixels()))
+    assert loaded.learn(40)._n_updates > 0
+    assert loaded.predict(make_pixels().reset()[0])[0].shape == (1, 2)
+
+
+def test_another_number_of_environments_is_refused(
+    make_pixels: MakeEnv, make_agent: MakeAgent
+) -> None:
+    with pytest.raises(ValueError, match=r"1 environments at once, but got 2"):
+        make_agent(make_pixels()).set_env(vector(make_pixels, 4, 6))
 
 
 # Input that cannot be used
