@@ -1,8 +1,10 @@
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from core_repr import cli, training, zoo
 from core_repr.config import PRESETS, CoReConfig
@@ -155,3 +157,47 @@ def test_what_an_earlier_training_decides_is_refused(
 def test_a_model_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--from", "cartpole-swingup-easy-v9"]) == 1
     assert "did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("device", "words"), [("gpu", "'gpu'"), ("cuda:9", "finds no such GPU.*core-repr doctor")]
+)
+def test_a_device_that_is_not_there_is_refused(
+    trainings: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    device: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cli.main(["train", "--device", device]) == 1
+    assert re.search(words, capsys.readouterr().err) and not trainings
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--video", "episode.avi"], "must end in '.mp4'"),
+        (["--output", "{}"], "cannot be written"),
+    ],
+)
+def test_where_an_evaluation_is_written_is_checked_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    options: list[str],
+    words: str,
+) -> None:
+    monkeypatch.setattr(zoo, "find", lambda *_: pytest.fail("the evaluation began"))
+    typed = [option.format(tmp_path) for option in options]
+    assert cli.main(["evaluate", "model", *typed]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_run_s_folder_in_the_place_of_its_model_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert cli.main(["evaluate", str(tmp_path)]) == 1
+    assert f"did you mean '{tmp_path / 'model'}'?" in capsys.readouterr().err

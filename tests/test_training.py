@@ -123,7 +123,7 @@ def test_what_else_lies_in_the_folder_stays(
     for path in mine:
         path.write_text(path.name)
     (tmp_path / ".model.left").mkdir()
-    schedule = Schedule(env_steps=24, evaluation_episodes=1)
+    schedule = Schedule(env_steps=80, evaluation_episodes=1)
     train(PIXELS, tiny_config(), tmp_path, schedule, device="cpu")
     assert [path.read_text() for path in mine] == [path.name for path in mine]
     assert not (tmp_path / ".model.left").exists()
@@ -137,6 +137,14 @@ def test_what_a_run_would_replace_is_refused(
     with pytest.raises(FileExistsError, match=rf"holds '{name}', which is of no run.*--run"):
         train(PIXELS, tiny_config(), tmp_path, Schedule(env_steps=24), device="cpu")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_training_without_an_update_is_refused(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    words = r"64 environment steps end before.*16 agent steps of 4 .* 64 in all.*learning-starts"
+    with pytest.raises(ValueError, match=words):
+        train(PIXELS, tiny_config(), tmp_path / "run", Schedule(env_steps=64), device="cpu")
 
 
 def test_the_same_seed_gives_the_same_run(

@@ -120,8 +120,9 @@ class CoReSAC(OffPolicyAlgorithm):
                     f"There is no preset {config!r}; the presets are {', '.join(PRESETS)}."
                 )
             config = PRESETS[config]()
-        if isinstance(policy, type) and not issubclass(policy, CoRePolicy):
-            raise ValueError(f"CoReSAC takes CoRePolicy or a subclass of it, not {policy}.")
+        aliases = self.policy_aliases
+        if not (policy in aliases if isinstance(policy, str) else issubclass(policy, CoRePolicy)):
+            raise ValueError(f"CoReSAC's policy is 'CoRePolicy' or a subclass of it, not {policy}.")
         settings = config.agent
         super().__init__(
             policy,

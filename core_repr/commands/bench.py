@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from core_repr.commands.device import check_device
 from core_repr.commands.memory import keep_freed_memory
 
 
@@ -87,7 +88,9 @@ class BenchUpdate:
             figures = [
                 figure
                 for preset in presets
-                for figure in benchmark_update(preset, self.rounds, self.device, bar.update)
+                for figure in benchmark_update(
+                    preset, self.rounds, check_device(self.device), bar.update
+                )
             ]
         threads = torch.get_num_threads()
         title = f"An update of CoReSAC, {threads} thread{'s' * (threads != 1)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,8 @@ class Evaluate:
         episodes: How many; episode i is seeded with seed + i.
         seed: Seed of the first episode.
         split: Backgrounds of the training, or validation backgrounds, which it has not seen.
-        difficulty: Instead of the one that the model was trained with.
+        difficulty: How far colours and camera stray, and how many background videos there are;
+            "none" is without distractions.
         backgrounds: Instead of those that the model was trained with.
         num_videos: How many background videos, the first so many; as many as the level has by
             default.
@@ -37,7 +39,7 @@ class Evaluate:
     episodes: int = 30
     seed: int = 0
     split: Literal["train", "val"] = "val"
-    difficulty: Difficulty | None = None
+    difficulty: Literal["as-trained"] | Difficulty = "as-trained"
     backgrounds: str | None = None
     num_videos: int | None = None
     output: Path | None = None
@@ -52,10 +54,11 @@ class Evaluate:
         from core_repr.agent import CoReSAC
         from core_repr.evaluation import evaluate, make_environment, record_episode
 
+        self._check_files()
         use_one_thread()
         agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
         changes: dict[str, Any] = {"split": self.split}
-        if self.difficulty is not None:
+        if self.difficulty != "as-trained":
             changes["difficulty"] = None if self.difficulty == "none" else self.difficulty
         if self.backgrounds is not None:
             changes["backgrounds"] = self.backgrounds
@@ -78,12 +81,22 @@ class Evaluate:
                 "deterministic": True,
                 **result.to_dict(),
             }
-            self.output.parent.mkdir(parents=True, exist_ok=True)
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
         if self.video is not None:
             console.print(f"video: {record_episode(agent, env, self.video, self.seed)}")
         env.close()
         return 0
+
+    def _check_files(self) -> None:
+        """Before the episodes, not after them."""
+        from core_repr.evaluation.video import check_name
+
+        if self.video is not None:
+            check_name(self.video)
+        for path in filter(None, (self.output, self.video)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+                raise OSError(f"{path} cannot be written; choose another file.")
 
     def _sentence(self, result: Evaluation) -> str:
         if self.episodes == 1:

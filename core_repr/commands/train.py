@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from core_repr.commands.device import check_device
 from core_repr.commands.environment import DistractingControl
 from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import PRESETS, AgentConfig, CoReConfig, LossConfig, WorldModelConfig
@@ -64,6 +65,7 @@ class Train:
         """Runs the training."""
         from core_repr import training
 
+        check_device(self.device)
         keep_freed_memory()
         try:
             run = self._train()

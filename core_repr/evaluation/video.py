@@ -33,8 +33,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
         RuntimeError: if ffmpeg fails.
     """
     path = Path(path)
-    if path.suffix != ".mp4":
-        raise ValueError(f"the video's name is {path.name!r}, but must end in '.mp4'")
+    check_name(path)
     if not fps > 0:
         raise ValueError(f"fps is {fps}, but a video needs a positive number of frames a second")
     frames = iter(frames)
@@ -50,6 +49,12 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def check_name(path: Path) -> None:
+    """Refuse with a `ValueError` what does not end in ".mp4"."""
+    if path.suffix != ".mp4":
+        raise ValueError(f"the video's name is {path.name!r}, but must end in '.mp4'")
 
 
 def upscale(frame: Frame, factor: int) -> Frame:

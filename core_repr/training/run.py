@@ -67,7 +67,7 @@ def train(
 
     Raises:
         FileExistsError: If ``run`` holds a run already, or something that it would replace.
-        ValueError: If ``origin`` has as many environment steps already.
+        ValueError: If the schedule ends before learning starts.
         FloatingPointError: If a loss or a gradient is not finite; the last checkpoint stays.
         Interrupted: If a signal asked it to stop.
         OSError: If the folder cannot be written to, or the disk is full; the last checkpoint
@@ -85,10 +85,6 @@ def train(
                 f"{folder} holds {name!r}, which is of no run, and a training would replace it; "
                 "choose another folder with --run, or move it away."
             )
-    if origin is not None:
-        assert config.environment is not None
-        taken = origin.agent_steps * config.environment.action_repeat
-        _check_goal(f"The model {origin.model}", taken, schedule.env_steps)
     return _learn(folder, RunSettings(environment, config, schedule, origin), device)
 
 
@@ -120,8 +116,11 @@ def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") 
         settings = replace(settings, schedule=replace(settings.schedule, env_steps=env_steps))
     if checkpoint is not None:
         state = read_json(checkpoint / RUN_FILE)
-        if env_steps is not None and not state["finished"]:
-            _check_goal(str(folder), state["env_steps"], env_steps)
+        if env_steps is not None and not state["finished"] and state["env_steps"] >= env_steps:
+            raise ValueError(
+                f"{folder} has {state['env_steps']} environment steps already; name more with "
+                "--env-steps, or leave it out."
+            )
         if state["finished"] and state["env_steps"] >= settings.schedule.env_steps:
             raise ValueError(
                 f"{folder} has finished, at {state['env_steps']} environment steps; to go on "
@@ -147,6 +146,8 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
     try:
         with _in_use(folder), ExitStack() as at_end:
             checkpoint = newest_checkpoint(folder)
+            if checkpoint is None:
+                _check_goal(agent, schedule.env_steps, origin)
             if checkpoint is not None:
                 agent.load_weights(checkpoint)
                 learning_state.restore(agent, checkpoint, with_global_generators=True)
@@ -193,11 +194,17 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
     return agent
 
 
-def _check_goal(what: str, taken: int, env_steps: int) -> None:
-    if taken >= env_steps:
+def _check_goal(agent: CoReSAC, env_steps: int, origin: Origin | None) -> None:
+    """Refuses a training that would end, as if all were well, without a single update."""
+    repeat = agent.environment_config.action_repeat
+    before = 0 if origin is None else origin.agent_steps
+    start = repeat * (before + agent.learning_starts)
+    if env_steps <= start:
+        own = f"the model's own {repeat * before:,} and then " if before else ""
         raise ValueError(
-            f"{what} has {taken} environment steps already, which --env-steps counts, too; "
-            "name more than these."
+            f"{env_steps:,} environment steps end before learning starts: {own}"
+            f"{agent.learning_starts:,} agent steps of {repeat} come before, {start:,} in all; "
+            "raise --env-steps, or lower --agent.learning-starts."
         )
 
 

@@ -87,7 +87,7 @@ def locate(
     if not is_repository(model):
         raise FileNotFoundError(
             f"There is no model folder {repository!r}, and a Hub repository has the form "
-            "'user/repo'."
+            "'user/repo'; what the zoo has is found by core_repr.zoo.find(name)."
         )
     api = PatientApi(token=token, library_name=CLIENT)
     with plain_errors(repository, revision, local_files_only):

@@ -186,10 +186,15 @@ def _open(path: Path) -> BinaryIO:
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f"The model folder {str(path.parent)!r} lacks {path.name!r}; "
-            "it needs the files that save_pretrained writes."
+            f"The model folder {str(path.parent)!r} lacks {path.name!r}; {_hint(path.parent)}"
         )
     return open(path, "rb")
+
+
+def _hint(folder: Path) -> str:
+    if (folder / "model" / CONFIG_FILE).exists():
+        return f"did you mean {str(folder / 'model')!r}?"
+    return "it needs the files that save_pretrained writes."
 
 
 def _stays_inside(link: Path) -> bool:
