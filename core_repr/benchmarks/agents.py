@@ -108,8 +108,8 @@ def compare(
         ModuleNotFoundError: If ``latents-tqc`` is asked for without sb3-contrib.
         ValueError: If the state is asked for in another environment than the suite's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     world_model = zoo.load(model)
+    folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for agent in agents:
             path = folder / f"{agent}-seed-{seed}.csv"
