@@ -23,6 +23,9 @@ from core_repr.commands.train import Train, config_of, train_by, train_with
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS
 
+EXPECTED = (ValueError, TypeError, OSError, ArithmeticError, ImportError)
+"""Errors whose message says all that a user needs."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command())
     except KeyboardInterrupt:
         return 130
-    except (ValueError, TypeError, OSError, ArithmeticError, gym.error.Error) as error:
+    except (*EXPECTED, gym.error.Error) as error:
         print(f"core-repr: {error}", file=sys.stderr)
         return 1
 

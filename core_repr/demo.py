@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import TqdmExperimentalWarning, tqdm
 
@@ -22,6 +23,7 @@ from core_repr.evaluation import (
     learning_curve,
     make_environment,
     record_episode,
+    split_argument,
 )
 from core_repr.wrappers import CoReWrapper
 
@@ -49,13 +51,28 @@ def demo(
         The evaluations by the agents' names.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("settings.json", "config.json"):
+        if (folder / name).exists():
+            raise FileExistsError(
+                f"{folder} holds a run or a model ({name}), whose curve the demo would replace; "
+                "choose another --folder."
+            )
     core_agent = CoReSAC.from_pretrained(zoo.find(model), device="cpu")
     environment = core_agent.environment_config
+    for option, value, least in (
+        ("--env-steps", env_steps, environment.action_repeat),
+        ("--episodes", episodes, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{option} must be at least {least}, not {value}.")
+    folder.mkdir(parents=True, exist_ok=True)
     _console.print(
-        f"[bold]{Path(model).name}[/] was trained in {environment.id} with {environment.arguments}."
+        f"[bold]{escape(Path(model).name)}[/] was trained in {environment.id} with "
+        f"{escape(str(environment.arguments))}."
     )
-    validation = make_environment(environment, split="val", render_mode="rgb_array")
+    validation = make_environment(
+        environment, render_mode="rgb_array", **split_argument(environment, "val")
+    )
     latent_validation = CoReWrapper(validation, core_agent.world_model)
     results = {}
     _console.print("\n[bold]1. Validation backgrounds, which no training has seen[/]")
@@ -69,7 +86,10 @@ def demo(
         f"\n[bold]2. SB3 SAC with an MlpPolicy, from nothing, on the frozen latents[/]: "
         f"{env_steps:,} environment steps"
     )
-    training = CoReWrapper(make_environment(environment, split="train"), core_agent.world_model)
+    training = CoReWrapper(
+        make_environment(environment, **split_argument(environment, "train")),
+        core_agent.world_model,
+    )
     sb3_agent = train_on_latents(training, latent_validation, folder, env_steps, seed)
     name = "SB3 SAC on latents"
     results[name] = _evaluate(name, sb3_agent, latent_validation, episodes, seed)
@@ -82,9 +102,9 @@ def demo(
         json.dumps({name: result.to_dict() for name, result in results.items()}, indent=2) + "\n"
     )
     _print_results(results)
-    _console.print(f"What the agent saw:  {video}", soft_wrap=True)
-    _console.print(f"Learning curve:      {curve}", soft_wrap=True)
-    _console.print(f"Every episode:       {results_file}", soft_wrap=True)
+    _console.print(f"What the agent saw:  {video}", soft_wrap=True, markup=False)
+    _console.print(f"Learning curve:      {curve}", soft_wrap=True, markup=False)
+    _console.print(f"Every episode:       {results_file}", soft_wrap=True, markup=False)
     return results
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from core_repr.agent import CoReSAC
-from core_repr.evaluation import evaluate, learning_curve, make_environment, record_episode
+from core_repr.evaluation import (
+    evaluate,
+    learning_curve,
+    make_environment,
+    record_episode,
+    split_argument,
+)
 from core_repr.training.progress import PROGRESS_FILE
 from core_repr.world_model import CoReWorldModel, storage
 from core_repr.world_model.card import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE, make_card
@@ -62,7 +67,7 @@ def prepare(
     if agent is not None:
         for file in (EVALUATION_FILE, REPLAY_FILE):
             if (model / file).exists():
-                shutil.copyfile(model / file, folder / file)
+                _copy(model / file, folder)
         if episodes > 0:
             _evaluate(agent, name, folder, episodes, seed, progress)
     summary = summarize(name, folder)
@@ -77,10 +82,12 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
     for file in (PROGRESS_FILE, EVALUATIONS_FILE):
         for place in (model, run):
             if (place / file).exists():
-                shutil.copyfile(place / file, folder / file)
+                _copy(place / file, folder)
     for place in (model, run):
         if (place / SETTINGS_FILE).exists():
-            settings = json.loads((place / SETTINGS_FILE).read_text())
+            settings = json.loads(
+                storage.read_bounded(place / SETTINGS_FILE, storage.MAX_RECORD_BYTES)
+            )
             if "continued_from" in settings:
                 origin = settings["continued_from"]
                 origin["model"] = Path(origin["model"]).name
@@ -88,6 +95,12 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
             storage.write_atomically(folder / SETTINGS_FILE, text.encode())
     if (folder / PROGRESS_FILE).exists():
         learning_curve({folder.name: folder / PROGRESS_FILE}, folder / LEARNING_CURVE_FILE)
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Copies a file, but not through a link that leads elsewhere: it would be published."""
+    content = storage.read_bounded(file, storage.MAX_RECORD_BYTES)
+    storage.write_atomically(folder / file.name, content)
 
 
 def _evaluate(
@@ -100,7 +113,7 @@ def _evaluate(
 ) -> None:
     environment = agent.environment_config
     # Backgrounds that the training has not seen, where there are any.
-    changes = {"split": "val"} if "split" in environment.arguments else {}
+    changes = split_argument(environment, "val")
     env = make_environment(environment, render_mode="rgb_array", **changes)
     try:
         if not (folder / EVALUATION_FILE).exists():

@@ -53,6 +53,27 @@ def test_demo_writes_what_it_names(
     assert all(len(result["returns"]) == 2 for result in results.values())
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--env-steps", "49"], "--env-steps must be at least 50, not 49"),
+        (["--episodes", "0"], "--episodes must be at least 1, not 0"),
+        (["--folder", "{model}"], "holds a run or a model (config.json)"),
+    ],
+)
+def test_a_demo_that_cannot_be_is_refused(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    words: str,
+) -> None:
+    typed = [option.format(model=model) for option in options]
+    assert cli.main(["demo", str(model), "--folder", str(tmp_path / "demo"), *typed]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists() and not (model / "progress.csv").exists()
+
+
 def test_evaluate_writes_every_episode(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,8 +34,9 @@ class ActionScaler:
         low, high = (bound.astype(np.float64).reshape(-1) for bound in (space.low, space.high))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise ValueError(
-                f"The model needs bounded actions, but the environment has {space}; give them "
-                "bounds with gymnasium.wrappers.RescaleAction or ClipAction."
+                f"The model needs bounded actions, but the environment has {space}; put ClipAction "
+                "around CoReWrapper instead of inside it, or give the environment a bounded "
+                "action_space with gymnasium.wrappers.TransformAction."
             )
         if len(low) != trained.action_size:
             raise ValueError(

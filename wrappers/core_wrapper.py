@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -106,6 +107,7 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
             device=device,
             threads=threads,
         )
+        self._ended = False
         self.model = self._observer.model
         self.observation_space = self._observer.observation_space
 
@@ -115,13 +117,16 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         """Starts an episode, and the latent state with it; ``seed`` fixes both."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._observer.seed([seed])
+        self._ended = False
         (latent,) = self._observer.start(observation)
         return self._observer.observation(latent, observation), info
 
     def step(self, action: NDArray[Any]) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Takes a step; ``action`` is in the environment's own units."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        (latent,) = self._observer.advance(observation, action)
+        # After an end, gymnasium.wrappers.Autoreset starts an episode instead of taking a step.
+        (latent,) = self._observer.advance(observation, action, np.array([self._ended]))
+        self._ended = bool(terminated or truncated)
         return (
             self._observer.observation(latent, observation),
             reward,

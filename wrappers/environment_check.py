@@ -64,10 +64,12 @@ def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
 
 def is_from_grayscale(env: Any) -> bool:
     """Whether grey frames are on the way: three of them, stacked, look like one of colours."""
-    spaces = [
-        getattr(layer, "single_observation_space", None) or layer.observation_space
-        for layer in _layers(env)
-    ]
+    spaces = []
+    for layer in _layers(env):
+        spaces.append(getattr(layer, "single_observation_space", None) or layer.observation_space)
+        if isinstance(layer, gym.wrappers.AddRenderObservation):
+            # In the place of whatever the environment below observes.
+            break
     # The attribute of gymnasium.wrappers.GrayscaleObservation tells of it in other processes too.
     return any(map(is_grayscale, spaces)) or _attribute(env, "keep_dim", None) is not None
 
@@ -91,7 +93,7 @@ def _spec(layer: Any) -> EnvSpec | None:
 
 
 def _different_arguments(spec: EnvSpec, trained: EnvironmentConfig) -> list[str]:
-    here, there = ({**_defaults(spec), **given} for given in (spec.kwargs, trained.arguments))
+    here, there = ({**default_arguments(spec), **given} for given in (spec.kwargs, trained.arguments))
     asked = {*spec.kwargs, *trained.arguments} - NOT_COMPARED
     return [
         f"{name} is {here[name]!r}, not {there[name]!r}"
@@ -100,7 +102,7 @@ def _different_arguments(spec: EnvSpec, trained: EnvironmentConfig) -> list[str]
     ]
 
 
-def _defaults(spec: EnvSpec) -> dict[str, Any]:
+def default_arguments(spec: EnvSpec) -> dict[str, Any]:
     """Returns the arguments that an environment takes where none are given."""
     point = spec.entry_point
     if point is None:

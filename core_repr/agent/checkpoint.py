@@ -7,8 +7,8 @@ import errno
 import json
 import os
 import random
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -44,9 +44,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         OSError: If the disk is full or the place cannot be written to; ``path`` is as before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.mkdir()
     try:
-        temporary.chmod(0o755)
         yield temporary
         if path.exists():
             _exchange(temporary, path)

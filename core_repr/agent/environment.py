@@ -179,5 +179,5 @@ def check_actions(actions: spaces.Space[Any]) -> None:
     ):
         raise ValueError(
             f"CoReSAC needs a bounded Box of continuous actions, not {actions}; "
-            "wrap the environment with RescaleAction or another action wrapper."
+            "give the environment such an action_space with gymnasium.wrappers.TransformAction."
         )

@@ -25,7 +25,7 @@ from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
 from core_repr.envs import task_names
-from core_repr.evaluation import make_environment
+from core_repr.evaluation import make_environment, split_argument
 from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.storage import write_atomically
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
@@ -245,14 +245,14 @@ def _agent(name: AgentName, env: VecEnv, agent_steps: int, seed: int) -> BaseAlg
     return SAC(policy, env, device="auto" if observation == "pixels" else "cpu", **common)
 
 
-def _environment(model: CoReWorldModel, name: AgentName, split: str) -> VecEnv:
+def _environment(model: CoReWorldModel, name: AgentName, split: Literal["train", "val"]) -> VecEnv:
     environment = model.config.environment
     assert environment is not None
     if name.startswith("state"):
         return make_vec_env(lambda: _physics(environment), 1)
 
     def make() -> gym.Env[Any, Any]:
-        return make_environment(environment, split=split)
+        return make_environment(environment, **split_argument(environment, split))
 
     pixels = make_vec_env(make, 1)
     if name.startswith("pixels"):

@@ -41,7 +41,9 @@ class Download:
             ValueError: The archive is damaged, or is another one.
             OSError: The server cannot be reached, or the disk has no room.
         """
-        folder = (self.folder or davis.folder()).expanduser().absolute()
+        folder = (self.folder or davis.folder()).expanduser().resolve()
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"{folder} is a file; choose another --folder.")
         backgrounds = "davis" if self.folder is None else str(folder)
         print(f"{davis.NOTICE}\n")
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -52,12 +52,17 @@ class Evaluate:
 
         from core_repr import zoo
         from core_repr.agent import CoReSAC
-        from core_repr.evaluation import evaluate, make_environment, record_episode
+        from core_repr.evaluation import (
+            evaluate,
+            make_environment,
+            record_episode,
+            split_argument,
+        )
 
         self._check_files()
         use_one_thread()
         agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
-        changes: dict[str, Any] = {"split": self.split}
+        changes = split_argument(agent.environment_config, self.split)
         if self.difficulty != "as-trained":
             changes["difficulty"] = None if self.difficulty == "none" else self.difficulty
         if self.backgrounds is not None:
@@ -65,15 +70,14 @@ class Evaluate:
         if self.num_videos is not None:
             changes["num_videos"] = self.num_videos
         environment = agent.environment_config
-        env = make_environment(environment, render_mode="rgb_array", **changes)
+        rendering = {} if self.video is None else {"render_mode": "rgb_array"}
+        env = make_environment(environment, **rendering, **changes)
         with tqdm(total=self.episodes, unit="episode") as bar:
             result = evaluate(
                 agent, env, self.episodes, self.seed, progress=lambda *_: bar.update()
             )
         console = Console()
         arguments = {**environment.arguments, **changes}
-        console.print(f"{environment.id} with {arguments}", soft_wrap=True)
-        console.print(self._sentence(result), soft_wrap=True)
         if self.output is not None:
             outcome = {
                 "model": self.model,
@@ -82,8 +86,11 @@ class Evaluate:
                 **result.to_dict(),
             }
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+        console.print(f"{environment.id} with {arguments}", soft_wrap=True, markup=False)
+        console.print(self._sentence(result), soft_wrap=True)
         if self.video is not None:
-            console.print(f"video: {record_episode(agent, env, self.video, self.seed)}")
+            video = record_episode(agent, env, self.video, self.seed)
+            console.print(f"video: {video}", soft_wrap=True, markup=False)
         env.close()
         return 0
 

@@ -195,9 +195,14 @@ class ZooVerify:
     def __call__(self) -> int:
         """Checks it; what is wrong is an error."""
         from core_repr import zoo
+        from core_repr.agent import CoReSAC
+        from core_repr.world_model import storage
 
         folder = zoo.find(self.model, revision=self.revision)
-        for name, checksum in zoo.verify(folder).items():
+        checksums = zoo.verify(folder)
+        if storage.AGENT_FILE in checksums:
+            CoReSAC.from_pretrained(folder, device="cpu")
+        for name, checksum in checksums.items():
             print(f"{checksum}  {name}")
         print(f"{self.model} is sound{_commit(folder)}: {folder}")
         return 0

@@ -1,6 +1,6 @@
 """How good an agent is: episodes, and the videos and plots that show it."""
 
-from core_repr.evaluation.environment import make_environment
+from core_repr.evaluation.environment import make_environment, split_argument
 from core_repr.evaluation.episodes import Agent, Evaluation, RandomAgent, evaluate
 from core_repr.evaluation.plots import learning_curve, training_diagnostics
 from core_repr.evaluation.recording import record_episode
@@ -15,6 +15,7 @@ __all__ = [
     "make_environment",
     "record_episode",
     "side_by_side",
+    "split_argument",
     "training_diagnostics",
     "upscale",
     "write_video",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy.typing as npt
 from core_repr.evaluation.episodes import Agent, evaluate
 from core_repr.evaluation.video import side_by_side, upscale, write_video
 
+FPS = 30
+"""Frames a second of an environment that does not say how many it has."""
+
 
 def record_episode(
     agent: Agent, env: gym.Env[Any, Any], path: str | os.PathLike[str], seed: int = 0
@@ -21,7 +25,8 @@ def record_episode(
 
     Args:
         agent: Who acts.
-        env: Environment with RGB observations, made with ``render_mode="rgb_array"``.
+        env: Environment with RGB frames, or a ``Dict`` with one entry of them, made with
+            ``render_mode="rgb_array"``.
         path: The video, ending in ``.mp4``.
         seed: Seed of the episode.
 
@@ -33,9 +38,13 @@ def record_episode(
     """
     frames: list[npt.NDArray[np.uint8]] = []
 
-    def collect(env: gym.Env[Any, Any], observation: npt.NDArray[np.uint8]) -> None:
+    def collect(env: gym.Env[Any, Any], observation: Any) -> None:
+        if isinstance(observation, Mapping):
+            # The frames among them, not the proprioception.
+            (observation,) = (part for part in observation.values() if np.ndim(part) == 3)
         scene: Any = env.render()
-        frames.append(side_by_side([scene, upscale(observation, len(scene) // len(observation))]))
+        factor = max(1, len(scene) // len(observation))
+        frames.append(side_by_side([scene, upscale(observation, factor)]))
 
     evaluate(agent, env, episodes=1, seed=seed, on_step=collect)
-    return write_video(path, frames, env.unwrapped.metadata["render_fps"])
+    return write_video(path, frames, env.unwrapped.metadata.get("render_fps", FPS))

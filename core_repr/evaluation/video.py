@@ -30,7 +30,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     Raises:
         ValueError: if there is no frame, a frame is not such an image or differs in size from the
             first, the path does not end in ".mp4", or `fps` is not positive.
-        RuntimeError: if ffmpeg fails.
+        OSError: if ffmpeg fails.
     """
     path = Path(path)
     check_name(path)
@@ -112,14 +112,14 @@ def _encode(path: Path, frames: Iterator[Frame], shape: tuple[int, ...], fps: fl
             writer.send(np.ascontiguousarray(np.pad(frame, odd, mode="edge")))
     except OSError as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
-        raise RuntimeError(
+        raise OSError(
             f"ffmpeg could not write {path.parent}: {reason}; `core-repr doctor` tells whether "
             "ffmpeg works here"
         ) from error
     finally:
         writer.close()  # Waits for ffmpeg, which would otherwise write on.
     if not path.exists() or path.stat().st_size == 0:
-        raise RuntimeError(
+        raise OSError(
             f"ffmpeg wrote nothing to {path.parent}; check that the disk has room, and with "
             "`core-repr doctor` that ffmpeg works here"
         )

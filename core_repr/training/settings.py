@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from core_repr.agent.checkpoint import read_json, write_json
 from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.evaluation import split_argument
 from core_repr.training.origin import Origin
 
 SETTINGS_FILE = "settings.json"
@@ -72,7 +73,7 @@ class EnvironmentChoice:
         Args:
             environment: The environment that the model was trained in.
         """
-        validation = {"split": "val"} if "split" in environment.arguments else {}
+        validation = split_argument(environment, "val")
         return cls(environment.id, dict(environment.arguments), {}, validation)
 
     def make(self, validation: bool = False) -> gym.Env[Any, Any]:

@@ -213,7 +213,8 @@ class _Snapshot:
     def _forget(self, name: str) -> None:
         path = self.path(name)
         if path is not None:
-            path.resolve().unlink(missing_ok=True)
+            if storage.stays_inside(path):
+                path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ before anything is allocated for them, and what was checked is what is loaded.
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -60,16 +60,17 @@ def save(folder: str | Path, config: CoReConfig, modules: Mapping[str, nn.Module
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file beside ``path`` and renames it, so that ``path`` is never half written."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # With the permissions that the user's umask asks for.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -180,7 +181,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def _open(path: Path) -> BinaryIO:
-    if path.is_symlink() and not _stays_inside(path):
+    if path.is_symlink() and not stays_inside(path):
         raise ValueError(
             f"{path} is a symbolic link that leaves its folder; put the file itself there."
         )
@@ -197,7 +198,7 @@ def _hint(folder: Path) -> str:
     return "it needs the files that save_pretrained writes."
 
 
-def _stays_inside(link: Path) -> bool:
+def stays_inside(link: Path) -> bool:
     """Whether a link stays in its folder, or leads from a snapshot of the Hub's cache to a blob."""
     # Not Path.resolve, which fails where links go round in circles.
     folder, target = (Path(os.path.realpath(path)) for path in (link.parent, link))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 # Folders
+
+
+def test_permissions_are_those_that_the_user_asks_for(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with checkpoint.whole_folder(tmp_path / "folder") as folder:
+            checkpoint.write_json(folder / "values.json", {})
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("folder", "folder/values.json")]
+    assert modes == [0o700, 0o600]
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_ffmpeg_failing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
     monkeypatch.setattr(imageio_ffmpeg._utils, "get_ffmpeg_exe", lambda: "/bin/false")
     monkeypatch.setattr(imageio_ffmpeg._io, "get_ffmpeg_exe", lambda: "/bin/false")
-    with pytest.raises(RuntimeError, match="ffmpeg") as error:
+    with pytest.raises(OSError, match="ffmpeg") as error:
         write_video(tmp_path / "video.mp4", colours(64, 64) * 20, fps=10)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())

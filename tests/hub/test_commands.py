@@ -136,6 +136,25 @@ def test_what_is_published_holds_no_paths_of_this_machine(hub: LocalHub, saved: 
         assert not any(b"/home/me" in file.content for file in commit.values())
 
 
+@pytest.mark.parametrize("name", ["replay.mp4", "progress.csv", "settings.json"])
+def test_what_a_link_leads_to_is_not_published(
+    hub: LocalHub, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "secret").write_text("PRIVATE KEY")
+    (saved / name).unlink(missing_ok=True)
+    (saved / name).symlink_to(tmp_path / "secret")
+    assert push(saved, "--yes") == 1
+    assert "a symbolic link that leaves its folder" in capsys.readouterr().err
+
+
+def test_an_agent_that_is_damaged_is_not_sound(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (saved / "agent.safetensors").write_bytes(b"garbage")
+    assert cli.main(["zoo", "verify", str(saved)]) == 1
+    assert "agent.safetensors" in capsys.readouterr().err
+
+
 def test_a_path_in_the_config_is_shown(
     hub: LocalHub, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,6 +135,20 @@ def test_a_damaged_cache_is_noticed(hub: LocalHub) -> None:
     load()
 
 
+def test_a_link_out_of_the_cache_is_removed_and_its_target_stays(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    load()
+    [link] = Path(constants.HF_HUB_CACHE).rglob("model.safetensors")
+    mine = tmp_path / "model.safetensors"
+    mine.write_bytes(b"my own work")
+    link.unlink()
+    link.symlink_to(mine)
+    refusal(load, OSError)
+    assert mine.read_bytes() == b"my own work"
+    load()
+
+
 def test_a_repository_that_does_not_exist(hub: LocalHub) -> None:
     message = refusal(lambda: CoReWorldModel.from_pretrained("user/nothing"), FileNotFoundError)
     assert "'user/nothing'" in message and "hf auth login" in message

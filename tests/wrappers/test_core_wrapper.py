@@ -41,6 +41,18 @@ def test_a_reset_in_mid_episode_starts_afresh(make_pixels: MakeEnv, model: CoReW
     assert np.array_equal(fresh, again)
 
 
+def test_an_episode_that_starts_by_itself_starts_afresh(
+    make_pixels: MakeEnv, model: CoReWorldModel
+) -> None:
+    def steps(env: gym.Env[Any, Any]) -> list[Any]:
+        actions = np.linspace(-2, 3, 40, dtype=np.float32).reshape(20, 2)
+        return [env.reset(seed=1)[0], *(env.step(action)[0] for action in actions)]
+
+    outside = steps(gym.wrappers.Autoreset(CoReWrapper(make_pixels(), model)))
+    inside = steps(CoReWrapper(gym.wrappers.Autoreset(make_pixels()), model))
+    np.testing.assert_array_equal(np.stack(inside), np.stack(outside))
+
+
 def test_two_environments_share_a_model_but_not_a_state(
     make_pixels: MakeEnv, model: CoReWorldModel
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
@@ -101,6 +102,20 @@ def test_an_environment_s_own_attributes_are_not_taken_for_layers() -> None:
     assert differences(env, trained()) == [] and not is_from_grayscale(env)
 
 
+class Map(gym.Env[Any, Any]):
+    """Observes a map, which looks like a grey picture, and renders in colours."""
+
+    observation_space = gym.spaces.Box(0, 255, (16, 16), np.uint8)
+    action_space = gym.spaces.Box(-1, 1, (2,))
+    render_mode = "rgb_array"
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return np.zeros((16, 16), np.uint8), {}
+
+    def render(self) -> Any:
+        return np.zeros((16, 16, 3), np.uint8)
+
+
 def test_grey_frames_under_a_stack_are_found_out() -> None:
     def grey() -> gym.Env[Any, Any]:
         return gym.wrappers.GrayscaleObservation(gym.make(PIXELS), keep_dim=True)
@@ -111,6 +126,8 @@ def test_grey_frames_under_a_stack_are_found_out() -> None:
         SyncVectorEnv([grey]),
     ):
         assert is_from_grayscale(env)
+    # What is rendered is not what the environment below observes.
+    assert not is_from_grayscale(gym.wrappers.AddRenderObservation(Map()))
     stacked = gym.wrappers.FrameStackObservation(gym.make(PIXELS), 3)
     for env in (stacked, DummyVecEnv([lambda: stacked]), SyncVectorEnv([lambda: stacked])):
         assert not is_from_grayscale(env)

@@ -182,6 +182,8 @@ def _sweep(folder: Path) -> None:
     """Deletes what has not been used for long, and what a process that was killed left behind."""
     now = time.time()
     for entry in os.scandir(folder):
+        if not entry.name.endswith((".clip", ".part")):
+            continue
         keep = _KEEP_UNFINISHED if entry.name.endswith(".part") else _KEEP
         with contextlib.suppress(OSError):
             if entry.is_file(follow_symlinks=False) and now - entry.stat().st_mtime > keep:

@@ -212,6 +212,8 @@ def test_what_nothing_uses_goes(forget) -> None:
     unfinished, running = folder / "a.part", folder / "b.part"
     for path in (unfinished, running):
         path.write_bytes(b"half")
+    (folder / "notes.txt").write_text("mine")
+    os.utime(folder / "notes.txt", (0, 0))
     now = time.time()
     os.utime(unfinished, (now - 7200, now - 7200))
     for path in folder.glob("*.clip"):
@@ -220,7 +222,7 @@ def test_what_nothing_uses_goes(forget) -> None:
     clip_cache.fetch("used", 4, Maker("used"))
     clip_cache.fetch("new", 4, Maker("new"))
     left = {path.name for path in folder.iterdir()}
-    assert left == {clip_cache._path(key).name for key in ("used", "new")} | {"b.part"}
+    assert left == {clip_cache._path(key).name for key in ("used", "new")} | {"b.part", "notes.txt"}
 
 
 def test_deleting_files_in_use_is_safe() -> None:
