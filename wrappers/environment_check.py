@@ -93,7 +93,8 @@ def _spec(layer: Any) -> EnvSpec | None:
 
 
 def _different_arguments(spec: EnvSpec, trained: EnvironmentConfig) -> list[str]:
-    here, there = ({**default_arguments(spec), **given} for given in (spec.kwargs, trained.arguments))
+    defaults = default_arguments(spec)
+    here, there = ({**defaults, **given} for given in (spec.kwargs, trained.arguments))
     asked = {*spec.kwargs, *trained.arguments} - NOT_COMPARED
     return [
         f"{name} is {here[name]!r}, not {there[name]!r}"
