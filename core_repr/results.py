@@ -305,13 +305,13 @@ def _agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]], rows:
 
 Stable-Baselines3's algorithms, and TQC of sb3-contrib, from nothing on a model's frozen latents,
 against SAC with a `CnnPolicy` on three stacked frames of the same environment, and against SAC and
-TD3 on the simulator's true state. SAC there is the ceiling. All have their library's default
-settings, but TD3 explores with a standard deviation of 0.1, and the entropy weights of SAC and TQC
-start at 0.1, as SAC-AE and CURL have it: from SB3's 1, entropy outweighs the rewards for thousands
-of updates. Mean ± standard error over seeds, five validation episodes each, all at the same
-environment steps; the column after it adds the steps that the latents were trained for. On
-cartpole, TD3 comes to a standstill in a corner of its actions before its first evaluation, on the
-latents and on the state alike. One CPU core each, beside other work.
+TD3 on the simulator's true state. All have their library's default settings, but TD3 explores with
+a standard deviation of 0.1, and the entropy weights of SAC and TQC start at 0.1, as SAC-AE and CURL
+have it: from SB3's 1, entropy outweighs the rewards for thousands of updates. Mean ± standard error
+over seeds, five validation episodes each, all of a model's at the same environment steps; the
+column after it adds the steps that the latents were trained for. On cartpole, TD3 comes to a
+standstill in a corner of its actions before its first evaluation, on the latents and on the state
+alike. PPO learns after every 2,048 agent steps: once by then. One CPU core each, beside other work.
 
 {_table(header, table)}
 

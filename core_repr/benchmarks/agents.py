@@ -81,10 +81,10 @@ def compare(
 
     All train in the environment that the model was trained in: on the model's frozen latents with
     an ``MlpPolicy``, on three stacked frames with a ``CnnPolicy``, or on the state that no camera
-    has seen, which is the ceiling. TD3, which explores with the noise that one gives it, gets
-    normal noise with a standard deviation of 0.1. The entropy weights of SAC and TQC start at 0.1,
-    as SAC-AE and CURL have it, not at SB3's 1: from there, entropy outweighs the suite's rewards
-    for thousands of updates.
+    has seen. TD3, which explores with the noise that one gives it, gets normal noise with a
+    standard deviation of 0.1. The entropy weights of SAC and TQC start at 0.1, as SAC-AE and CURL
+    have it, not at SB3's 1: from there, entropy outweighs the suite's rewards for thousands of
+    updates.
 
     Each training writes ``<agent>-seed-<seed>.csv``; those that a folder has already are not
     repeated, so that several processes can share the work.
