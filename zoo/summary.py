@@ -51,7 +51,7 @@ class Summary:
 
     @property
     def result(self) -> str:
-        """Its evaluation, such as ``"563.6 ± 7.8 (30 episodes)"``."""
+        """Its evaluation, such as ``"565.2 ± 7.6 (30 episodes)"``."""
         evaluation = self.facts.evaluation
         if evaluation is None:
             return "not evaluated"
