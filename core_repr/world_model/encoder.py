@@ -1,5 +1,7 @@
 """The observation encoder f: frames → x (Table 4)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -53,9 +55,51 @@ class Encoder(nn.Module):
             channels_first = pixels.permute(0, 3, 1, 2)
             features = F.conv2d(channels_first, first.weight / 255, bias, first.stride[0])
         for layer in others:
-            features = layer(features)
-        x: Tensor = self.norm(self.linear(features.flatten(1)).float())
+            if isinstance(layer, nn.ReLU) and _is_bfloat16_on_cpu(features):
+                features = _ReLU.apply(features)
+            else:
+                features = layer(features)
+        x: Tensor = self.norm(self._linear(features).float())
         return x
+
+    def _linear(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
+        """The linear layer; of features and weights, the fewer are brought into order.
+
+        Convolutions return the channels last in memory, the weights have them first.
+        """
+        weight = self.linear.weight
+        if len(features) <= len(weight):
+            return F.linear(features.flatten(1), weight, self.linear.bias)
+        channels_last = weight.unflatten(1, features.shape[1:]).permute(0, 2, 3, 1)
+        features = features.permute(0, 2, 3, 1)
+        return F.linear(features.flatten(1), channels_last.flatten(1), self.linear.bias)
+
+
+class _ReLU(torch.autograd.Function):
+    """ReLU in place of bfloat16 numbers as whole numbers, which have the same sign bit.
+
+    PyTorch's own widens each number to float32 and rounds it back, and takes six times as long. A
+    NaN whose sign bit is set becomes zero here.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        """Sets what is below zero to zero."""
+        features.view(torch.int16).relu_()
+        ctx.mark_dirty(features)
+        ctx.save_for_backward(features)
+        return features
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Lets the gradient pass where the result is above zero."""
+        (result,) = ctx.saved_tensors
+        passed: Tensor = torch.ops.aten.threshold_backward(gradients[0], result, 0)
+        return passed
+
+
+def _is_bfloat16_on_cpu(features: Tensor) -> bool:
+    return features.dtype == torch.bfloat16 and features.device.type == "cpu"
 
 
 def _standardize(pixels: Float[Tensor, "n side side 3"]) -> Float[Tensor, "n side side 3"]:

@@ -41,14 +41,36 @@ def test_preset_paper_has_the_encoder_of_table_4() -> None:
     assert not list(encoder.norm.parameters())
 
 
-def test_encoder_agrees_with_a_plain_computation() -> None:
+@pytest.mark.parametrize("frame_count", [2, 20])
+def test_encoder_agrees_with_a_plain_computation(frame_count: int) -> None:
     encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, delta_orthogonal=False), 9)
-    frames = random_frames(2, side=9)
+    frames = random_frames(frame_count, side=9)
     convolution = encoder.convolutions[0]
     pixels = frames.permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5
     hidden = nn.functional.conv2d(pixels, convolution.weight, convolution.bias, stride=2).relu()
-    expected = nn.functional.layer_norm(encoder.linear(hidden.reshape(2, -1)), (6,))
+    expected = nn.functional.layer_norm(encoder.linear(hidden.flatten(1)), (6,))
     torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=0)
+
+
+def test_in_bfloat16_the_activations_are_relus() -> None:
+    encoder = Encoder(EncoderConfig((4, 4), 3, (2, 1), 6, delta_orthogonal=False), 9)
+    frames = random_frames(20, side=9)
+    first, second = (layer for layer in encoder.convolutions if isinstance(layer, nn.Conv2d))
+    assert first.bias is not None
+    with torch.autocast("cpu", torch.bfloat16):
+        encodings = encoder(frames)
+        pixels = frames.permute(0, 3, 1, 2).float()
+        bias = first.bias - 0.5 * first.weight.sum((1, 2, 3))
+        hidden = nn.functional.conv2d(pixels, first.weight / 255, bias, stride=2).relu()
+        hidden = second(hidden).relu()
+        expected = encoder.norm(encoder.linear(hidden.flatten(1)).float())
+    torch.testing.assert_close(encodings, expected)
+    weight = torch.randn_like(encodings)
+    parameters = list(encoder.parameters())
+    gradients, of_relus = (
+        torch.autograd.grad((x * weight).sum(), parameters) for x in (encodings, expected)
+    )
+    torch.testing.assert_close(gradients, of_relus)
 
 
 def test_standardised_frames_agree_with_a_plain_computation() -> None:
