@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core_repr import zoo
-from core_repr.benchmarks.agents import AGENTS, AgentName, Curve, last_evaluation, read_curves
+from core_repr.benchmarks.agent_names import AgentName
+from core_repr.benchmarks.agents import AGENTS, Curve, last_evaluation, read_curves
 from core_repr.envs import task_names
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
 from core_repr.world_model import storage

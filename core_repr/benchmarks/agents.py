@@ -21,6 +21,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 from core_repr import zoo
+from core_repr.benchmarks.agent_names import AgentName
 from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
@@ -29,17 +30,6 @@ from core_repr.evaluation import make_environment, split_argument
 from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.storage import write_atomically
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
-
-AgentName = Literal[
-    "latents-sac",
-    "latents-ppo",
-    "latents-td3",
-    "latents-tqc",
-    "pixels-sac",
-    "state-sac",
-    "state-td3",
-]
-"""What an agent sees, and the algorithm that it learns with."""
 
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)
 STACKED = 3

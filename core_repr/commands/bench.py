@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from core_repr.benchmarks.agent_names import AgentName
 from core_repr.commands.device import check_device
 from core_repr.commands.memory import keep_freed_memory
 
@@ -159,18 +160,7 @@ class BenchAgents:
     """
 
     model: str = "cartpole-swingup-easy-v0"
-    agents: tuple[
-        Literal[
-            "latents-sac",
-            "latents-ppo",
-            "latents-td3",
-            "latents-tqc",
-            "pixels-sac",
-            "state-sac",
-            "state-td3",
-        ],
-        ...,
-    ] = ("latents-sac", "pixels-sac")
+    agents: tuple[AgentName, ...] = ("latents-sac", "pixels-sac")
     env_steps: int = 100_000
     evaluations: int = 20
     episodes: int = 5

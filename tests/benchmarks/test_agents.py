@@ -9,7 +9,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from core_repr import cli
-from core_repr.benchmarks.agents import AGENTS, AgentName, Curve, Evaluation, figures, read_curves
+from core_repr.benchmarks.agent_names import AgentName
+from core_repr.benchmarks.agents import AGENTS, Curve, Evaluation, figures, read_curves
 from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.config import CoReConfig, EnvironmentConfig
 from core_repr.world_model import CoReWorldModel
