@@ -51,7 +51,7 @@ AGENT_LABELS: dict[AgentName, str] = {
     "state-sac": "SAC on the state",
     "state-td3": "TD3 on the state",
 }
-CURVE_LABELS = {"core": "CoRe compact", "without-contrast": "without L_c"}
+CURVE_LABELS = {"seed-1": "seed 1", "without-contrast": "without L_c"}
 MISSING = "–"
 NO_LIMIT = 1e6
 
@@ -70,6 +70,7 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
         FileNotFoundError: If a CSV file is missing.
     """
     rows = _read(source / "results" / "core_repr.csv")
+    first = [row for row in rows if row["seed"] == "0"]
     paper = _read(source / "results" / "paper.csv")
     agents = {
         folder.name: read_curves(folder)
@@ -89,8 +90,9 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
         INTRODUCTION,
         _models(rows),
         "![Return during the trainings](results/training.png)",
-        _ablation(rows),
-        _paper(rows, paper),
+        _seeds(rows),
+        _ablation(first),
+        _paper(first, paper),
         *([_agents(agents, rows)] if agents else []),
         _probes(probes),
         REPEAT,
@@ -109,7 +111,8 @@ this page and its pictures from the CSV files in [results](results) and the mode
 Returns are of whole episodes, out of 1,000: mean ± standard error over episodes with the
 deterministic policy, on backgrounds that the training has not seen. Environment steps are
 simulator steps, before action repeat. **Every model here is one training with one seed**, so the
-standard error says how much episodes differ, not how much trainings would.
+standard error says how much episodes differ, not how much trainings would; where a recipe has been
+trained with other seeds too, [a table](#other-seeds) has them.
 """
 
 REPEAT = """
@@ -183,6 +186,42 @@ def _settings(models: Iterable[str]) -> str:
         "updates of the agent in each", "critics' gradient in the world model",
     ]  # fmt: skip
     return _table(header, table)
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    """Trainings with other seeds, which have no model in the zoo, beside the model's own."""
+    table = []
+    trained = [row for row in rows if row["setting"] == "medium" and row["method"] == OURS]
+    for own in (row for row in trained if row["model"] and _level(row["model"]) == "medium"):
+        every = [own] + [
+            row
+            for row in trained
+            if row["seed"] != own["seed"]
+            and all(row[key] == own[key] for key in ("task", "env_steps"))
+        ]
+        if len(every) > 1:
+            means = [float(row["mean"]) for row in every]
+            error = stdev(means) / len(means) ** 0.5
+            table.append(
+                [
+                    f"`{own['model']}`",
+                    _steps(own),
+                    ", ".join(f"{_cell(row)} (seed {row['seed']})" for row in every),
+                    f"{mean(means):.0f} ± {error:.0f}",
+                ]
+            )
+    if not table:
+        return ""
+    return f"""
+## Other seeds
+
+The recipe of a model, trained again from nothing (`core-repr train --recipe NAME --seed SEED`):
+{_episodes(trained)} episodes each, and the mean ± standard error over the seeds. The published
+models were trained in float32, the other seeds in bfloat16, which a training takes by itself on a
+processor with AMX. Their curves are in [results/curves](results/curves).
+
+{_table(["recipe", "environment steps", "return", "over seeds"], table)}
+"""
 
 
 def _ablation(rows: Sequence[Row]) -> str:
