@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal, get_args
@@ -130,12 +130,13 @@ def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
     steps = min(curve[-1].env_steps for curve in every)
     seconds = mean(curve[-1].seconds for curve in first.values())
     found = []
-    for when, limits in (
-        (f"at {steps:,} environment steps", {"env_steps": steps}),
-        (f"after {seconds:,.0f} s", {"seconds": seconds}),
-    ):
+    moments: tuple[tuple[str, Literal["env_steps", "seconds"], float], ...] = (
+        (f"at {steps:,} environment steps", "env_steps", steps),
+        (f"after {seconds:,.0f} s", "seconds", seconds),
+    )
+    for when, by, value in moments:
         for agent, seeds in curves.items():
-            returns = [last_evaluation(curve, **limits).mean_return for curve in seeds.values()]
+            returns = [evaluation_at(curve, by, value).mean_return for curve in seeds.values()]
             many = f"{len(returns)} seed{'s' * (len(returns) > 1)}"
             found.append(Figure(f"{agent}, return {when}, {many}", mean(returns)))
             if len(returns) > 1:
@@ -147,11 +148,14 @@ def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
     return found
 
 
-def last_evaluation(
-    curve: Curve, env_steps: float = float("inf"), seconds: float = float("inf")
-) -> Evaluation:
-    """Returns the last one up to some steps and seconds; the untrained agent's, if need be."""
-    return [e for e in curve if e.env_steps <= env_steps and e.seconds <= seconds][-1]
+def evaluation_at(curve: Curve, by: Literal["env_steps", "seconds"], value: float) -> Evaluation:
+    """Interpolates linearly between a curve's evaluations; after the last one, returns that."""
+    where = [getattr(evaluation, by) for evaluation in curve]
+    env_steps, seconds, mean_return = (
+        float(np.interp(value, where, column))
+        for column in zip(*(astuple(evaluation) for evaluation in curve), strict=True)
+    )
+    return Evaluation(round(env_steps), seconds, mean_return)
 
 
 def _to_csv(curve: Iterable[Evaluation]) -> str:
