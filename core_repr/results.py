@@ -352,8 +352,8 @@ over seeds, five validation episodes each, all of a model's at the same environm
 two evaluations, on the line that joins them); the column after it adds the steps that the latents
 were trained for. Random policies return 127 on cartpole, 13 on the cheetah and 38 on the walker. On
 cartpole, TD3 comes to a standstill in a corner of its actions before its first evaluation, on the
-latents and on the state alike. PPO learns after every 2,048 agent steps: once by then, at most. One
-CPU core each, beside other work.
+latents and on the state alike. PPO learns after every 2,048 agent steps: once by then, at most. The
+walker's steps are what the pixel agents took in an hour. One CPU core each, beside other work.
 
 {_table(header, table)}
 
