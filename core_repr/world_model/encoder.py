@@ -13,6 +13,9 @@ from core_repr.world_model.layers import delta_orthogonal_, orthogonal_linear
 LEAST_CONTRAST = 0.05 * 255
 """Added to a standardised frame's standard deviation, so that a plain frame stays plain."""
 
+MINUS_INFINITY = -128
+"""The bits of bfloat16's −∞ as a whole number: negative numbers are below, NaNs above."""
+
 
 class Encoder(nn.Module):
     """Convolutions with ReLU, a linear layer and LayerNorm without affine.
@@ -76,16 +79,15 @@ class Encoder(nn.Module):
 
 
 class _ReLU(torch.autograd.Function):
-    """ReLU in place of bfloat16 numbers as whole numbers, which have the same sign bit.
+    """ReLU in place of bfloat16 numbers as whole numbers, which have the same order.
 
-    PyTorch's own widens each number to float32 and rounds it back, and takes six times as long. A
-    NaN whose sign bit is set becomes zero here.
+    PyTorch's own widens each number to float32 and rounds it back, and takes four times as long.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
-        """Sets what is below zero to zero."""
-        features.view(torch.int16).relu_()
+        """Sets what is below zero to zero; NaN stays."""
+        F.threshold_(features.view(torch.int16), MINUS_INFINITY, 0)
         ctx.mark_dirty(features)
         ctx.save_for_backward(features)
         return features

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core_repr.config import PRESETS, CoReConfig, EncoderConfig
-from core_repr.world_model.encoder import Encoder
+from core_repr.world_model.encoder import Encoder, _ReLU
 
 
 def random_frames(*batch: int, side: int) -> torch.Tensor:
@@ -71,6 +71,21 @@ def test_in_bfloat16_the_activations_are_relus() -> None:
         torch.autograd.grad((x * weight).sum(), parameters) for x in (encodings, expected)
     )
     torch.testing.assert_close(gradients, of_relus)
+
+
+def test_in_bfloat16_every_number_goes_through_the_relu_as_through_pytorchs() -> None:
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(torch.bfloat16)
+    rectified = _ReLU.apply(every.clone())
+    torch.testing.assert_close(rectified, every.relu(), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_broken_convolution_is_not_hidden(bfloat16: bool) -> None:
+    encoder = Encoder(EncoderConfig((4, 4), 3, (2, 1), 6), 9)
+    with torch.no_grad():
+        encoder.convolutions[0].weight[0, 0, 0, 0] = torch.nan
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        assert encoder(random_frames(20, side=9)).isnan().all()
 
 
 def test_standardised_frames_agree_with_a_plain_computation() -> None:
