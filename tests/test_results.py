@@ -47,3 +47,17 @@ def test_the_papers_means_are_those_that_it_gives(folder: Path) -> None:
 def test_what_a_missing_file_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"core_repr\.csv"):
         results.write(tmp_path, tmp_path)
+
+
+def test_other_seeds_stand_beside_the_first_and_nowhere_else(folder: Path, tmp_path: Path) -> None:
+    rows = (results.ZOO / "results" / "core_repr.csv").read_text()
+    changed = rows + "medium,True,procedural,CoRe compact,100000,walker-walk,731.0,7,30,,5\n"
+    (tmp_path / "pretrained").symlink_to(results.ZOO / "pretrained")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "core_repr.csv").write_text(changed)
+    (tmp_path / "results" / "paper.csv").symlink_to(results.ZOO / "results" / "paper.csv")
+    text = results.write(tmp_path, tmp_path).read_text()
+    line = "431 ± 11 (seed 0), 731 ± 7 (seed 5) | 581 ± 150 |"
+    assert f"| `walker-walk-medium-v0` | yes | 100,000 | {line}" in text
+    assert text.count("731 ± 7") == 1
+    assert line not in (folder / "RESULTS.md").read_text()

@@ -124,7 +124,11 @@ def read_curves(folder: Path) -> dict[AgentName, dict[int, Curve]]:
 
 
 def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
-    """Compares agents at the last steps that all have taken, and when the first one was through."""
+    """Compares agents at the steps that all have taken, and when the first one was through.
+
+    Between two evaluations, returns are taken from the line that joins them; an agent that was
+    through earlier keeps its last one.
+    """
     every = [curve for seeds in curves.values() for curve in seeds.values()]
     first = next(iter(curves.values()))
     steps = min(curve[-1].env_steps for curve in every)
@@ -149,7 +153,16 @@ def figures(curves: Mapping[AgentName, Mapping[int, Curve]]) -> list[Figure]:
 
 
 def evaluation_at(curve: Curve, by: Literal["env_steps", "seconds"], value: float) -> Evaluation:
-    """Interpolates linearly between a curve's evaluations; after the last one, returns that."""
+    """Interpolates linearly between the evaluations of a curve.
+
+    Args:
+        curve: The evaluations.
+        by: What ``value`` is.
+        value: Environment steps or seconds.
+
+    Returns:
+        The evaluation there; after the curve's last one, that.
+    """
     where = [getattr(evaluation, by) for evaluation in curve]
     env_steps, seconds, mean_return = (
         float(np.interp(value, where, column))

@@ -14,7 +14,7 @@ LEAST_CONTRAST = 0.05 * 255
 """Added to a standardised frame's standard deviation, so that a plain frame stays plain."""
 
 MINUS_INFINITY = -128
-"""The bits of bfloat16's −∞ as a whole number: negative numbers are below, NaNs above."""
+"""Bits of bfloat16's −∞ as a whole number: other negative numbers are below it, NaNs above."""
 
 
 class Encoder(nn.Module):
@@ -87,7 +87,7 @@ class _ReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
         """Sets what is below zero to zero; NaN stays."""
-        F.threshold_(features.view(torch.int16), MINUS_INFINITY, 0)
+        F.threshold(features.view(torch.int16), MINUS_INFINITY, 0, inplace=True)
         ctx.mark_dirty(features)
         ctx.save_for_backward(features)
         return features
