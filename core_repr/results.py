@@ -57,11 +57,6 @@ AGENT_LABELS: dict[AgentName, str] = {
     "state-sac": "SAC on the state",
     "state-td3": "TD3 on the state",
 }
-CURVE_LABELS = {
-    "seed-1": "seed 1",
-    "without-contrast": "without L_c",
-    "without-contrast-seed-1": "without L_c, seed 1",
-}
 MISSING = "–"
 NO_LIMIT = 1e6
 
@@ -428,7 +423,8 @@ def _training_curves(source: Path) -> dict[str, dict[str, Path]]:
             task = name.rsplit("-medium", 1)[0]
             curves.setdefault(task, {})[name] = source / "pretrained" / name / "progress.csv"
     for path in sorted((source / "results" / "curves").glob("*/*.csv")):
-        curves.setdefault(path.parent.name, {})[CURVE_LABELS[path.stem]] = path
+        label = path.stem.replace("without-contrast", "without L_c").replace("-seed-", ", seed ")
+        curves.setdefault(path.parent.name, {})[label.replace("seed-", "seed ")] = path
     return {task: curves[task] for task in task_names() if task in curves}
 
 
