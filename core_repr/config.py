@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -236,6 +236,9 @@ class AgentConfig:
         texture_opacity: Greatest opacity of the random textures that are laid over the learner's
             frames; 0 for none.
         color_jitter: Greatest relative change of the learner's colours, together with textures.
+        camera_jitter: How far half of the learner's frames are turned, zoomed and shifted, each by
+            itself, in the unit in which the camera of the Distracting Control Suite strays: 0.1
+            is as far as easy, 0.2 as medium, 0.3 as hard.
         precision: ``"bfloat16"`` runs the networks under autocast; ``"auto"`` does so where the
             hardware multiplies bfloat16 faster than float32. Statistics of the latents, losses
             and optimisers are float32 always.
@@ -269,6 +272,7 @@ class AgentConfig:
     averaging_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     texture_opacity: Annotated[float, Field(ge=0, le=1)] = 0.0
     color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
+    camera_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
@@ -352,6 +356,8 @@ _ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
     4: {"agent": {"initial_updates": 0, "averaging_rate": 1.0}},
     # Up to version 5, the agent learns once from the latents of a mini-batch.
     5: {"agent": {"agent_updates": 1}},
+    # Up to version 6, frames stay as the camera gave them.
+    6: {"agent": {"camera_jitter": 0.0}},
 }
 """Version → path of a part → what the next version's part has beside."""
 

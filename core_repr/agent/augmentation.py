@@ -1,9 +1,13 @@
-"""Random textures over the frames that the learner sees, so that backgrounds tell it nothing.
+"""Random changes of the frames that the learner sees, so that distractions tell it nothing.
 
-Half of the frames, chosen at random, get a texture, an opacity map and a colour shift of their
-own. What changes at random from frame to frame cannot be predicted, so the contrastive loss has no
-use for it, and an encoder that ignores it also ignores backgrounds that it has never seen.
+Half of the frames, chosen at random, are turned, zoomed and shifted, and half of them, chosen by
+themselves, get a texture, an opacity map and a colour shift, each frame its own. What changes at
+random from frame to frame cannot be predicted, so the contrastive loss has no use for it. Without
+that, a camera that strays or a background alone tells the sequences of a mini-batch apart, and what
+else does so, such as a target that stands still, is not learned.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -15,6 +19,44 @@ from torch.nn import functional as F
 NUM_TEXTURES = 256
 TEXTURE_MARGIN = 32
 MAP_SIDE = 5
+
+
+class CameraJitter:
+    """Turns, zooms and shifts half of the frames, as if the camera had strayed.
+
+    Args:
+        scale: σ. The turn is at most ±σ·π/2, the logarithm of the zoom ±σ, and the shift ±σ/4 of
+            the frame's side along each of its axes. What was not seen is a mirror image.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(
+        self, frames: UInt8[Tensor, "t b side side 3"], generator: torch.Generator
+    ) -> UInt8[Tensor, "t b side side 3"]:
+        """Returns augmented frames.
+
+        Args:
+            frames: A mini-batch.
+            generator: Draws the frames and what becomes of each.
+        """
+        flat = frames.flatten(0, 1)
+        index = _half(len(flat), generator)
+        turn, zoom, right, down = self.scale * (
+            2 * torch.rand(4, len(index), generator=generator) - 1
+        )
+        angle, zoom = turn * (math.pi / 2), zoom.exp()
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        # Where in the frame, from −1 to 1, each pixel comes from.
+        rows = [torch.stack([cos, -sin, right / 2], -1), torch.stack([sin, cos, down / 2], -1)]
+        chosen = flat[index.to(flat.device)].permute(0, 3, 1, 2).float()
+        grid = F.affine_grid(
+            torch.stack(rows, 1).to(flat.device), list(chosen.shape), align_corners=False
+        )
+        moved = F.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
+        moved = moved.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return flat.index_copy(0, index.to(flat.device), moved).reshape(frames.shape)
 
 
 class TextureOverlay:
@@ -51,8 +93,8 @@ class TextureOverlay:
         """
         flat = frames.flatten(0, 1)
         device = frames.device
-        count = len(flat) // 2
-        index = torch.randperm(len(flat), generator=generator)[:count].to(device)
+        index = _half(len(flat), generator).to(device)
+        count = len(index)
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator).to(device)
@@ -70,6 +112,11 @@ class TextureOverlay:
         # gain · (augmented − 127.5) + 127.5 + offset
         shifted = augmented.mul_(gain).add_(offset + 127.5 * (1 - gain)).clamp_(0, 255)
         return flat.index_copy(0, index, shifted.to(torch.uint8)).reshape(frames.shape)
+
+
+def _half(count: int, generator: torch.Generator) -> Tensor:
+    """Returns the indices of half of so many frames, chosen at random."""
+    return torch.randperm(count, generator=generator)[: count // 2]
 
 
 def make_textures(count: int, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import is_wrapped
@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor, nn
 
 from core_repr.agent import checkpoint, environment, learning_state
-from core_repr.agent.augmentation import TextureOverlay
+from core_repr.agent.augmentation import CameraJitter, TextureOverlay
 from core_repr.agent.averaging import MovingAverage
 from core_repr.agent.networks import Agent
 from core_repr.agent.observations import Observation, observation_space
@@ -458,8 +458,7 @@ class CoReSAC(OffPolicyAlgorithm):
         The first ``config.agent.initial_updates`` are of the world model alone, unless the agent
         was loaded.
         """
-        if self.config.agent.texture_opacity > 0:
-            batch = batch._replace(frames=self._overlay(batch.frames, self.policy.generator))
+        batch = batch._replace(frames=self._augment(batch.frames))
         critic_loss = actor_loss = entropy = None
         if self._acts_at_random and self._n_updates < self.config.agent.initial_updates:
             losses = self._model_update(batch)
@@ -476,6 +475,17 @@ class CoReSAC(OffPolicyAlgorithm):
         self._n_updates += 1
         self._average.update(self._n_updates)
         self._log_update(losses, critic_loss, actor_loss, entropy)
+
+    def _augment(
+        self, frames: UInt8[Tensor, "t b side side 3"]
+    ) -> UInt8[Tensor, "t b side side 3"]:
+        """Returns a mini-batch's frames as the learner sees them."""
+        settings = self.config.agent
+        if settings.camera_jitter > 0:
+            frames = CameraJitter(settings.camera_jitter)(frames, self.policy.generator)
+        if settings.texture_opacity > 0:
+            frames = self._overlay(frames, self.policy.generator)
+        return frames
 
     @cached_property
     def _overlay(self) -> TextureOverlay:

@@ -190,8 +190,8 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
             optimiser.step()
 
     parts: dict[str, Callable[[], object]] = {}
-    if agent.config.agent.texture_opacity > 0:
-        parts["textures"] = lambda: agent._overlay(batch.frames, agent.policy.generator)
+    if agent.config.agent.texture_opacity > 0 or agent.config.agent.camera_jitter > 0:
+        parts["augmentation"] = lambda: agent._augment(batch.frames)
     parts |= {
         "encoder": encoder,
         "recurrence and prior": recurrence,

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from core_repr.agent.augmentation import TextureOverlay, make_textures
+from core_repr.agent.augmentation import CameraJitter, TextureOverlay, make_textures
+
+OVERLAY = TextureOverlay(16, opacity=1.0, color_jitter=0.3, device=torch.device("cpu"))
 
 
-def test_half_of_the_frames_change_and_the_others_are_untouched() -> None:
-    overlay = TextureOverlay(16, opacity=1.0, color_jitter=0.3, device=torch.device("cpu"))
+@pytest.mark.parametrize("augment", [OVERLAY, CameraJitter(0.2)], ids=["textures", "camera"])
+def test_half_of_the_frames_change_and_the_others_are_untouched(
+    augment: TextureOverlay | CameraJitter,
+) -> None:
     frames = torch.randint(256, (6, 5, 16, 16, 3), dtype=torch.uint8)
     original = frames.clone()
-    augmented = overlay(frames, torch.Generator().manual_seed(0))
+    augmented = augment(frames, torch.Generator().manual_seed(0))
     assert augmented.shape == frames.shape and augmented.dtype == torch.uint8
     changed = (augmented != frames).flatten(2).any(-1)
     assert changed.sum() == 15
@@ -22,6 +27,32 @@ def test_the_generator_decides() -> None:
     frames = torch.randint(256, (4, 4, 16, 16, 3), dtype=torch.uint8)
     first, again, other = (overlay(frames, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_the_camera_turns_zooms_and_shifts_within_its_bounds() -> None:
+    """Two dots show where they have gone, and with them the turn, the zoom and the shift."""
+    scale, side = 0.2, 65
+    frame = np.zeros((side, side, 3), np.uint8)
+    grid = np.mgrid[:side, :side]
+    # Each dot has a colour of its own, ten pixels left and right of the centre.
+    for channel, column in ((0, 22), (1, 42)):
+        squared = (grid[0] - 32) ** 2 + (grid[1] - column) ** 2
+        frame[..., channel] = 255 * np.exp(-squared / (2 * 2**2))
+    frames = torch.from_numpy(np.broadcast_to(frame, (40, 10, *frame.shape)).copy())
+    augmented = CameraJitter(scale)(frames, torch.Generator().manual_seed(0)).flatten(0, 1)
+    moved = augmented[(augmented != frames[0, 0]).flatten(1).any(1)].numpy().astype(float)
+    assert len(moved) == 200
+    mass = moved[..., :2].sum((1, 2))
+    dots = np.einsum("nyxc,dyx->ncd", moved[..., :2], grid) / mass[..., None]
+    across = dots[:, 1] - dots[:, 0]
+    turn = np.arctan2(across[:, 0], across[:, 1])
+    zoom = np.log(np.hypot(*across.T) / 20)
+    shift = (dots.mean(1) - 32) / side
+    for values, bound in ((turn, scale * np.pi / 2), (zoom, scale)):
+        assert 0.9 * bound < values.max() < 1.05 * bound
+        assert -1.05 * bound < values.min() < -0.9 * bound
+    # The shift is of the place that a pixel comes from, and zoomed and turned with the rest.
+    assert 0.8 * scale / 4 < np.abs(shift).max() < 1.05 * np.sqrt(2) * scale / 4 * np.exp(scale)
 
 
 def test_opacity_bounds_the_change() -> None:

@@ -61,7 +61,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         clean_frames: Whether `info["clean_frame"]` holds the same moment without distractions,
             of the observation's shape. It costs as much as a frame.
         physics_state: Whether `info["physics_state"]` holds the simulator's state, a float64
-            vector: positions, velocities and activations.
+            vector: positions, velocities and activations, and where reacher's target is.
         render_mode: "rgb_array", or None if `render` is not used.
 
     Attributes:
@@ -135,7 +135,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self._task, self._physics = self._suite.task, self._suite.physics
         model, data = self._physics.model.ptr, self._physics.data.ptr
         simulator_step = self._suite.control_timestep()
-        self.quantities = PhysicalQuantities(self._physics.model.ptr)
+        self.quantities = PhysicalQuantities(self._physics)
         self._substeps = round(simulator_step / self._physics.timestep())
 
         self.distractions: dict[str, Distraction] = {}
@@ -276,5 +276,5 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         if self._clean_frames:
             info["clean_frame"] = self._view.clean_frame()
         if self._physics_state:
-            info["physics_state"] = self._physics.get_state()
+            info["physics_state"] = self.quantities.state()
         return self._view.frame(), info

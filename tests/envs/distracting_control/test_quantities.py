@@ -37,6 +37,19 @@ def test_a_pole_that_turns_is_given_by_its_direction() -> None:
     env.close()
 
 
+def test_where_the_target_is_belongs_to_reacher_alone() -> None:
+    env = make("reacher-easy")
+    quantities = env.unwrapped.quantities
+    assert quantities.names[-3:] == ["wrist velocity", "target x", "target y"]
+    places = [quantities(env.reset(seed=seed)[1]["physics_state"])[-2:] for seed in range(5)]
+    # dm_control puts it between 0.05 and 0.2 m from the arm's base, and nowhere twice.
+    assert all(0.05 <= np.hypot(*place) <= 0.2 for place in places)
+    assert len({tuple(place) for place in places}) == 5
+    still = quantities(env.step(env.action_space.high)[4]["physics_state"])[-2:]
+    np.testing.assert_array_equal(still, places[-1])
+    env.close()
+
+
 def test_an_episode_can_be_seen_through_other_distractions() -> None:
     env = make(difficulty="medium", dynamic=True, num_videos=2)
 
