@@ -178,6 +178,10 @@ def _settings(models: Iterable[str]) -> str:
                 f"{'-'.join(map(str, encoder.filters))}, "
                 f"strides {'-'.join(map(str, encoder.strides))}",
                 "yes" if encoder.standardize else "no",
+                f"{agent.batch_size} of {agent.sequence_length}",
+                f"{config.loss.contrastive_weight:g}",
+                f"{agent.encoder_learning_rate:g}, {agent.model_learning_rate:g}",
+                f"{agent.camera_jitter:g}" if agent.camera_jitter else "no",
                 f"{agent.learning_starts * repeat:,}",
                 f"{agent.initial_updates:,}",
                 f"{every:g}",
@@ -186,7 +190,9 @@ def _settings(models: Iterable[str]) -> str:
             ]
         )
     header = [
-        "model", "encoder", "frames standardised", "environment steps before learning",
+        "model", "encoder", "frames standardised", "sequences in a mini-batch, of frames",
+        "weight of L_c", "learning rates of the encoder and the rest of the world model",
+        "camera jitter", "environment steps before learning",
         "first updates, of the world model alone", "then environment steps an update",
         "updates of the agent in each", "critics' gradient in the world model",
     ]  # fmt: skip
@@ -316,7 +322,7 @@ The two are not the same experiment:
 | seeds | one | ten |
 | background videos | generated clips, 8 to train with, 8 to validate | DAVIS 2017, 8 and 8 |
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
-| mini-batch | 8 sequences of 32 frames, half of the frames under random textures | 32 of 32 |
+| mini-batch | the table above, half of the frames under random textures | 32 of 32 |
 | encoder | the table above | 3×3, 32-32-32-32, strides 2-1-1-1 |
 | updates | world model and critics in one step (J_M + J_Q) | one after the other |
 | machine | one CPU core | GPU |

@@ -160,6 +160,41 @@ def test_the_agent_learns_several_times_from_the_latents_of_a_batch(
         assert agent.critic_optimizer.state[agent._theta[0]]["step"] == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 0.0),
+        ({"camera_jitter": 0.2}, 0.5),
+        ({"texture_opacity": 1.0, "color_jitter": 0.3}, 0.5),
+        ({"camera_jitter": 0.2, "texture_opacity": 1.0, "color_jitter": 0.3}, 0.75),
+    ],
+    ids=["neither", "camera", "textures", "both"],
+)
+def test_the_learner_sees_augmented_frames(
+    make_agent: MakeAgent,
+    hand_made: HandMade,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, float],
+    share: float,
+) -> None:
+    agent = make_agent(agent=settings)
+    seen: list[torch.Tensor] = []
+    encode = agent.world_model.encode
+
+    def note(frames: torch.Tensor) -> torch.Tensor:
+        seen.append(frames)
+        return encode(frames)
+
+    monkeypatch.setattr(agent.world_model, "encode", note)
+    batch = hand_made(length=10, batch_size=40)
+    original = batch.frames.clone()
+    agent.update(batch)
+    changed = (seen[0] != batch.frames).flatten(2).any(-1).float().mean().item()
+    # Camera and textures choose their halves each by itself.
+    assert changed == pytest.approx(share, abs=0.07 if share == 0.75 else 0.0)
+    assert torch.equal(batch.frames, original)
+
+
 # The joint update and the sequential one
 
 
