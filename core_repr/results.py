@@ -154,7 +154,7 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
 {_table(["model", "environment steps", *SETTINGS], table)}
 
-They have earlier forms of the preset, which their recipes hold:
+They have earlier forms of the preset, which their recipes hold; reacher-easy's has a camera jitter:
 
 {_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
