@@ -236,9 +236,9 @@ class AgentConfig:
         texture_opacity: Greatest opacity of the random textures that are laid over the learner's
             frames; 0 for none.
         color_jitter: Greatest relative change of the learner's colours, together with textures.
-        camera_jitter: How far half of the learner's frames are turned, zoomed and shifted, each by
-            itself, in the unit in which the camera of the Distracting Control Suite strays: 0.1
-            is as far as easy, 0.2 as medium, 0.3 as hard.
+        camera_jitter: How far half of the learner's frames are turned, zoomed and shifted, each
+            frame independently; 0 for none. At 0.1, 0.2 and 0.3 they are turned as far as the
+            camera of the Distracting Control Suite rolls at easy, medium and hard.
         precision: ``"bfloat16"`` runs the networks under autocast; ``"auto"`` does so where the
             hardware multiplies bfloat16 faster than float32. Statistics of the latents, losses
             and optimisers are float32 always.

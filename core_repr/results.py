@@ -154,7 +154,10 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
 {_table(["model", "environment steps", *SETTINGS], table)}
 
-They have earlier forms of the preset, which their recipes hold; reacher-easy's has a camera jitter:
+Their recipes hold their settings, which are not today's preset: reacher-easy's is that with more
+and shorter sequences, a greater weight of L_c, smaller learning rates and a camera jitter, the
+others are earlier forms of it. The model of reacher-easy was trained to 100,000 steps and resumed
+from there.
 
 {_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
@@ -322,7 +325,7 @@ The two are not the same experiment:
 | seeds | one | ten |
 | background videos | generated clips, 8 to train with, 8 to validate | DAVIS 2017, 8 and 8 |
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
-| mini-batch | the table above, half of the frames under random textures | 32 of 32 |
+| mini-batch | [settings](#models), half of the frames under random textures | 32 of 32 |
 | encoder | the table above | 3×3, 32-32-32-32, strides 2-1-1-1 |
 | updates | world model and critics in one step (J_M + J_Q) | one after the other |
 | machine | one CPU core | GPU |

@@ -216,7 +216,7 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
     encoder = dataclasses.replace(config.world_model.encoder, standardize=version >= 4)
@@ -227,14 +227,17 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
         agent=dataclasses.replace(
             config.agent,
             latent_max_gradient_norm=limit,
-            initial_updates=config.agent.initial_updates if version == 5 else 0,
-            averaging_rate=config.agent.averaging_rate if version == 5 else 1.0,
-            agent_updates=1,
+            initial_updates=config.agent.initial_updates if version >= 5 else 0,
+            averaging_rate=config.agent.averaging_rate if version >= 5 else 1.0,
+            agent_updates=config.agent.agent_updates if version >= 6 else 1,
+            camera_jitter=0.0,
         ),
     )
     old = json.loads(config.to_json())
     old["format_version"] = version
-    del old["agent"]["agent_updates"]
+    del old["agent"]["camera_jitter"]
+    if version < 6:
+        del old["agent"]["agent_updates"]
     if version < 5:
         del old["agent"]["initial_updates"], old["agent"]["averaging_rate"]
     if version < 4:

@@ -1,7 +1,7 @@
 """Random changes of the frames that the learner sees, so that distractions tell it nothing.
 
-Half of the frames, chosen at random, are turned, zoomed and shifted, and half of them, chosen by
-themselves, get a texture, an opacity map and a colour shift, each frame its own. What changes at
+Half of the frames, chosen at random, are turned, zoomed and shifted, and half, chosen
+independently, get a texture, an opacity map and a colour shift, each frame its own. What changes at
 random from frame to frame cannot be predicted, so the contrastive loss has no use for it. Without
 that, a camera that strays or a background alone tells the sequences of a mini-batch apart, and what
 else does so, such as a target that stands still, is not learned.
@@ -26,7 +26,8 @@ class CameraJitter:
 
     Args:
         scale: σ. The turn is at most ±σ·π/2, the logarithm of the zoom ±σ, and the shift ±σ/4 of
-            the frame's side along each of its axes. What was not seen is a mirror image.
+            the frame's side along each of its axes, before the zoom. Beyond its edges the frame is
+            mirrored.
     """
 
     def __init__(self, scale: float) -> None:
@@ -43,6 +44,8 @@ class CameraJitter:
         """
         flat = frames.flatten(0, 1)
         index = _half(len(flat), generator)
+        if not len(index):
+            return frames
         turn, zoom, right, down = self.scale * (
             2 * torch.rand(4, len(index), generator=generator) - 1
         )
@@ -50,13 +53,14 @@ class CameraJitter:
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
         # Where in the frame, from −1 to 1, each pixel comes from.
         rows = [torch.stack([cos, -sin, right / 2], -1), torch.stack([sin, cos, down / 2], -1)]
-        chosen = flat[index.to(flat.device)].permute(0, 3, 1, 2).float()
+        index = index.to(flat.device)
+        chosen = flat[index].permute(0, 3, 1, 2).float()
         grid = F.affine_grid(
             torch.stack(rows, 1).to(flat.device), list(chosen.shape), align_corners=False
         )
         moved = F.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
         moved = moved.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        return flat.index_copy(0, index.to(flat.device), moved).reshape(frames.shape)
+        return flat.index_copy(0, index, moved).reshape(frames.shape)
 
 
 class TextureOverlay:

@@ -22,10 +22,10 @@ def test_half_of_the_frames_change_and_the_others_are_untouched(
     assert torch.equal(frames, original), "the replay's own frames must not be written to"
 
 
-def test_the_generator_decides() -> None:
-    overlay = TextureOverlay(16, opacity=0.5, color_jitter=0.1, device=torch.device("cpu"))
+@pytest.mark.parametrize("augment", [OVERLAY, CameraJitter(0.2)], ids=["textures", "camera"])
+def test_the_generator_decides(augment: TextureOverlay | CameraJitter) -> None:
     frames = torch.randint(256, (4, 4, 16, 16, 3), dtype=torch.uint8)
-    first, again, other = (overlay(frames, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    first, again, other = (augment(frames, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
@@ -53,6 +53,16 @@ def test_the_camera_turns_zooms_and_shifts_within_its_bounds() -> None:
         assert -1.05 * bound < values.min() < -0.9 * bound
     # The shift is of the place that a pixel comes from, and zoomed and turned with the rest.
     assert 0.8 * scale / 4 < np.abs(shift).max() < 1.05 * np.sqrt(2) * scale / 4 * np.exp(scale)
+
+
+def test_beyond_its_edges_a_frame_is_mirrored() -> None:
+    frames = torch.full((8, 4, 16, 16, 3), 200, dtype=torch.uint8)
+    assert torch.equal(CameraJitter(1.0)(frames, torch.Generator().manual_seed(0)), frames)
+
+
+def test_a_single_frame_has_no_half() -> None:
+    frame = torch.randint(256, (1, 1, 16, 16, 3), dtype=torch.uint8)
+    assert torch.equal(CameraJitter(0.2)(frame, torch.Generator()), frame)
 
 
 def test_opacity_bounds_the_change() -> None:

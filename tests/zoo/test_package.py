@@ -75,8 +75,9 @@ def test_results_agree_with_the_evaluations() -> None:
     for row in rows:
         facts = zoo.summarize(row["model"], zoo.find(row["model"])).facts
         assert facts.evaluation is not None
-        assert float(row["mean"]) == round(facts.evaluation["mean"], 1)
-        assert float(row["stderr"]) == round(facts.evaluation["standard_error"], 1)
+        # Rows have one decimal, or two where rounding twice would give another whole number.
+        assert float(row["mean"]) == pytest.approx(facts.evaluation["mean"], abs=0.051)
+        assert float(row["stderr"]) == pytest.approx(facts.evaluation["standard_error"], abs=0.051)
         assert int(row["episodes"]) == len(facts.evaluation["returns"])
         assert int(row["env_steps"]) == facts.env_steps
 

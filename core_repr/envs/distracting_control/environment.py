@@ -61,7 +61,8 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         clean_frames: Whether `info["clean_frame"]` holds the same moment without distractions,
             of the observation's shape. It costs as much as a frame.
         physics_state: Whether `info["physics_state"]` holds the simulator's state, a float64
-            vector: positions, velocities and activations, and where reacher's target is.
+            vector: positions, velocities and activations; in reacher the last two values, no
+            part of what the simulator's `set_state` takes, are the target's x and y.
         render_mode: "rgb_array", or None if `render` is not used.
 
     Attributes:

@@ -18,6 +18,9 @@ TARGET = "target"
 class PhysicalQuantities:
     """Turns `info["physics_state"]` into positions and velocities with names.
 
+    The state is the simulator's, and where a task has a target to reach, two values more: where it
+    is, in metres from the arm's base.
+
     A joint that turns without limits has no position but a direction: it is given by cosine and
     sine.
 
