@@ -190,7 +190,7 @@ def test_the_learner_sees_augmented_frames(
     original = batch.frames.clone()
     agent.update(batch)
     changed = (seen[0] != batch.frames).flatten(2).any(-1).float().mean().item()
-    # Camera and textures choose their halves each by itself.
+    # Camera and textures choose their halves independently.
     assert changed == pytest.approx(share, abs=0.07 if share == 0.75 else 0.0)
     assert torch.equal(batch.frames, original)
 
