@@ -27,7 +27,7 @@ class Train:
             its optimisers if it has them, in a new run with its environment, and with its
             settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
-            settings, where no other ones are given.
+            settings, where no other ones are given, and from its model's weights if it names one.
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.
         environment: Where to train.
         env_steps: Simulator steps to train for, before action repeat, with those of the model
@@ -93,13 +93,14 @@ class Train:
             checkpoint_minutes=self.checkpoint_minutes,
         )
         if self.from_ is not None:
-            self._refuse_beside("from")
+            option = "from" if self.recipe is None else "recipe"
+            self._refuse_beside(option)
             origin = training.Origin.find(zoo.find(self.from_))
             config = storage.load_config(origin.model)
             assert config.environment is not None
             if self.world_model != config.world_model:
                 raise ValueError(
-                    f"--from {self.from_} goes on with that model's sizes; "
+                    f"--{option} goes on with the sizes of {self.from_}; "
                     "leave out the options that begin with --world-model."
                 )
             choice = training.EnvironmentChoice.recorded(config.environment)
@@ -121,20 +122,23 @@ class Train:
 
     def _refuse_beside_recipe(self) -> None:
         assert self.recipe is not None
-        train_by(self.recipe)
-        for option, value in (("resume", self.resume), ("from", self.from_)):
-            if value is not None:
-                raise ValueError(f"--recipe starts a training of its own; leave out --{option}.")
+        plain = train_by(self.recipe)
+        for option in ("resume", "from_"):
+            if getattr(self, option) != getattr(plain, option):
+                raise ValueError(
+                    "--recipe starts a training of its own; "
+                    f"leave out --{option.removesuffix('_')}."
+                )
         if self.preset != "compact":
             raise ValueError("--recipe names every setting of a preset; leave out --preset.")
 
     def _refuse_beside(self, option: str) -> None:
-        """Refuses what ``--resume`` and ``--from`` decide by themselves."""
+        """Refuses what ``--resume``, ``--from`` or a recipe's model decides by itself."""
         preset = PRESETS[self.preset]()
         plain = Train(world_model=preset.world_model, loss=preset.loss, agent=preset.agent)
         allowed = {option, f"{option}_", "env_steps", "device"}
-        if option == "from":
-            allowed |= {"run", "seed", "world_model", "loss", "agent"}
+        if option != "resume":
+            allowed |= {"from_", "run", "seed", "world_model", "loss", "agent"}
             allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
         for name in (setting.name for setting in fields(self) if setting.name not in allowed):
             if getattr(self, name) != getattr(plain, name):
@@ -185,6 +189,7 @@ def train_by(recipe: str) -> Train:
         seed=chosen.seed,
         evaluation_interval=chosen.evaluation_interval,
         evaluation_episodes=chosen.evaluation_episodes,
+        from_=chosen.continued_from,
     )
 
 

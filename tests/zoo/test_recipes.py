@@ -31,12 +31,17 @@ def test_shipped_recipes_load_and_can_be_trained(
 ) -> None:
     recipe = recipes.load(name)
     assert cli.main(["train", "--recipe", name]) == 0
-    ((choice, config, run, schedule, _, _),) = trainings
-    assert config == recipe.config and config.environment is None
-    assert choice.id == f"distracting_control/{recipe.environment['task']}-v0"
-    assert choice.arguments["difficulty"] == recipe.environment["difficulty"]
+    ((choice, config, run, schedule, _, origin),) = trainings
+    assert config.replace(environment=None) == recipe.config
     assert (schedule.env_steps, schedule.seed) == (recipe.env_steps, recipe.seed)
-    assert run == Path("runs") / name.removesuffix("-v0") / "seed-0"
+    if recipe.continued_from is None:
+        assert origin is None
+        assert choice.id == f"distracting_control/{recipe.environment['task']}-v0"
+        assert choice.arguments["difficulty"] == recipe.environment["difficulty"]
+        assert run == Path("runs") / name.removesuffix("-v0") / "seed-0"
+    else:
+        assert Path(origin.model) == zoo.find(recipe.continued_from)
+        assert 0 < origin.agent_steps < schedule.env_steps
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
@@ -47,6 +52,11 @@ def test_each_model_has_a_recipe_of_its_name_and_settings(name: str) -> None:
     summary = zoo.summarize(name, zoo.find(name))
     assert recipe.env_steps == summary.facts.env_steps and recipe.seed == summary.facts.seed
     assert model.environment is not None
+    if recipe.continued_from is not None:
+        assert model.environment == zoo.load(recipe.continued_from).config.environment
+        settings = json.loads((zoo.find(name) / "settings.json").read_text())
+        assert settings["continued_from"]["model"] == recipe.continued_from
+        return
     assert recipe.environment["action_repeat"] == model.environment.action_repeat
     assert recipe.environment["difficulty"] == model.environment.arguments["difficulty"]
     assert model.environment.id == f"distracting_control/{recipe.environment['task']}-v0"
@@ -67,6 +77,49 @@ def test_a_file_is_a_recipe_too(
     (tmp_path / "mine.json").write_text(json.dumps(fields))
     assert cli.main(["train", "--recipe", str(tmp_path / "mine.json")]) == 0
     assert trainings[0][0].id == "distracting_control/walker-walk-v0"
+
+
+@pytest.fixture
+def further(fields: dict[str, Any], tmp_path: Path) -> str:
+    """A recipe that goes on from a model of the zoo."""
+    fields.update(environment={}, env_steps=300_000, continued_from=EASY)
+    fields["config"]["agent"]["averaging_rate"] = 0.25
+    (tmp_path / "further.json").write_text(json.dumps(fields))
+    return str(tmp_path / "further.json")
+
+
+def test_a_recipe_can_go_on_from_a_model(trainings: list[tuple[Any, ...]], further: str) -> None:
+    assert cli.main(["train", "--recipe", further, "--seed", "3"]) == 0
+    ((choice, config, run, schedule, _, origin),) = trainings
+    model = zoo.load(EASY).config
+    assert model.environment is not None
+    assert choice == training.EnvironmentChoice.recorded(model.environment)
+    assert config.world_model == model.world_model
+    assert (config.agent.averaging_rate, model.agent.averaging_rate) == (0.25, 1.0)
+    assert Path(origin.model) == zoo.find(EASY) and origin.agent_steps == 25_000
+    assert (schedule.env_steps, schedule.seed) == (300_000, 3)
+    assert run == Path("runs") / f"from-{EASY}" / "seed-3"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["--difficulty", "hard"], "leave out the environment's options"),
+        (["--world-model.crop-size", "60"], f"the sizes of {EASY}"),
+        (["--from", "walker-walk-medium-v0"], "leave out --from"),
+        (["--resume", "runs/x"], "leave out --resume"),
+        (["--preset", "paper"], "leave out --preset"),
+    ],
+)
+def test_what_the_model_of_a_recipe_decides_is_refused(
+    trainings: list[tuple[Any, ...]],
+    capsys: pytest.CaptureFixture[str],
+    further: str,
+    typed: list[str],
+    words: str,
+) -> None:
+    assert cli.main(["train", "--recipe", further, *typed]) == 1
+    assert words in capsys.readouterr().err and trainings == []
 
 
 @pytest.mark.parametrize(
@@ -106,6 +159,9 @@ def _drop(fields: dict[str, Any], name: str) -> None:
         (lambda f: f["config"]["agent"].update(batch_size=-1), "batch_size"),
         (lambda f: _drop(f["config"]["agent"], "batch_size"), "batch_size"),
         (lambda f: f.clear(), "lacks the field"),
+        (lambda f: f.update(continued_from=EASY), "'environment' must be empty"),
+        (lambda f: f.update(continued_from=None), "'continued_from' must be str"),
+        (lambda f: f.update(continued_from="chess-v0", environment={}), "neither a zoo name"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(

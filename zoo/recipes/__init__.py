@@ -35,6 +35,9 @@ class Recipe:
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation.
         config: Sizes and settings; its environment follows from the training.
+        continued_from: Zoo name or folder of the model whose weights, sizes and environment the
+            training goes on from; ``environment`` is empty then, and the steps of that model
+            count in ``env_steps``.
     """
 
     description: str
@@ -45,6 +48,7 @@ class Recipe:
     evaluation_interval: int
     evaluation_episodes: int
     config: CoReConfig
+    continued_from: str | None = None
 
 
 def list_recipes() -> list[str]:
@@ -81,16 +85,20 @@ def load(name: str) -> Recipe:
 def _fill(fields: dict[str, Any]) -> Recipe:
     known = {field.name: field.type for field in dataclasses.fields(Recipe)}
     for names, what in (
-        (known.keys() - fields.keys(), "lacks"),
+        (known.keys() - fields.keys() - {"continued_from"}, "lacks"),
         (fields.keys() - known.keys(), "does not know"),
     ):
         if names:
             raise ValueError(f"it {what} the field {min(names)!r}")
-    kinds = {"int": int, "str": str, "dict[str, Any]": dict, "CoReConfig": dict}
-    for name, kind in known.items():
-        if type(fields[name]) is not kinds[str(kind)]:
-            raise ValueError(
-                f"its field {name!r} must be {str(kind).split('[')[0]}, not {fields[name]!r}"
-            )
+    kinds = {"int": int, "str": str, "str | None": str, "dict[str, Any]": dict, "CoReConfig": dict}
+    for name, value in fields.items():
+        kind = kinds[str(known[name])]
+        if type(value) is not kind:
+            raise ValueError(f"its field {name!r} must be {kind.__name__}, not {value!r}")
+    if "continued_from" in fields and fields["environment"]:
+        raise ValueError(
+            f"it goes on from {fields['continued_from']!r} in that model's environment, "
+            "so its field 'environment' must be empty"
+        )
     config = CoReConfig.from_json(json.dumps(fields["config"]))
     return Recipe(**{**fields, "config": config})
