@@ -75,6 +75,7 @@ def summarize(name: str, folder: Path) -> Summary:
     settings = _read(folder / SETTINGS_FILE) or {}
     progress = _last_line(folder / EVALUATIONS_FILE)
     evaluation = _read(folder / EVALUATION_FILE)
+    origin = settings.get("continued_from")
     try:
         if evaluation is not None:
             evaluation = _outcome(evaluation, evaluation["environment"]["arguments"])
@@ -88,6 +89,7 @@ def summarize(name: str, folder: Path) -> Summary:
             evaluation=evaluation,
             versions={str(key): str(value) for key, value in settings.get("versions", {}).items()},
             commit=settings.get("commit"),
+            continued_from=None if origin is None else Path(origin["model"]).name,
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(

@@ -32,6 +32,7 @@ class Facts:
             the ``arguments`` of their environment.
         versions: Package → version that the model was trained with.
         commit: Of core-repr, when the model was trained.
+        continued_from: The model whose weights the training went on from.
     """
 
     name: str = "path/to/model"
@@ -41,6 +42,7 @@ class Facts:
     evaluation: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
+    continued_from: str | None = None
 
 
 def make_card(config: CoReConfig, facts: Facts) -> ModelCard:
@@ -228,6 +230,7 @@ def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) 
         "its arguments": f"`{environment.arguments}`",
         "action repeat": environment.action_repeat,
         "environment steps, before action repeat": steps,
+        **({"continued from": f"`{facts.continued_from}`"} if facts.continued_from else {}),
         "seed": "not recorded" if facts.seed is None else facts.seed,
         "frames": f"{config.world_model.frame_size}, cropped to {config.world_model.crop_size}",
         "batch": f"{config.agent.batch_size} × {config.agent.sequence_length} frames",

@@ -131,9 +131,11 @@ def test_what_is_published_holds_no_paths_of_this_machine(hub: LocalHub, saved: 
         ' "environment": {"validation": {}}, "schedule": {"seed": 3}, "versions": {}}'
     )
     assert push(saved, "--yes") == 0
-    files = hub.repositories[REPOSITORY].commits
-    for commit in files.values():
+    repository = hub.repositories[REPOSITORY]
+    for commit in repository.commits.values():
         assert not any(b"/home/me" in file.content for file in commit.values())
+    card = repository.commits[repository.refs["refs/heads/main"]]["README.md"].content.decode()
+    assert "| continued from | `run` |" in card
 
 
 @pytest.mark.parametrize("name", ["replay.mp4", "progress.csv", "settings.json"])
