@@ -188,21 +188,20 @@ def _record(
     at_random: bool,
     progress: Callable[[], object],
 ) -> Recording:
-    quantities = env.unwrapped.quantities  # type: ignore[attr-defined]
     actor: Any = RandomAgent(env.action_space, seed) if at_random else agent
     frame, info = env.reset(seed=seed)
-    frames, states = [frame], [info["physics_state"]]
+    frames, quantities = [frame], [info["physics_quantities"]]
     actions: list[NDArray[np.float32]] = []
     state, over = None, False
     while not over:
         action, state = actor.predict(frame, state, np.array([not actions]), deterministic=False)
         frame, _, terminated, truncated, info = env.step(action)
         frames.append(frame)
-        states.append(info["physics_state"])
+        quantities.append(info["physics_quantities"])
         actions.append(action)
         over = terminated or truncated
     progress()
-    return Recording(seed, np.stack(frames), np.stack(actions), quantities(np.stack(states)))
+    return Recording(seed, np.stack(frames), np.stack(actions), np.stack(quantities))
 
 
 def _invariance(

@@ -19,12 +19,7 @@ LENGTH = 12
 
 
 class Quantities:
-    """The identity, with names."""
-
     names = ("brightness", "nothing")
-
-    def __call__(self, states: NDArray[Any]) -> NDArray[Any]:
-        return states
 
 
 class Lamp(gym.Env[Any, Any]):
@@ -52,7 +47,7 @@ class Lamp(gym.Env[Any, Any]):
     def _observe(self) -> Any:
         noise = self.noise_rng.integers(self.noise + 1, size=(16, 16, 3))
         frame = (200 * self.brightness + noise).astype(np.uint8)
-        return frame, {"physics_state": np.array([self.brightness, 3.0])}
+        return frame, {"physics_quantities": np.array([self.brightness, 3.0])}
 
 
 @pytest.fixture

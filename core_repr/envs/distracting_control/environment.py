@@ -61,15 +61,15 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         clean_frames: Whether `info["clean_frame"]` holds the same moment without distractions,
             of the observation's shape. It costs as much as a frame.
         physics_state: Whether `info["physics_state"]` holds the simulator's state, a float64
-            vector: positions, velocities and activations; in reacher the last two values, no
-            part of what the simulator's `set_state` takes, are the target's x and y.
+            vector of positions, velocities and activations, and `info["physics_quantities"]` what
+            `quantities` names.
         render_mode: "rgb_array", or None if `render` is not used.
 
     Attributes:
         action_repeat: Simulator steps an action is held for.
         frame_size: Height and width of an observation in pixels.
         distractions: What disturbs the view: some of "background", "camera" and "color".
-        quantities: Names the physical quantities in `info["physics_state"]`.
+        quantities: Names the physical quantities in `info["physics_quantities"]`.
 
     Raises:
         TypeError: A size or number is not an integer.
@@ -277,5 +277,6 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         if self._clean_frames:
             info["clean_frame"] = self._view.clean_frame()
         if self._physics_state:
-            info["physics_state"] = self.quantities.state()
+            info["physics_state"] = self._physics.get_state()
+            info["physics_quantities"] = self.quantities()
         return self._view.frame(), info

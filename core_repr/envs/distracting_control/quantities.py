@@ -1,4 +1,4 @@
-"""The simulator's state as named physical quantities."""
+"""What goes on in the simulator, as named physical quantities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 HINGE = 3
 """`mujoco.mjtJoint.mjJNT_HINGE`."""
@@ -16,13 +15,11 @@ TARGET = "target"
 
 
 class PhysicalQuantities:
-    """Turns `info["physics_state"]` into positions and velocities with names.
-
-    The state is the simulator's, and where a task has a target to reach, two values more: where it
-    is, in metres from the arm's base.
+    """Positions and velocities with names.
 
     A joint that turns without limits has no position but a direction: it is given by cosine and
-    sine.
+    sine. Where a task has a target to reach, it is told where that is, in metres from the arm's
+    base.
 
     Args:
         physics: `dm_control.mujoco.Physics` of joints that slide or turn.
@@ -47,20 +44,13 @@ class PhysicalQuantities:
         if self._target is not None:
             self.names += ["target x", "target y"]
 
-    def state(self) -> Float[np.ndarray, " s"]:
-        """Returns positions, velocities and activations now, and where a target is."""
-        state: NDArray[np.float64] = self._physics.get_state()
-        if self._target is None:
-            return state
-        return np.concatenate([state, self._physics.data.geom_xpos[self._target, :2]])
-
-    def __call__(self, states: Float[np.ndarray, "*batch s"]) -> Float[np.ndarray, "*batch q"]:
-        """Returns the quantities of states, in the order of their names."""
-        count = len(self._turns)
-        values: list[NDArray[np.float64]] = []
-        for joint, turns in enumerate(self._turns):
-            position = states[..., joint]
+    def __call__(self) -> Float[np.ndarray, " q"]:
+        """Returns the quantities now, in the order of their names."""
+        data = self._physics.data
+        values: list[float] = []
+        for position, turns in zip(data.qpos, self._turns, strict=True):
             values += [np.cos(position), np.sin(position)] if turns else [position]
-        velocities = states[..., count : 2 * count]
-        target = states[..., -2:] if self._target is not None else states[..., :0]
-        return np.concatenate([np.stack(values, -1), velocities, target], -1)
+        values += [*data.qvel]
+        if self._target is not None:
+            values += [*data.geom_xpos[self._target, :2]]
+        return np.array(values)

@@ -59,15 +59,13 @@ def test_the_physics_state(make, task: str) -> None:
     physics = env.unwrapped._physics
     states = [info["physics_state"] for info in infos]
     size = physics.model.nq + physics.model.nv + physics.model.na
-    # The arm's target is part of what the agent has to know, but not of the simulator's state.
-    target = physics.named.data.geom_xpos["target", :2] if task == "reacher-easy" else []
-    assert states[0].shape == (size + len(target),) and states[0].dtype == np.float64
-    np.testing.assert_array_equal(states[-1], [*physics.get_state(), *target])
+    assert states[0].shape == (size,) and states[0].dtype == np.float64
+    np.testing.assert_array_equal(states[-1], physics.get_state())
     # What was handed out does not move with the simulator, and is enough to return to.
     assert not np.array_equal(states[0], states[-1])
     with physics.reset_context():
-        physics.set_state(states[0][:size])
-    np.testing.assert_array_equal(physics.get_state(), states[0][:size])
+        physics.set_state(states[0])
+    np.testing.assert_array_equal(physics.get_state(), states[0])
 
 
 def test_the_state_of_a_seed_is_the_same_under_every_distraction(make) -> None:
