@@ -154,10 +154,8 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
 {_table(["model", "environment steps", *SETTINGS], table)}
 
-Their recipes hold their settings, which are not today's preset: reacher-easy's is that with more
-and shorter sequences, a greater weight of L_c, smaller learning rates and a camera jitter, the
-others are earlier forms of it. The model of reacher-easy was trained to 100,000 steps and resumed
-from there.
+Their recipes hold all their settings. They are not those of today's preset; this is what tells them
+apart. A model that goes on from another one counts that one's steps too.
 
 {_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
@@ -169,6 +167,7 @@ def _settings(models: Iterable[str]) -> str:
     for name in models:
         config = storage.load_config(zoo.find(name))
         encoder, agent = config.world_model.encoder, config.agent
+        origin = zoo.recipes.load(name).continued_from
         assert config.environment is not None
         repeat = config.environment.action_repeat
         every = repeat / agent.updates_per_step
@@ -177,6 +176,7 @@ def _settings(models: Iterable[str]) -> str:
         table.append(
             [
                 f"`{name}`",
+                f"`{origin}`" if origin else "no",
                 f"{encoder.kernel_size}×{encoder.kernel_size}, "
                 f"{'-'.join(map(str, encoder.filters))}, "
                 f"strides {'-'.join(map(str, encoder.strides))}",
@@ -190,14 +190,16 @@ def _settings(models: Iterable[str]) -> str:
                 f"{every:g}",
                 f"{agent.agent_updates}",
                 shared if agent.critic_weight else "no",
+                f"{agent.averaging_rate:g}" if agent.averaging_rate < 1 else "no",
             ]
         )
     header = [
-        "model", "encoder", "frames standardised", "sequences in a mini-batch, of frames",
-        "weight of L_c", "learning rates of the encoder and the rest of the world model",
+        "model", "goes on from", "encoder", "frames standardised",
+        "sequences in a mini-batch, of frames", "weight of L_c", "learning rates of the encoder and the rest of the world model",
         "camera jitter", "environment steps before learning",
         "first updates, of the world model alone", "then environment steps an update",
         "updates of the agent in each", "critics' gradient in the world model",
+        "rate of averaging weights",
     ]  # fmt: skip
     return _table(header, table)
 
