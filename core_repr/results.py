@@ -195,7 +195,8 @@ def _settings(models: Iterable[str]) -> str:
         )
     header = [
         "model", "goes on from", "encoder", "frames standardised",
-        "sequences in a mini-batch, of frames", "weight of L_c", "learning rates of the encoder and the rest of the world model",
+        "sequences in a mini-batch, of frames", "weight of L_c",
+        "learning rates of the encoder and the rest of the world model",
         "camera jitter", "environment steps before learning",
         "first updates, of the world model alone", "then environment steps an update",
         "updates of the agent in each", "critics' gradient in the world model",
