@@ -21,6 +21,7 @@ import torch
 
 from core_repr.agent import CoReSAC, learning_state
 from core_repr.config import CoReConfig
+from core_repr.evaluation.plots import EVALUATION_RETURN, read_progress
 from core_repr.training import (
     EnvironmentChoice,
     Interrupted,
@@ -353,6 +354,9 @@ def test_a_training_goes_on_from_a_model(
     # The first evaluation is of the model as it came.
     assert evaluations[0]["returns"] == last["returns"]
     assert evaluations[0]["env_steps"] == last["env_steps"] == first.env_steps
+    progress = read_progress(tmp_path / "run" / "progress.csv")
+    assert progress["time/env_steps"][0] == first.env_steps
+    np.testing.assert_allclose(progress[EVALUATION_RETURN][0], last["mean"], rtol=1e-5)
 
 
 def test_a_model_that_is_there_already_is_refused(

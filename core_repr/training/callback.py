@@ -92,6 +92,7 @@ class RunCallback(BaseCallback):
         if self._is_new and self.settings.origin is not None:
             # How good the model is that the training goes on from.
             self._evaluate()
+            self.model.dump_logs()
         # What an interruption between updates left to be done, also after the last episode.
         self.model.train(0, 0)
 
