@@ -22,6 +22,8 @@ from core_repr.zoo.summary import (
     EVALUATIONS_FILE,
     SETTINGS_FILE,
     Summary,
+    origin_name,
+    read_record,
     summarize,
 )
 
@@ -85,12 +87,11 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
                 _copy(place / file, folder)
     for place in (model, run):
         if (place / SETTINGS_FILE).exists():
-            settings = json.loads(
-                storage.read_bounded(place / SETTINGS_FILE, storage.MAX_RECORD_BYTES)
-            )
-            if "continued_from" in settings:
-                origin = settings["continued_from"]
-                origin["model"] = Path(origin["model"]).name
+            settings = read_record(place / SETTINGS_FILE)
+            origin = settings.get("continued_from")
+            if origin is not None:
+                name = origin_name(origin)
+                settings["continued_from"] = {**origin, "model": name}
             text = json.dumps(settings, indent=2) + "\n"
             storage.write_atomically(folder / SETTINGS_FILE, text.encode())
     if (folder / PROGRESS_FILE).exists():

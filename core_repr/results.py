@@ -155,7 +155,8 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 {_table(["model", "environment steps", *SETTINGS], table)}
 
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
-apart. A model that goes on from another one counts that one's steps too.
+apart. A model that goes on from another one has optimisers and a replay buffer of its own, and counts
+the other one's steps too.
 
 {_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
@@ -190,6 +191,7 @@ def _settings(models: Iterable[str]) -> str:
                 f"{every:g}",
                 f"{agent.agent_updates}",
                 shared if agent.critic_weight else "no",
+                f"{agent.entropy_learning_rate:g}",
                 f"{agent.averaging_rate:g}" if agent.averaging_rate < 1 else "no",
             ]
         )
@@ -200,6 +202,7 @@ def _settings(models: Iterable[str]) -> str:
         "camera jitter", "environment steps before learning",
         "first updates, of the world model alone", "then environment steps an update",
         "updates of the agent in each", "critics' gradient in the world model",
+        "learning rate of the entropy weight",
         "rate of averaging weights",
     ]  # fmt: skip
     return _table(header, table)
@@ -222,7 +225,7 @@ def _seeds(rows: Sequence[Row]) -> str:
         means = [float(row["mean"]) for row in every]
         table.append(
             [
-                f"`{first['task']}-{first['setting']}-v0`",
+                f"`{first['model'] or first['task'] + '-' + first['setting'] + '-v0'}`",
                 "no" if first["method"] == ABLATION else "yes",
                 _steps(first),
                 ", ".join(f"{_cell(row)} (seed {row['seed']})" for row in every),

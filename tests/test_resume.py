@@ -316,6 +316,36 @@ def test_a_run_without_its_replay_buffer_goes_on_from_its_weights_alone(
 # From another training's model
 
 
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ("", "lacks agent_steps or updates"),
+        ('{"agent_steps": 3}\n', "lacks agent_steps or updates"),
+        ("[1]\n", "lacks agent_steps or updates"),
+        ('{"agent_steps": "3", "updates": 1}\n', "must be whole numbers"),
+        ('{"agent_steps": -3, "updates": 1}\n', "must be whole numbers"),
+        ("{\n", "is no record of a training"),
+    ],
+)
+def test_a_model_with_a_broken_record_is_refused(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path, record: str, words: str
+) -> None:
+    shutil.copytree(unbroken[0] / "model", tmp_path / "model")
+    (tmp_path / "model" / "evaluations.jsonl").write_text(record)
+    with pytest.raises(ValueError, match=f"evaluations.jsonl.*{words}"):
+        Origin.find(tmp_path / "model")
+
+
+def test_a_line_that_was_not_written_whole_does_not_count(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path
+) -> None:
+    shutil.copytree(unbroken[0] / "model", tmp_path / "model")
+    record = '{"agent_steps": 3, "updates": 1}\n{"agent_steps": 4, "upd'
+    (tmp_path / "model" / "evaluations.jsonl").write_text(record)
+    origin = Origin.find(tmp_path / "model", "user/repo")
+    assert (origin.agent_steps, origin.updates, origin.name) == (3, 1, "user/repo")
+
+
 @pytest.mark.parametrize("kind", ["run", "model"])
 def test_a_training_goes_on_from_a_model(
     unbroken: tuple[Path, CoReSAC],

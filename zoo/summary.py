@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from core_repr.config import CoReConfig, EnvironmentConfig
 from core_repr.world_model.card import Facts, label
 from core_repr.world_model.storage import MAX_RECORD_BYTES, load_config, read_bounded
-from core_repr.world_model.strict_json import parse_json
+from core_repr.world_model.strict_json import parse_json, parse_last_line
 
 SETTINGS_FILE = "settings.json"
 EVALUATION_FILE = "evaluation.json"
@@ -72,9 +72,9 @@ def summarize(name: str, folder: Path) -> Summary:
         ValueError: If a file is broken.
     """
     files = [path for path in folder.iterdir() if path.is_file()]
-    settings = _read(folder / SETTINGS_FILE) or {}
+    settings = _read(folder, SETTINGS_FILE) or {}
     progress = _last_line(folder / EVALUATIONS_FILE)
-    evaluation = _read(folder / EVALUATION_FILE)
+    evaluation = _read(folder, EVALUATION_FILE)
     origin = settings.get("continued_from")
     try:
         if evaluation is not None:
@@ -89,7 +89,7 @@ def summarize(name: str, folder: Path) -> Summary:
             evaluation=evaluation,
             versions={str(key): str(value) for key, value in settings.get("versions", {}).items()},
             commit=settings.get("commit"),
-            continued_from=None if origin is None else Path(origin["model"]).name,
+            continued_from=None if origin is None else origin_name(origin),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
@@ -98,6 +98,47 @@ def summarize(name: str, folder: Path) -> Summary:
         ) from None
     size = sum(path.stat().st_size for path in files)
     return Summary(name, load_config(folder), facts, size)
+
+
+def origin_name(origin: Any) -> str:
+    """Returns what others know the model by that a training went on from.
+
+    Args:
+        origin: ``continued_from`` of ``settings.json``.
+
+    Raises:
+        ValueError: If it does not fit.
+    """
+    try:
+        # Windows' rules know both separators: a name must not tell where it lay.
+        name = origin.get("name") or PureWindowsPath(origin["model"]).name
+    except (AttributeError, KeyError, TypeError):
+        name = None
+    if not isinstance(name, str):
+        raise ValueError(
+            f"The field continued_from of {SETTINGS_FILE} names no model: {str(origin)[:80]!a}; "
+            "remove it, or let core-repr train write it."
+        )
+    return name
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads a record of a training.
+
+    Args:
+        path: Of a file that holds a JSON object.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it is broken or too large.
+    """
+    try:
+        record = parse_json(read_bounded(path, MAX_RECORD_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{path} is no record of a training: {error}.") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is no record of a training: it holds no JSON object.")
+    return record
 
 
 def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -111,25 +152,16 @@ def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        record = parse_json(read_bounded(path, MAX_RECORD_BYTES))
-    except ValueError as error:
-        raise ValueError(f"{path} is no record of a training: {error}.") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is no record of a training: it holds no JSON object.")
-    return record
+def _read(folder: Path, name: str) -> dict[str, Any] | None:
+    return read_record(folder / name) if (folder / name).exists() else None
 
 
 def _last_line(path: Path) -> dict[str, Any] | None:
-    """The last evaluation of the training; a line without its end was not written whole."""
+    """The last evaluation of the training."""
     if not path.exists():
         return None
-    lines = read_bounded(path, MAX_RECORD_BYTES).rpartition(b"\n")[0].splitlines()
     try:
-        record = parse_json(lines[-1]) if lines else None
+        record = parse_last_line(read_bounded(path, MAX_RECORD_BYTES))
     except ValueError as error:
         raise ValueError(f"{path} is no record of a training: {error}.") from None
     return record if isinstance(record, dict) else None

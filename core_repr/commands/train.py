@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
 from core_repr.commands.device import check_device
-from core_repr.commands.environment import DistractingControl
+from core_repr.commands.environment import DistractingControl, Task
 from core_repr.commands.memory import keep_freed_memory
-from core_repr.config import PRESETS, AgentConfig, CoReConfig, LossConfig, WorldModelConfig
+from core_repr.config import (
+    PRESETS,
+    AgentConfig,
+    CoReConfig,
+    EnvironmentConfig,
+    LossConfig,
+    WorldModelConfig,
+)
+
+if TYPE_CHECKING:
+    from core_repr.training import Origin
+    from core_repr.zoo.recipes import Recipe
 
 
 @dataclass
@@ -76,7 +87,7 @@ class Train:
         return 0
 
     def _train(self) -> Path:
-        from core_repr import training, zoo
+        from core_repr import training
         from core_repr.world_model import storage
 
         if self.recipe is not None:
@@ -95,7 +106,7 @@ class Train:
         if self.from_ is not None:
             option = "from" if self.recipe is None else "recipe"
             self._refuse_beside(option)
-            origin = training.Origin.find(zoo.find(self.from_))
+            origin = find_origin(self.from_)
             config = storage.load_config(origin.model)
             assert config.environment is not None
             if self.world_model != config.world_model:
@@ -126,7 +137,7 @@ class Train:
         for option in ("resume", "from_"):
             if getattr(self, option) != getattr(plain, option):
                 raise ValueError(
-                    "--recipe starts a training of its own; "
+                    "--recipe says itself where a training starts; "
                     f"leave out --{option.removesuffix('_')}."
                 )
         if self.preset != "compact":
@@ -134,8 +145,14 @@ class Train:
 
     def _refuse_beside(self, option: str) -> None:
         """Refuses what ``--resume``, ``--from`` or a recipe's model decides by itself."""
-        preset = PRESETS[self.preset]()
-        plain = Train(world_model=preset.world_model, loss=preset.loss, agent=preset.agent)
+        if option == "recipe":
+            assert self.recipe is not None
+            plain = train_by(self.recipe)
+        elif option == "from":
+            assert self.from_ is not None
+            plain = train_from(self.from_)
+        else:
+            plain = train_with(PRESETS[self.preset]())
         allowed = {option, f"{option}_", "env_steps", "device"}
         if option != "resume":
             allowed |= {"from_", "run", "seed", "world_model", "loss", "agent"}
@@ -144,15 +161,32 @@ class Train:
             if getattr(self, name) != getattr(plain, name):
                 typed = "--" + name.rstrip("_").replace("_", "-")
                 what = "the environment's options" if name == "environment" else typed
+                which = "in the environment" if name == "environment" else "with the settings"
                 raise ValueError(
-                    f"--{option} goes on with the settings of an earlier training; "
-                    f"leave out {what}."
+                    f"--{option} goes on {which} of an earlier training; leave out {what}."
                 )
 
 
 def train_with(config: CoReConfig) -> Train:
     """Returns the command with a config's settings as its defaults."""
     return Train(world_model=config.world_model, loss=config.loss, agent=config.agent)
+
+
+def train_from(model: str) -> Train:
+    """Returns the command with the settings and the environment of a model as its defaults.
+
+    Args:
+        model: A zoo name, a Hub repository, a model folder or a run's folder.
+
+    Raises:
+        FileNotFoundError: If there is no such model.
+        ValueError: If a file of it is broken.
+    """
+    from core_repr.world_model import storage
+
+    config = storage.load_config(find_origin(model).model)
+    assert config.environment is not None
+    return replace(train_with(config), environment=_recorded(config.environment))
 
 
 def train_by(recipe: str) -> Train:
@@ -165,23 +199,13 @@ def train_by(recipe: str) -> Train:
         FileNotFoundError: If there is no such recipe.
         ValueError: If it does not fit.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     from core_repr.zoo import recipes
 
     chosen = recipes.load(recipe)
-    unknown = chosen.environment.keys() - {option.name for option in fields(DistractingControl)}
-    if unknown:
-        raise ValueError(
-            f"The recipe {recipe!r} does not fit: environment.{min(unknown)} is unknown."
-        )
     try:
-        environment = TypeAdapter(DistractingControl).validate_python(chosen.environment)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(
-            f"The recipe {recipe!r} does not fit: environment.{first['loc'][0]}: {first['msg']}."
-        ) from None
+        environment = _environment_of(chosen)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"The recipe {recipe!r} does not fit: {error}") from None
     return replace(
         train_with(chosen.config),
         environment=environment,
@@ -193,18 +217,53 @@ def train_by(recipe: str) -> Train:
     )
 
 
-def config_of(model: str) -> CoReConfig:
-    """Returns the config of a model that a training is to go on from.
+def find_origin(model: str) -> Origin:
+    """Returns where a training starts that goes on from a model.
 
     Args:
-        model: A zoo name, a model folder or a run's folder.
+        model: A zoo name, a Hub repository, a model folder or a run's folder.
 
     Raises:
         FileNotFoundError: If there is no such model.
-        ValueError: If its config does not fit.
+        ValueError: If a file of it is broken.
     """
     from core_repr import zoo
     from core_repr.training import Origin
-    from core_repr.world_model import storage
 
-    return storage.load_config(Origin.find(zoo.find(model)).model)
+    folder = zoo.find(model)
+    # What it is called elsewhere must not tell where it lies here.
+    return Origin.find(folder, folder.resolve().name if Path(model).is_dir() else model)
+
+
+def _environment_of(recipe: Recipe) -> DistractingControl:
+    """The environment that a recipe or the model that it names was made for."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if recipe.continued_from is not None:
+        start = train_from(recipe.continued_from)
+        if start.world_model != recipe.config.world_model:
+            raise ValueError(f"config.world_model is not that of {recipe.continued_from}.")
+        return start.environment
+    unknown = recipe.environment.keys() - {option.name for option in fields(DistractingControl)}
+    if unknown:
+        raise ValueError(f"environment.{min(unknown)} is unknown.")
+    try:
+        return TypeAdapter(DistractingControl).validate_python(recipe.environment)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"environment.{first['loc'][0]}: {first['msg']}.") from None
+
+
+def _recorded(environment: EnvironmentConfig) -> DistractingControl:
+    """The options that choose what a model records of its environment."""
+    arguments = environment.arguments
+    for task in get_args(Task):
+        if environment.id == DistractingControl(task).id:
+            return DistractingControl(
+                task,
+                arguments.get("difficulty") or "none",
+                arguments.get("dynamic", True),
+                arguments.get("backgrounds", "procedural"),
+                environment.action_repeat,
+            )
+    return DistractingControl()

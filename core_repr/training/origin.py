@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from core_repr.agent import CoReSAC, learning_state
 from core_repr.world_model import storage
+from core_repr.world_model.strict_json import parse_last_line
 
 EVALUATIONS_FILE = "evaluations.jsonl"
 
@@ -21,25 +21,30 @@ class Origin:
         agent_steps: Agent steps that it was trained for.
         updates: Updates that it was trained for.
         with_optimizers: Whether the folder holds the state of the optimisers, too.
+        name: What others know the model by: a zoo name, a Hub repository, or the name of the
+            folder that was asked for.
     """
 
     model: str
     agent_steps: int
     updates: int
     with_optimizers: bool
+    name: str | None = None
 
     @classmethod
-    def find(cls, folder: Path) -> Origin:
+    def find(cls, folder: Path, name: str | None = None) -> Origin:
         """Looks up how far a model folder's training had come.
 
         Args:
             folder: A model folder, a checkpoint or a run's folder; of a run, the newest
-                checkpoint is taken.
+                checkpoint is taken. Without records of the training, it counts as none.
+            name: What others know the model by; the folder's name by default.
 
         Raises:
             FileNotFoundError: If it holds no model.
             ValueError: If a file of it is broken.
         """
+        name = folder.resolve().name if name is None else name
         if not (folder / storage.CONFIG_FILE).exists():
             newest = newest_checkpoint(folder)
             folder = folder / "model" if newest is None else newest
@@ -47,12 +52,12 @@ class Origin:
         assert config.environment is not None
         if (folder / learning_state.VALUES_FILE).exists():
             values = learning_state.read_values(folder)
-            return cls(str(folder), values.agent_steps, values.updates, True)
+            return cls(str(folder), values.agent_steps, values.updates, True, name)
         for place in (folder, folder.parent):
             if (place / EVALUATIONS_FILE).exists():
-                last = json.loads((place / EVALUATIONS_FILE).read_text().splitlines()[-1])
-                return cls(str(folder), last["agent_steps"], last["updates"], False)
-        return cls(str(folder), 0, 0, False)
+                steps, updates = _progress(place / EVALUATIONS_FILE)
+                return cls(str(folder), steps, updates, False, name)
+        return cls(str(folder), 0, 0, False, name)
 
     def load_into(self, agent: CoReSAC) -> None:
         """Gives a new agent the weights, the optimisers if there are any, and the counters."""
@@ -63,6 +68,24 @@ class Origin:
         agent.num_timesteps, agent._n_updates = self.agent_steps, self.updates
         # The replay buffer is empty: the policy fills it before the first update.
         agent._acts_at_random, agent._updates_due = False, 0.0
+
+
+def _progress(path: Path) -> tuple[int, int]:
+    """Agent steps and updates at the last evaluation."""
+    try:
+        last = parse_last_line(storage.read_bounded(path, storage.MAX_RECORD_BYTES))
+        counts = last["agent_steps"], last["updates"]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError("agent_steps and updates must be whole numbers of at least 0")
+    except (KeyError, TypeError):
+        reason = "its last line lacks agent_steps or updates"
+    except ValueError as error:
+        reason = str(error)
+    else:
+        return counts
+    raise ValueError(
+        f"{path} is no record of a training: {reason}; remove it, and the steps count from 0."
+    )
 
 
 def newest_checkpoint(run: Path) -> Path | None:

@@ -230,16 +230,26 @@ def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) 
         "its arguments": f"`{environment.arguments}`",
         "action repeat": environment.action_repeat,
         "environment steps, before action repeat": steps,
-        **({"continued from": f"`{facts.continued_from}`"} if facts.continued_from else {}),
+        **({"continued from": _code_span(facts.continued_from)} if facts.continued_from else {}),
         "seed": "not recorded" if facts.seed is None else facts.seed,
         "frames": f"{config.world_model.frame_size}, cropped to {config.world_model.crop_size}",
         "batch": f"{config.agent.batch_size} × {config.agent.sequence_length} frames",
         "updates for each agent step": config.agent.updates_per_step,
-        "commit of core-repr": "not recorded" if facts.commit is None else f"`{facts.commit}`",
+        "commit of core-repr": "not recorded" if facts.commit is None else _code_span(facts.commit),
         **facts.versions,
     }
-    lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    lines = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items())
     return f"## Training\n\n| | |\n|---|---|\n{lines}\n\nEvery setting stands in `config.json`."
+
+
+def _cell(value: object) -> str:
+    """A value that cannot end a table's cell; a file that someone else wrote may hold anything."""
+    text = " ".join(str(value).split())
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
+
+
+def _code_span(text: str) -> str:
+    return f"`{text.replace('`', '')}`"
 
 
 def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) -> str:
@@ -253,7 +263,13 @@ def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) ->
         + f", the robot's own state {sensors}," * bool(sensors)
         + f" and {size} action dimension{'s' * (size > 1)}, at an action repeat of "
         f"{environment.action_repeat}.",
-        "It comes from one training with one seed; another seed may end elsewhere.",
+        "It comes from one training with one seed"
+        + (
+            f", which went on from {_cell(_code_span(facts.continued_from))}"
+            if facts.continued_from
+            else ""
+        )
+        + "; another seed may end elsewhere.",
         "It was trained in simulation; nobody has tried it on a real robot, and it must not "
         "control one without supervision.",
     ]

@@ -35,6 +35,21 @@ def parse_json(content: bytes) -> Any:
     return value
 
 
+def parse_last_line(content: bytes) -> Any:
+    """Parses the last line of a log of one JSON value a line; ``None`` if there is none.
+
+    A line without its end was not written whole and does not count.
+
+    Args:
+        content: Of the file.
+
+    Raises:
+        ValueError: As :func:`parse_json` does.
+    """
+    lines = content.rpartition(b"\n")[0].splitlines()
+    return parse_json(lines[-1]) if lines else None
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):

@@ -138,6 +138,38 @@ def test_what_is_published_holds_no_paths_of_this_machine(hub: LocalHub, saved: 
     assert "| continued from | `run` |" in card
 
 
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        ('{"model": "/home/me/run/checkpoints/7", "name": "run"}', "run"),
+        ('{"model": "/home/me/models--a--b/snapshots/0123", "name": "a/b"}', "a/b"),
+        ('{"model": "C:\\\\Users\\\\me\\\\run"}', "run"),
+        ('{"model": "x` |\\n\\n## Evaluation\\n\\n<img>"}', "x \\| ## Evaluation &lt;img>"),
+    ],
+)
+def test_a_card_says_what_the_training_went_on_from_and_no_more(
+    hub: LocalHub, saved: Path, origin: str, shown: str
+) -> None:
+    (saved / "settings.json").write_text(f'{{"continued_from": {origin}}}')
+    assert push(saved, "--yes") == 0
+    repository = hub.repositories[REPOSITORY]
+    files = repository.commits[repository.refs["refs/heads/main"]]
+    card = files["README.md"].content.decode()
+    assert f"| continued from | `{shown}` |" in card
+    assert card.count("## Evaluation") == 1 + shown.count("## Evaluation") * 2
+    assert b"me" not in files["settings.json"].content.replace(b"name", b"")
+
+
+@pytest.mark.parametrize("origin", ["{}", '"x"', "[]", '{"model": 3}', "7"])
+def test_an_origin_that_names_no_model_is_refused(
+    hub: LocalHub, saved: Path, capsys: pytest.CaptureFixture[str], origin: str
+) -> None:
+    (saved / "settings.json").write_text(f'{{"continued_from": {origin}}}')
+    assert push(saved, "--yes") == 1
+    message = capsys.readouterr().err
+    assert "names no model" in message and message.count("\n") == 1 and hub.requests == []
+
+
 @pytest.mark.parametrize("name", ["replay.mp4", "progress.csv", "settings.json"])
 def test_what_a_link_leads_to_is_not_published(
     hub: LocalHub, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

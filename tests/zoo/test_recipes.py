@@ -38,10 +38,12 @@ def test_shipped_recipes_load_and_can_be_trained(
         assert origin is None
         assert choice.id == f"distracting_control/{recipe.environment['task']}-v0"
         assert choice.arguments["difficulty"] == recipe.environment["difficulty"]
-        assert run == Path("runs") / name.removesuffix("-v0") / "seed-0"
+        assert run == Path("runs") / name.rpartition("-v")[0] / "seed-0"
     else:
         assert Path(origin.model) == zoo.find(recipe.continued_from)
-        assert 0 < origin.agent_steps < schedule.env_steps
+        assert choice.id == zoo.load(recipe.continued_from).config.environment.id
+        before = origin.agent_steps + config.agent.learning_starts
+        assert before * config.environment.action_repeat < schedule.env_steps
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
@@ -106,6 +108,7 @@ def test_a_recipe_can_go_on_from_a_model(trainings: list[tuple[Any, ...]], furth
     [
         (["--difficulty", "hard"], "leave out the environment's options"),
         (["--world-model.crop-size", "60"], f"the sizes of {EASY}"),
+        (["--task", "walker-walk"], "leave out the environment's options"),
         (["--from", "walker-walk-medium-v0"], "leave out --from"),
         (["--resume", "runs/x"], "leave out --resume"),
         (["--preset", "paper"], "leave out --preset"),
@@ -142,6 +145,22 @@ def test_what_does_not_go_together_is_refused(
     assert words in capsys.readouterr().err and trainings == []
 
 
+@pytest.mark.parametrize("start", ["--from", "--recipe"])
+def test_the_environment_of_a_model_may_be_named_but_not_changed(
+    trainings: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], start: str
+) -> None:
+    name = "walker-walk-medium-v0" if start == "--from" else "walker-walk-medium-v1"
+    typed = ["train", start, name, "--env-steps", "300000"]
+    # What all commands would otherwise begin with is no less an option.
+    assert cli.main([*typed, "--task", "cartpole-swingup"]) == 1
+    assert "leave out the environment's options" in capsys.readouterr().err and trainings == []
+    assert cli.main([*typed, "--task", "walker-walk", "--action-repeat", "2"]) == 0
+    assert trainings[0][0].id == "distracting_control/walker-walk-v0"
+    with pytest.raises(SystemExit):
+        cli.main([*typed, "--help"])
+    assert "walker-walk" in capsys.readouterr().out
+
+
 def _drop(fields: dict[str, Any], name: str) -> None:
     del fields[name]
 
@@ -161,7 +180,14 @@ def _drop(fields: dict[str, Any], name: str) -> None:
         (lambda f: f.clear(), "lacks the field"),
         (lambda f: f.update(continued_from=EASY), "'environment' must be empty"),
         (lambda f: f.update(continued_from=None), "'continued_from' must be str"),
-        (lambda f: f.update(continued_from="chess-v0", environment={}), "neither a zoo name"),
+        (
+            lambda f: f.update(continued_from="chess-v0", environment={}),
+            "mine.json' does not fit: 'chess-v0' is neither a zoo name",
+        ),
+        (
+            lambda f: f.update(continued_from="walker-walk-medium-v0", environment={}),
+            "config.world_model is not that of walker-walk-medium-v0",
+        ),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(
