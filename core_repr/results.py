@@ -155,8 +155,8 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 {_table(["model", "environment steps", *SETTINGS], table)}
 
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
-apart. A model that goes on from another one has optimisers and a replay buffer of its own, and counts
-the other one's steps too.
+apart. A model that goes on from another one has optimisers and a replay buffer of its own, and
+counts the other one's steps too.
 
 {_settings(list(dict.fromkeys(row["model"] for row in ours)))}
 """
