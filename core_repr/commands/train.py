@@ -34,9 +34,9 @@ class Train:
             named after the environment and the seed.
         resume: A run's folder: goes on with it from its newest checkpoint, with its settings;
             only env-steps can be changed.
-        from_: A zoo name, a model folder or a run's folder: goes on from its weights, and from
-            its optimisers if it has them, in a new run with its environment, and with its
-            settings where no other ones are given.
+        from_: A zoo name, a Hub repository, a model folder or a run's folder: goes on from its
+            weights, and from its optimisers if it has them, in a new run with its environment,
+            and with its settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
             settings, where no other ones are given, and from its model's weights if it names one.
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.

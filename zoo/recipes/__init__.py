@@ -35,8 +35,9 @@ class Recipe:
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation.
         config: Sizes and settings; its environment follows from the training.
-        continued_from: Zoo name or folder of the model whose weights, sizes and environment the
-            training goes on from; ``environment`` is empty then, and the steps of that model
+        continued_from: The model whose weights, sizes and environment the training goes on from:
+            a zoo name, a folder, seen from the working directory, or a Hub repository, whose
+            newest commit counts; ``environment`` is empty then, and the steps of that model
             count in ``env_steps``.
     """
 
