@@ -264,13 +264,13 @@ def _ablation(rows: Sequence[Row]) -> str:
     return f"""
 ## Without the contrastive term
 
-The recipes of the models above, each with and without L_c (`core-repr train --recipe NAME
---loss.contrastive-weight 0`, the paper's RSAC + Dyn), with the same seed. The paper has RSAC + Dyn
-above CoRe on cartpole under these distractions (430 and 354) and below it on the other five tasks.
-L_c is the contrastive loss. The recipe of walker does not average weights, and its returns swing
-from update to update: five episodes at 100,000 steps return 412 without L_c, where they return 453
-with it, and 324 after 125 more updates, whose weights are in the table. Curves are in
-[results/curves](results/curves) and with the models. CoRe is above on each, by more than the
+Recipes of the models above, from nothing on, each with and without L_c (`core-repr train --recipe
+NAME --loss.contrastive-weight 0`, the paper's RSAC + Dyn), with the same seed. The paper has RSAC +
+Dyn above CoRe on cartpole under these distractions (430 and 354) and below it on the other five
+tasks. L_c is the contrastive loss. `walker-walk-medium-v0` does not average weights, and its
+returns swing from update to update: five episodes at 100,000 steps return 412 without L_c, where
+they return 453 with it, and 324 after 125 more updates, whose weights are in the table. Curves are
+in [results/curves](results/curves) and with the models. CoRe is above on each, by more than the
 standard error of the episodes; how much trainings differ, one seed does not tell. Cartpole has a
 second seed [above](#other-seeds).
 
