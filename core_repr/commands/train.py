@@ -230,9 +230,8 @@ def find_origin(model: str) -> Origin:
     from core_repr import zoo
     from core_repr.training import Origin
 
-    folder = zoo.find(model)
-    # What it is called elsewhere must not tell where it lies here.
-    return Origin.find(folder, folder.resolve().name if Path(model).is_dir() else model)
+    # A path would tell others where it lies here; of a folder, its name is enough.
+    return Origin.find(zoo.find(model), None if Path(model).is_dir() else model)
 
 
 def _environment_of(recipe: Recipe) -> DistractingControl:

@@ -8,7 +8,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from core_repr.evaluation import side_by_side, upscale, write_video
+from core_repr.evaluation import side_by_side, upscale, video, write_video
 
 
 def read(path: Path) -> tuple[dict[str, object], list[np.ndarray]]:
@@ -43,6 +43,13 @@ def test_a_video_shows_its_frames(tmp_path: Path, height: int, width: int) -> No
         # H.264 is lossy, and yuv420p keeps a quarter of the colour: a few levels of 255.
         assert np.abs(seen[:height, :width].astype(int) - frame).mean() < 12
     assert [file.name for file in path.parent.iterdir()] == ["video.mp4"]
+
+
+def test_noise_does_not_make_a_large_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.random.default_rng(0).integers(256, size=(10, 64, 64, 3), dtype=np.uint8)
+    small = write_video(tmp_path / "small.mp4", frames, fps=10).stat().st_size
+    monkeypatch.setattr(video, "CONSTANT_RATE_FACTOR", "10")
+    assert small < 0.5 * write_video(tmp_path / "large.mp4", frames, fps=10).stat().st_size
 
 
 def test_a_frame_that_does_not_fit_leaves_nothing_and_the_old_video(tmp_path: Path) -> None:
