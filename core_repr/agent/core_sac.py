@@ -607,7 +607,7 @@ class CoReSAC(OffPolicyAlgorithm):
         entropy = -masked_mean(log_density.detach(), mask)
         log_weight = self.agent.log_entropy_weight
         self.entropy_optimizer.zero_grad()
-        (log_weight * (entropy - self.target_entropy)).backward()
+        (log_weight.exp() * (entropy - self.target_entropy)).backward()
         self._clip("entropy_weight", [log_weight], 1.0)
         self.entropy_optimizer.step()
         with torch.no_grad():
