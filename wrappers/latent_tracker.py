@@ -84,16 +84,11 @@ class LatentTracker:
         device = self._model.device
         state = self._state if rows is None else self._state.at(torch.from_numpy(rows).to(device))
         action = torch.from_numpy(actions).to(device)
-        first = torch.from_numpy(is_first).to(device)
-        if is_first.any():
-            # Not by a product with zero: a state that is not finite must not outlive its episode.
-            state = LatentState(*(field.masked_fill(first[:, None], 0) for field in state))
-            action = action.masked_fill(first[:, None], 0)
         state = self._model.step(
             state,
             action,
             torch.from_numpy(frames).to(device),
-            first,
+            torch.from_numpy(is_first).to(device),
             self._noise(rows),
             torch.from_numpy(proprioception).to(device),
         )

@@ -568,8 +568,8 @@ class CoReSAC(OffPolicyAlgorithm):
             action, log_density = self.agent.actor.sample(later, self.policy.generator)
             value = torch.min(*self.agent.critic_target(later, action))
             value = value - self.agent.entropy_weight * log_density
-            goes_on = (~batch.terminated[:-1]).float()
-            target = batch.rewards[:-1] + self.gamma * goes_on * value
+            value = value.masked_fill(batch.terminated[:-1], 0)
+            target = batch.rewards[:-1] + self.gamma * value
         first, second = self.agent.critic(features[:-1], batch.actions[:-1])
         error = (first - target).square() + (second - target).square()
         return masked_mean(error, batch.mask[1:])

@@ -63,4 +63,4 @@ def inverse_dynamics_loss(
 
 def masked_mean(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:
     """Mean over the entries that ``mask`` keeps; 0 where it keeps none."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+    return values.masked_fill(~mask, 0).sum() / mask.sum().clamp(min=1)

@@ -99,12 +99,14 @@ class RSSM(nn.Module):
                 ``previous_action`` do not count.
             noise: Draws of this step; ``None`` lets the means go on.
         """
-        goes_on = ~is_first[:, None]
-        sample = state.sample * goes_on
+        # Not by a product with zero: what is not finite must not outlive its episode.
+        first = is_first[:, None]
+        sample = state.sample.masked_fill(first, 0)
         if noise is not None and self.initial_std > 0:
-            sample = sample + self.initial_std * noise.initial * ~goes_on
-        action = previous_action * goes_on
-        h = self.advance(state.h * goes_on, sample, action)
+            sample = torch.where(first, self.initial_std * noise.initial, sample)
+        h = self.advance(
+            state.h.masked_fill(first, 0), sample, previous_action.masked_fill(first, 0)
+        )
         weight = self.posterior_input.weight[:, : self.deterministic_size]
         hidden = projected + F.linear(h, weight)
         statistics = self.posterior_norm(self.posterior_mlp(hidden).float())

@@ -154,10 +154,11 @@ class Unroll(torch.autograd.Function):
         (first, first_bias), *further = [(_transposed(w), b) for w, b in cast.recurrent]
         to_gates, to_hidden = _transposed(cast.gates), _transposed(cast.posterior_input)
         *posterior, to_statistics = [(_transposed(w), b) for w, b in cast.posterior]
-        keep = (~is_first).to(dtype).unsqueeze(-1)
+        # Filled, not multiplied by zero: what is not finite must not outlive its episode.
+        fresh = is_first.unsqueeze(-1)
         starts = is_first.any(1).tolist()
         # The actions are known ahead: their share of the first layer needs no recurrence.
-        actions = actions * keep
+        actions = actions.masked_fill(fresh, 0)
         driven = linear(actions.flatten(0, 1), first[size:], first_bias).unflatten(
             0, actions.shape[:2]
         )
@@ -168,8 +169,8 @@ class Unroll(torch.autograd.Function):
         outputs = []
         for t, projection in enumerate(projected.to(dtype)):
             if starts[t]:
-                h = h * keep[t]
-                sample = torch.where(is_first[t, :, None], start[t], sample)
+                h = h.masked_fill(fresh[t], 0)
+                sample = torch.where(fresh[t], start[t], sample)
             recurrent = [F.elu(driven[t] + linear(sample, first))]
             for layer in further:
                 recurrent.append(F.elu(linear(recurrent[-1], *layer)))
@@ -221,7 +222,7 @@ class Unroll(torch.autograd.Function):
                 )
             )
         ctx.form, ctx.weights, ctx.cast, ctx.steps = form, weights, cast, steps
-        ctx.actions, ctx.keep, ctx.starts = actions, keep, starts
+        ctx.actions, ctx.fresh, ctx.starts = actions, fresh, starts
         return tuple(torch.stack(fields) for fields in zip(*outputs, strict=True))
 
     @staticmethod
@@ -242,7 +243,8 @@ class Unroll(torch.autograd.Function):
                 (from_h + to_h, from_mean, from_log_std, from_sample + to_sample),
             )
             if ctx.starts[t]:
-                to_h, to_sample = to_h * ctx.keep[t], to_sample * ctx.keep[t]
+                to_h = to_h.masked_fill(ctx.fresh[t], 0)
+                to_sample = to_sample.masked_fill(ctx.fresh[t], 0)
             gradients.append(step_gradients)
         gradients.reverse()
         projected = torch.stack([step.hidden[0] for step in gradients])

@@ -99,3 +99,4 @@ def test_masked_mean_ignores_what_is_masked() -> None:
     mask = torch.tensor([[True, False], [True, False]])
     assert masked_mean(values, mask).item() == 2
     assert masked_mean(values, torch.zeros_like(mask)).item() == 0
+    assert masked_mean(values.masked_fill(~mask, torch.nan), mask).item() == 2

@@ -119,3 +119,38 @@ def test_in_bfloat16_only_the_products_are_rough(
     gradients = [torch.autograd.grad(s.sample.sum(), projected)[0] for s in (exact, rough)]
     # bfloat16 has 8 bits, and errors grow over the steps.
     assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm()
+
+
+@pytest.mark.parametrize("with_noise", [True, False], ids=["noise", "means"])
+@pytest.mark.parametrize("run", [stepwise, RSSM.observe], ids=["steps", "sequence"])
+def test_what_is_not_finite_ends_at_a_fresh_start_in_both_directions(
+    random_recurrence: Callable[..., RSSM],
+    run: Callable[..., LatentState],
+    with_noise: bool,
+) -> None:
+    rssm = random_recurrence(initial_std=1.0)
+    projected = torch.randn(LENGTH, BATCH, rssm.posterior_input.out_features)
+    actions = torch.rand(LENGTH, BATCH, ACTIONS) * 2 - 1
+    is_first = torch.zeros(LENGTH, BATCH, dtype=torch.bool)
+    is_first[0] = is_first[4, 1] = True
+    noise = Noise(*torch.randn(3, LENGTH, BATCH, rssm.stochastic_size)) if with_noise else None
+    plain = run(rssm, projected, actions, is_first, noise)
+
+    before = torch.zeros(LENGTH, BATCH, dtype=torch.bool)
+    before[:4, 1] = True
+    actions[:5, 1] = torch.nan  # The one at the start came from the episode before.
+    broken = projected.masked_fill(before[..., None], torch.nan)
+    for field, other in zip(plain, run(rssm, broken, actions, is_first, noise), strict=True):
+        assert torch.equal(other[~before], field[~before])
+        assert other[3, 1].isnan().all()
+
+    projected.requires_grad_()
+    actions = actions.nan_to_num()
+    later = before.roll(3, 0)[..., None]  # Steps 3 to 6 of the same row, but 3 was before.
+    later[3] = False
+    state = run(rssm, projected, actions, is_first, noise)
+    torch.autograd.backward(
+        list(state), [torch.ones_like(field).masked_fill(later, torch.nan) for field in state]
+    )
+    assert projected.grad is not None
+    assert torch.equal(projected.grad.isnan().any(-1, keepdim=True), later)

@@ -107,6 +107,21 @@ def test_a_fresh_start_never_touches_the_neighbour(
     assert not torch.allclose(before.h[3, 1], after.h[3, 1], atol=1e-3)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_step_that_is_first_forgets_what_is_not_finite(
+    model: CoReWorldModel, random_batch: Callable[..., SequenceBatch], value: float
+) -> None:
+    frames = random_batch().frames[0]
+    broken = LatentState(*(torch.full_like(field, value) for field in model.initial_state(3)))
+    is_first = torch.tensor([True, False, True])
+    noise = noise_for(model, 3)
+    after = model.step(broken, torch.full((3, 2), value), frames, is_first, noise)
+    afresh = model.step(model.initial_state(3), torch.zeros(3, 2), frames, is_first, noise)
+    for field, expected in zip(after, afresh, strict=True):
+        assert torch.equal(field[is_first], expected[is_first])
+        assert field[~is_first].isnan().all()
+
+
 def test_a_sequence_alone_equals_itself_in_a_batch(
     model: CoReWorldModel, random_batch: Callable[..., SequenceBatch]
 ) -> None:
