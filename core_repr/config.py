@@ -7,9 +7,19 @@ authors published later); :data:`PRESETS` holds the presets by name.
 import dataclasses
 import functools
 import json
+from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
@@ -22,6 +32,36 @@ Size = Annotated[int, Field(ge=1, le=16_384)]
 Layers = Annotated[tuple[Size, ...], Field(max_length=16)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Crop(int):
+    """The side of a crop in pixels, which knows what share of the frame's side it is.
+
+    A copy of a config with another ``frame_size`` (``dataclasses.replace``, an option of the
+    command line beside a preset's or a recipe's settings) is made from the old ``crop_size``; this
+    is how it is told from one that was set.
+
+    Attributes:
+        share: Of the frame's side.
+    """
+
+    share: Fraction
+
+    @classmethod
+    def of_frame(cls, share: Fraction, frame_size: int) -> "Crop":
+        """Returns the crop that is the given share of a frame, rounded to whole pixels."""
+        crop = cls(max(1, round(share * frame_size)))
+        crop.share = share
+        return crop
+
+
+def _follow_frame(crop: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> int:
+    frame_size = info.data.get("frame_size")
+    if frame_size is None:  # It does not fit itself, and is named.
+        return int(validate(crop))
+    if isinstance(crop, Crop):
+        return Crop.of_frame(crop.share, frame_size)
+    return Crop.of_frame(Fraction(validate(crop), frame_size), frame_size)
 
 
 @dataclass(frozen=True, config=_strict)
@@ -114,7 +154,9 @@ class WorldModelConfig:
     Attributes:
         frame_size: Side in pixels of the square frames that the environment gives.
         crop_size: Side in pixels of the square that the encoder sees: cut at random while
-            learning, from the centre while acting.
+            learning, from the centre while acting, so that what lies outside of the central one
+            is never seen while acting. Where only ``frame_size`` is changed, it keeps its share
+            of the frame's side.
         encoder: The observation encoder f.
         proprioception_layers: The MLP whose output joins x in ObsMLP's input, where the
             environment gives proprioception.
@@ -134,7 +176,9 @@ class WorldModelConfig:
     """
 
     frame_size: Size = 100
-    crop_size: Size = 84
+    crop_size: Annotated[Size, WrapValidator(_follow_frame), Field(validate_default=True)] = (
+        Crop.of_frame(Fraction(84, 100), 100)
+    )
     encoder: EncoderConfig = EncoderConfig()
     proprioception_layers: Layers = (200, 200, 200)
     deterministic_size: Size = 200
@@ -382,7 +426,8 @@ def _require_fields(fields: Any, part: Any, path: str = "") -> None:
         if field.name not in fields:
             raise ValueError(f"The config lacks the field {name!r}.")
         for part_type in (field.type, *get_args(field.type)):
-            if dataclasses.is_dataclass(part_type) and fields[field.name] is not None:
+            is_part = isinstance(part_type, type) and dataclasses.is_dataclass(part_type)
+            if is_part and fields[field.name] is not None:
                 _require_fields(fields[field.name], part_type, name)
 
 

@@ -53,8 +53,25 @@ def test_train_with_everything_chosen(trainings: list[tuple[Any, ...]]) -> None:
     }
     assert (run, device) == (Path("here"), "cpu")
     assert schedule == Schedule(1000, 4, 2, 3)
-    assert config.world_model.frame_size == 80
+    assert (config.world_model.frame_size, config.world_model.crop_size) == (80, 71)
     assert config.agent.actor_layers == (64, 32) and config.loss.kl_weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("typed", "sides"),
+    [
+        ("--preset paper --world-model.frame-size 84", (84, 71)),
+        ("--world-model.frame-size 84 --world-model.crop-size 80", (84, 80)),
+        ("--recipe cartpole-swingup-medium-v0 --world-model.frame-size 84", (84, 75)),
+    ],
+)
+def test_the_crop_follows_the_frame_unless_it_is_set(
+    trainings: list[tuple[Any, ...]], typed: str, sides: tuple[int, int]
+) -> None:
+    assert cli.main(["train", *typed.split()]) == 0
+    ((choice, config, *_),) = trainings
+    assert (config.world_model.frame_size, config.world_model.crop_size) == sides
+    assert choice.arguments["frame_size"] == 84
 
 
 @pytest.mark.parametrize("typed", [["--preset", "paper"], ["--preset=paper"]])

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -200,6 +201,33 @@ def test_constructors_refuse_in_one_sentence(fields: dict[str, Any], words: str)
     with pytest.raises(ValueError, match=words) as refusal:
         AgentConfig(**fields)
     assert str(refusal.value).endswith(".") and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("preset", "frame", "crop"), [("compact", 84, 75), ("paper", 84, 71)])
+def test_the_crop_follows_the_frame_unless_it_is_set(preset: str, frame: int, crop: int) -> None:
+    sizes = PRESETS[preset]().world_model
+    resized = dataclasses.replace(sizes, frame_size=frame)
+    assert resized.crop_size == crop
+    # No rounding adds up.
+    tiny = dataclasses.replace(resized, frame_size=47)
+    assert dataclasses.replace(tiny, frame_size=sizes.frame_size) == sizes
+    chosen = dataclasses.replace(sizes, frame_size=frame, crop_size=64)
+    assert chosen.crop_size == 64
+    # What is saved is plain, and a config that was loaded keeps its share as well.
+    config = CoReConfig(chosen)
+    assert json.loads(config.to_json())["world_model"]["crop_size"] == 64
+    for copy in (CoReConfig.from_json(config.to_json()), pickle.loads(pickle.dumps(config))):
+        assert copy == config
+        assert dataclasses.replace(copy.world_model, frame_size=2 * frame).crop_size == 128
+
+
+def test_the_crop_follows_the_frame_in_the_constructor() -> None:
+    assert WorldModelConfig(frame_size=84).crop_size == WorldModelConfig(84).crop_size == 71
+    assert WorldModelConfig(frame_size=84, crop_size=84).crop_size == 84
+    with pytest.raises(ValueError, match="frame_size' does not fit"):
+        WorldModelConfig(frame_size=0)
+    with pytest.raises(ValueError, match="crop_size 7 is too small"):
+        WorldModelConfig(frame_size=8)
 
 
 def test_a_size_that_fits_no_other_is_refused_in_one_short_sentence() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from core_repr.agent.observations import ObservationReader
-from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.config import CoReConfig, EnvironmentConfig, WorldModelConfig
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,9 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
     """
     reader = ObservationReader(env.observation_space, config.world_model.frame_size)
     now, before = describe_environment(env, reader), config.environment
-    if before is not None:
+    if before is None:
+        _warn_of_crop(config.world_model)
+    else:
         for name in (
             "pixels_key",
             "proprioception",
@@ -131,6 +133,22 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
         if now.id != before.id:
             _log.warning("The model was trained in %s and goes on in %s.", before.id, now.id)
     return config.replace(environment=now)
+
+
+def _warn_of_crop(sizes: WorldModelConfig) -> None:
+    """Says how much of each frame the agent will not see, where it is more than usual."""
+    side, crop = sizes.frame_size, sizes.crop_size
+    if crop < 0.8 * side:
+        _log.warning(
+            "With world_model.frame_size=%d and crop_size=%d, the agent acts on the central %d %% "
+            "of a frame: %.0f pixels (%.0f %%) beyond each border are never seen while acting; "
+            "leave crop_size out, which then follows the frame, or make the frames smaller.",
+            side,
+            crop,
+            round(100 * (crop / side) ** 2),
+            (side - crop) / 2,
+            50 * (side - crop) / side,
+        )
 
 
 def describe_environment(env: VecEnv, reader: ObservationReader) -> EnvironmentConfig:
