@@ -7,6 +7,7 @@ authors published later); :data:`PRESETS` holds the presets by name.
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,12 +24,13 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
 
 _strict = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Size = Annotated[int, Field(ge=1, le=16_384)]
+Padding = Annotated[int, Field(ge=0, le=64)]
 Layers = Annotated[tuple[Size, ...], Field(max_length=16)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -124,8 +126,11 @@ class EncoderConfig:
         filters: Output channels of each convolution.
         kernel_size: Side of every kernel in pixels.
         strides: Stride of each convolution.
+        paddings: Pixels of zeros around the input of each convolution; ``()`` for none.
         output_size: Size of the encoding x.
-        standardize: Bring each frame to mean 0 and variance 1 first, all colours together.
+        pixel_scaling: What the first convolution sees: ``"unit"`` maps pixels to [0, 1], as
+            published; ``"centered"`` to [−0.5, 0.5]; ``"standardized"`` brings each frame to mean
+            0 and variance 1, all colours together.
         delta_orthogonal: Start the kernels delta-orthogonal (only the centre tap is not zero)
             instead of orthogonal.
     """
@@ -133,8 +138,9 @@ class EncoderConfig:
     filters: Layers = (32, 32, 32, 32)
     kernel_size: Size = 3
     strides: Layers = (2, 1, 1, 1)
+    paddings: Annotated[tuple[Padding, ...], Field(max_length=16)] = ()
     output_size: Size = 50
-    standardize: bool = False
+    pixel_scaling: Literal["unit", "centered", "standardized"] = "unit"
     delta_orthogonal: bool = True
 
     @model_validator(mode="after")
@@ -144,7 +150,25 @@ class EncoderConfig:
                 "filters and strides must have the same length, at least 1, "
                 f"not {len(self.filters)} and {len(self.strides)}"
             )
+        if self.paddings and len(self.paddings) != len(self.filters):
+            raise ValueError(
+                "paddings must be empty or have the length of filters, "
+                f"{len(self.filters)}, not {len(self.paddings)}"
+            )
         return self
+
+    def sides(self, side: int) -> tuple[int, ...]:
+        """Returns the side of each convolution's output for frames of ``side`` pixels.
+
+        A side below 1 means that the convolution has nothing to work on.
+        """
+        sides = []
+        for stride, padding in zip(
+            self.strides, self.paddings or (0,) * len(self.strides), strict=True
+        ):
+            side = (side + 2 * padding - self.kernel_size) // stride + 1
+            sides.append(side)
+        return tuple(sides)
 
 
 @dataclass(frozen=True, config=_strict)
@@ -163,13 +187,19 @@ class WorldModelConfig:
         deterministic_size: Size of h.
         stochastic_size: Size of s.
         observation_layers: ObsMLP, whose output has LayerNorm.
+        observation_output: How ObsMLP ends: ``"linear"``, as published, has no activation after
+            the last layer and a LayerNorm without affine; ``"elu"`` has both.
+        contrast_proprioception: Whether L_c compares, and g predicts, the encodings of frame and
+            proprioception joined, as published, or those of the frame alone.
         recurrent_layers: GRU_MLP.
         prior_layers: Hidden layers of PriorMLP.
         posterior_layers: Hidden layers of PosteriorMLP.
         normalize_statistics: LayerNorm over the joined mean and log standard deviation, as
             published. It makes the first samples wide (standard deviation about 1).
         log_std_offset: Added to the log standard deviations of prior and posterior.
-        initial_std: Standard deviation of s before the first frame.
+        initial_std: ``None``, as published: h is 0 at the first frame of an episode or sequence. A
+            number: the recurrence takes a step before it, from h = 0, a zero action and s with
+            this standard deviation; 0 is Algorithm 1 of the paper.
         decoder_layers: Hidden layers of the observation-representation decoder g.
         reward_layers: Hidden layers of the reward head.
         inverse_dynamics_layers: Hidden layers of the inverse dynamics head.
@@ -184,12 +214,14 @@ class WorldModelConfig:
     deterministic_size: Size = 200
     stochastic_size: Size = 64
     observation_layers: Layers = (256, 256)
+    observation_output: Literal["linear", "elu"] = "linear"
+    contrast_proprioception: bool = True
     recurrent_layers: Layers = (400, 400)
     prior_layers: Layers = (400, 400, 400)
     posterior_layers: Layers = (400, 400)
     normalize_statistics: bool = True
     log_std_offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
-    initial_std: NonNegative = 1.0
+    initial_std: NonNegative | None = None
     decoder_layers: Layers = (256, 256)
     reward_layers: Layers = (128, 128)
     inverse_dynamics_layers: Layers = (128, 128)
@@ -200,14 +232,11 @@ class WorldModelConfig:
             raise ValueError(
                 f"crop_size must be at most frame_size ({self.frame_size}), not {self.crop_size}"
             )
-        side = self.crop_size
-        for stride in self.encoder.strides:
-            side = (side - self.encoder.kernel_size) // stride + 1
-            if side < 1:
-                raise ValueError(
-                    f"crop_size {self.crop_size} is too small for the encoder's "
-                    f"{len(self.encoder.strides)} convolutions"
-                )
+        if min(self.encoder.sides(self.crop_size)) < 1:
+            raise ValueError(
+                f"crop_size {self.crop_size} is too small for the encoder's "
+                f"{len(self.encoder.strides)} convolutions"
+            )
         for name in (
             "proprioception_layers",
             "observation_layers",
@@ -261,20 +290,27 @@ class AgentConfig:
         target_rate: τ of the target critics' moving average.
         joint_update: One forward pass and one optimiser of Θ for J_M + critic_weight · J_Q,
             instead of an update for J_M and, after a fresh forward pass, one for J_Q.
-        critic_weight: Weight of J_Q's gradient into Θ in the joint update.
+        critic_weight: Weight of J_Q's gradient into Θ; 0 keeps it out of Θ. In the sequential
+            update it is 0 or 1: Adam would undo any other weight.
         latent_max_gradient_norm: Clipping norm of that weighted gradient where it enters Θ, at
             the latent states: J_Q grows with the square of the values, J_M does not.
         model_learning_rate: Adam on Θ under J_M, and under both in the joint update.
         encoder_learning_rate: The same for the encoder f, which is a part of Θ.
         temperature_learning_rate: Adam on ℓ.
-        critic_learning_rate: Adam on the critics, and on Θ under J_Q in the sequential update.
+        critic_learning_rate: Adam on the critics.
+        critic_to_model_learning_rate: Adam on Θ under J_Q, in the sequential update, where Θ's
+            gradient is not clipped.
         actor_learning_rate: Adam on the actor.
         entropy_learning_rate: Adam on the logarithm of the entropy weight, with β₁ = 0.5.
         initial_log_entropy_weight: Logarithm of the entropy weight at the start.
         max_log_entropy_weight: The entropy weight is at most exp of this.
-        model_max_gradient_norm: Clipping norm of Θ's gradient.
+        model_max_gradient_norm: Clipping norm of the gradient of Θ and ℓ under J_M, and under both
+            in the joint update.
         critic_max_gradient_norm: Clipping norm of the critics' gradient.
         actor_max_gradient_norm: Clipping norm of the actor's gradient.
+        mean_recurrence: With ``deterministic=True``, whether the mean of the latent state
+            continues through the recurrence, or, as published, its sample does, while the action
+            is the actor's mode on [h, mean] in both cases.
         averaging_rate: Weight of the newest weights in the moving average of world model and
             actor that evaluations and saved models of a training have; 1 for the newest alone.
         texture_opacity: Greatest opacity of the random textures that are laid over the learner's
@@ -306,6 +342,7 @@ class AgentConfig:
     encoder_learning_rate: Positive = 3e-4
     temperature_learning_rate: Positive = 2e-3
     critic_learning_rate: Positive = 1e-3
+    critic_to_model_learning_rate: Positive = 3e-4
     actor_learning_rate: Positive = 1e-3
     entropy_learning_rate: Positive = 1e-3
     initial_log_entropy_weight: float = -2.3
@@ -313,11 +350,21 @@ class AgentConfig:
     model_max_gradient_norm: Positive = 10.0
     critic_max_gradient_norm: Positive = 100.0
     actor_max_gradient_norm: Positive = 10.0
+    mean_recurrence: bool = False
     averaging_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     texture_opacity: Annotated[float, Field(ge=0, le=1)] = 0.0
     color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     camera_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _update_fits(self) -> "AgentConfig":
+        if not self.joint_update and self.critic_weight not in (0, 1):
+            raise ValueError(
+                "critic_weight must be 0 or 1 in the sequential update (joint_update=False), "
+                f"not {self.critic_weight:g}"
+            )
+        return self
 
 
 @dataclass(frozen=True, config=_strict)
@@ -386,34 +433,72 @@ def _check_version(version: Any) -> None:
         )
 
 
-_ADDITIONS: dict[int, dict[str, dict[str, Any]]] = {
+def _part_at(fields: dict[str, Any], path: str) -> dict[str, Any]:
+    """Returns the part at a path; an empty one where a broken config has none."""
+    part: Any = fields
+    for name in path.split("."):
+        part = part.get(name) if isinstance(part, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _adding(**additions: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """Makes an upgrade that adds fields to parts."""
+
+    def upgrade(fields: dict[str, Any]) -> None:
+        for path, added in additions.items():
+            part = _part_at(fields, path)
+            part.update({**added, **part})
+
+    return upgrade
+
+
+def _upgrade_encoder_standardization(fields: dict[str, Any]) -> None:
+    """Encoders up to version 3 take the frames as they are."""
+    _part_at(fields, "world_model.encoder").setdefault("standardize", False)
+
+
+def _upgrade_to_published_forms(fields: dict[str, Any]) -> None:
+    """Up to version 7 there is one form of each of these, which is not the published one."""
+    encoder, agent = _part_at(fields, "world_model.encoder"), _part_at(fields, "agent")
+    standardized = encoder.pop("standardize", False)
+    scaling = {True: "standardized", False: "centered"}
+    encoder.setdefault("paddings", [])
+    encoder.setdefault("pixel_scaling", scaling.get(standardized, standardized))
+    _adding(
+        world_model={"observation_output": "elu", "contrast_proprioception": False},
+        agent={
+            "critic_to_model_learning_rate": agent.get("critic_learning_rate"),
+            "mean_recurrence": True,
+        },
+    )(fields)
+    if agent.get("joint_update") is False:
+        # The sequential update took the whole gradient, whatever the weight was.
+        agent["critic_weight"] = 1.0
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     # Models of version 1 do without proprioception.
-    1: {
-        "world_model": {"proprioception_layers": [200, 200, 200]},
-        "environment": {"pixels_key": None, "proprioception": {}},
-    },
+    1: _adding(
+        world_model={"proprioception_layers": [200, 200, 200]},
+        environment={"pixels_key": None, "proprioception": {}},
+    ),
     # Nothing limited the critics' gradient up to version 2.
-    2: {"agent": {"latent_max_gradient_norm": 1e9}},
-    # Encoders up to version 3 take the frames as they are.
-    3: {"world_model.encoder": {"standardize": False}},
+    2: _adding(agent={"latent_max_gradient_norm": 1e9}),
+    3: _upgrade_encoder_standardization,
     # Up to version 4, world model and agent start to learn together, and nothing is averaged.
-    4: {"agent": {"initial_updates": 0, "averaging_rate": 1.0}},
+    4: _adding(agent={"initial_updates": 0, "averaging_rate": 1.0}),
     # Up to version 5, the agent learns once from the latents of a mini-batch.
-    5: {"agent": {"agent_updates": 1}},
+    5: _adding(agent={"agent_updates": 1}),
     # Up to version 6, frames stay as the camera gave them.
-    6: {"agent": {"camera_jitter": 0.0}},
+    6: _adding(agent={"camera_jitter": 0.0}),
+    7: _upgrade_to_published_forms,
 }
-"""Version → path of a part → what the next version's part has beside."""
+"""Version → what makes the next version of it, in place."""
 
 
 def _upgrade(fields: dict[str, Any]) -> None:
-    while type(version := fields["format_version"]) is int and version in _ADDITIONS:
-        for path, added in _ADDITIONS[version].items():
-            part: Any = fields
-            for name in path.split("."):
-                part = part.get(name) if isinstance(part, dict) else None
-            if isinstance(part, dict):
-                part.update({**added, **part})
+    while type(version := fields["format_version"]) is int and version in _UPGRADES:
+        _UPGRADES[version](fields)
         fields["format_version"] = version + 1
 
 
@@ -482,10 +567,12 @@ def compact() -> CoReConfig:
             encoder=EncoderConfig(
                 filters=(32, 32, 32, 32),
                 strides=(2, 2, 1, 1),
-                standardize=True,
+                pixel_scaling="standardized",
                 delta_orthogonal=False,
             ),
             observation_layers=(128,),
+            observation_output="elu",
+            contrast_proprioception=False,
             recurrent_layers=(256,),
             prior_layers=(256, 256),
             posterior_layers=(256,),
@@ -508,6 +595,7 @@ def compact() -> CoReConfig:
             target_rate=0.02,
             joint_update=True,
             critic_weight=0.0,
+            mean_recurrence=True,
             averaging_rate=0.005,
             texture_opacity=1.0,
             color_jitter=0.3,

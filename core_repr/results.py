@@ -181,7 +181,7 @@ def _settings(models: Iterable[str]) -> str:
                 f"{encoder.kernel_size}×{encoder.kernel_size}, "
                 f"{'-'.join(map(str, encoder.filters))}, "
                 f"strides {'-'.join(map(str, encoder.strides))}",
-                "yes" if encoder.standardize else "no",
+                "yes" if encoder.pixel_scaling == "standardized" else "no",
                 f"{agent.batch_size} of {agent.sequence_length}",
                 f"{config.loss.contrastive_weight:g}",
                 f"{agent.encoder_learning_rate:g}, {agent.model_learning_rate:g}",

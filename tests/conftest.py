@@ -141,6 +141,7 @@ def tiny_config() -> Callable[..., CoReConfig]:
             "reward_layers": (8,),
             "inverse_dynamics_layers": (8,),
         }
+        joint = (agent or {}).get("joint_update", True)
         settings: dict[str, Any] = {
             "actor_layers": (16,),
             "critic_layers": (16,),
@@ -148,8 +149,8 @@ def tiny_config() -> Callable[..., CoReConfig]:
             "learning_starts": 16,
             "batch_size": 4,
             "sequence_length": 5,
-            "joint_update": True,
-            "critic_weight": 0.1,
+            "joint_update": joint,
+            "critic_weight": 0.1 if joint else 1.0,
             "precision": "float32",
         }
         return CoReConfig(

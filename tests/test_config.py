@@ -42,7 +42,15 @@ def configs(draw: st.DrawFn) -> CoReConfig:
         WorldModelConfig(
             frame_size=draw(st.integers(64, 100)),
             crop_size=draw(st.integers(32, 64)),
-            encoder=EncoderConfig(filters, draw(st.integers(1, 4)), strides),
+            encoder=EncoderConfig(
+                filters,
+                draw(st.integers(1, 4)),
+                strides,
+                draw(st.just(()) | st.just((1,) * count)),
+                pixel_scaling=draw(st.sampled_from(["unit", "centered", "standardized"])),
+            ),
+            observation_output=draw(st.sampled_from(["linear", "elu"])),
+            initial_std=draw(st.none() | st.floats(0, 2)),
             prior_layers=draw(layers),
             normalize_statistics=draw(st.booleans()),
             log_std_offset=draw(st.floats(-10, 10)),
@@ -76,7 +84,10 @@ def test_preset_paper_has_the_settings_of_table_5() -> None:
     model, loss, agent = config.world_model, config.loss, config.agent
     assert (model.frame_size, model.crop_size) == (100, 84)
     assert (model.deterministic_size, model.stochastic_size) == (200, 64)
-    assert (model.normalize_statistics, model.log_std_offset, model.initial_std) == (True, 0, 1)
+    assert (model.normalize_statistics, model.log_std_offset) == (True, 0)
+    assert (model.initial_std, model.observation_output) == (None, "linear")
+    assert (model.encoder.pixel_scaling, model.encoder.paddings) == ("unit", ())
+    assert model.contrast_proprioception and not agent.mean_recurrence
     assert (loss.kl_weight, loss.reward_weight, loss.inverse_dynamics_weight) == (0.01, 1, 1)
     assert (loss.free_nats, loss.inverse_temperature) == (1, 1)
     assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
@@ -87,6 +98,8 @@ def test_preset_paper_has_the_settings_of_table_5() -> None:
     assert agent.temperature_learning_rate == 2e-3
     assert agent.texture_opacity == agent.color_jitter == 0
     assert agent.critic_learning_rate == agent.actor_learning_rate == 1e-3
+    assert (agent.critic_to_model_learning_rate, agent.critic_weight) == (3e-4, 1)
+    assert agent.entropy_learning_rate == 1e-3
     assert (agent.initial_log_entropy_weight, agent.max_log_entropy_weight) == (-2.3, 3)
     assert agent.model_max_gradient_norm == agent.actor_max_gradient_norm == 10
     assert agent.critic_max_gradient_norm == 100
@@ -141,6 +154,12 @@ REMOVED = object()
         ("world_model.crop_size", 101),
         ("world_model.crop_size", 8),
         ("world_model.prior_layers", []),
+        ("world_model.observation_output", "relu"),
+        ("world_model.initial_std", -1.0),
+        ("world_model.encoder.paddings", [1]),
+        ("world_model.encoder.paddings", [-1, 0, 0, 0]),
+        ("world_model.encoder.pixel_scaling", "logarithmic"),
+        ("agent.critic_weight", 0.5),
         ("world_model.encoder", 3),
         ("environment.action_low", [-1.0, -1.0]),
         ("environment.action_low", [1.0]),
@@ -244,10 +263,11 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
-    encoder = dataclasses.replace(config.world_model.encoder, standardize=version >= 4)
+    scaling = "standardized" if version >= 4 else "centered"
+    encoder = dataclasses.replace(config.world_model.encoder, pixel_scaling=scaling)
     limit = config.agent.latent_max_gradient_norm if version >= 3 else 1e9
     config = config.replace(
         environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 2),
@@ -259,11 +279,17 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
             averaging_rate=config.agent.averaging_rate if version >= 5 else 1.0,
             agent_updates=config.agent.agent_updates if version >= 6 else 1,
             camera_jitter=0.0,
+            critic_to_model_learning_rate=config.agent.critic_learning_rate,
         ),
     )
     old = json.loads(config.to_json())
     old["format_version"] = version
-    del old["agent"]["camera_jitter"]
+    del old["agent"]["critic_to_model_learning_rate"], old["agent"]["mean_recurrence"]
+    model = old["world_model"]
+    del model["observation_output"], model["contrast_proprioception"], model["encoder"]["paddings"]
+    model["encoder"]["standardize"] = model["encoder"].pop("pixel_scaling") == "standardized"
+    if version < 7:
+        del old["agent"]["camera_jitter"]
     if version < 6:
         del old["agent"]["agent_updates"]
     if version < 5:
@@ -276,6 +302,13 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
         del old["world_model"]["proprioception_layers"]
         del old["environment"]["pixels_key"], old["environment"]["proprioception"]
     assert CoReConfig.from_json(json.dumps(old)) == config
+
+
+def test_earlier_sequential_updates_took_the_whole_gradient_of_the_critics() -> None:
+    environment = EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,))
+    old = json.loads(CoReConfig(environment=environment).to_json())
+    old["format_version"], old["agent"]["critic_weight"] = 7, 0.0
+    assert CoReConfig.from_json(json.dumps(old)).agent.critic_weight == 1
 
 
 def test_the_number_of_proprioceptive_values_is_their_sum() -> None:

@@ -228,7 +228,8 @@ class CoReSAC(OffPolicyAlgorithm):
             },
             settings.averaging_rate,
         )
-        temperature = [self.world_model.inverse_temperature_logit]
+        temperature: list[Tensor] = [self.world_model.inverse_temperature_logit]
+        self._model_parameters = self._theta + temperature
         self.model_optimizer = torch.optim.Adam(
             [
                 {"params": encoder, "lr": settings.encoder_learning_rate},
@@ -237,11 +238,11 @@ class CoReSAC(OffPolicyAlgorithm):
             ],
             fused=True,
         )
-        self.critic_optimizer = torch.optim.Adam(
-            self._critic_parameters + ([] if settings.joint_update else self._theta),
-            lr=settings.critic_learning_rate,
-            fused=True,
-        )
+        critic_groups = [{"params": self._critic_parameters, "lr": settings.critic_learning_rate}]
+        if not settings.joint_update and settings.critic_weight:
+            rate = settings.critic_to_model_learning_rate
+            critic_groups.append({"params": self._theta, "lr": rate})
+        self.critic_optimizer = torch.optim.Adam(critic_groups, fused=True)
         self.actor_optimizer = torch.optim.Adam(
             self._actor_parameters, lr=settings.actor_learning_rate, fused=True
         )
@@ -404,9 +405,8 @@ class CoReSAC(OffPolicyAlgorithm):
             scaled = self.policy.scale_action(actions).reshape(len(starts), -1)
             # The latent state keeps up, so that the policy can take over in mid-episode.
             state = self._observe(observation, starts)
-            self._recurrent_state = RecurrentState(
-                state.latent, torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
-            )
+            action = torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
+            self._recurrent_state = state._replace(action=action)
             return actions, scaled
         self._recurrent_state = self._observe(observation, starts)
         scaled = self._recurrent_state.action.cpu().numpy()
@@ -514,7 +514,7 @@ class CoReSAC(OffPolicyAlgorithm):
         latents.grad *= self.config.agent.critic_weight
         self._clip("latent", [latents], self.config.agent.latent_max_gradient_norm)
         torch.autograd.backward([losses.total, features], [None, latents.grad])
-        self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
+        self._clip("model", self._model_parameters, self.config.agent.model_max_gradient_norm)
         self.model_optimizer.step()
         self._step_critics()
         return losses, critic_loss, latents.detach()
@@ -522,19 +522,23 @@ class CoReSAC(OffPolicyAlgorithm):
     def _sequential_update(
         self, batch: SequenceBatch
     ) -> tuple[WorldModelLosses, Float[Tensor, ""], Float[Tensor, "t b z"]]:
-        """A step for J_M, then a fresh forward pass and a step for J_Q, which moves Θ too."""
+        """A step for J_M, then a fresh forward pass and a step for J_Q, which may move Θ too."""
         losses = self._model_update(batch)
-        with self._autocast():
+        into_model = self.config.agent.critic_weight > 0
+        with self._autocast(), torch.set_grad_enabled(into_model):
             noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
             _, posterior = self.world_model.observe(
                 batch.frames, batch.actions, batch.is_first, noise, batch.proprioception
             )
             features = posterior.features
+        with self._autocast():
             critic_loss = self._critic_loss(features, batch)
         self.model_optimizer.zero_grad()
         self.critic_optimizer.zero_grad()
         critic_loss.backward()
-        self._clip("critic_to_model", self._theta, self.config.agent.model_max_gradient_norm)
+        if into_model:
+            gradients = [p.grad for p in self._theta if p.grad is not None]
+            self._gradient_norms["critic_to_model"] = nn.utils.get_total_norm(gradients)
         self._step_critics()
         return losses, critic_loss, features.detach()
 
@@ -544,15 +548,15 @@ class CoReSAC(OffPolicyAlgorithm):
             losses, _ = self._model_losses(batch)
         self.model_optimizer.zero_grad()
         losses.total.backward()
-        self._clip("model", self._theta, self.config.agent.model_max_gradient_norm)
+        self._clip("model", self._model_parameters, self.config.agent.model_max_gradient_norm)
         self.model_optimizer.step()
         return losses
 
     def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:
         noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
-        x = self.world_model.encode(batch.frames)
+        x = self.world_model.encode(batch.frames, batch.proprioception)
         prior, posterior = self.world_model.observe_encodings(
-            x, batch.actions, batch.is_first, noise, batch.proprioception
+            x, batch.actions, batch.is_first, noise
         )
         return self.world_model.losses(batch, x, prior, posterior), posterior
 
@@ -592,11 +596,15 @@ class CoReSAC(OffPolicyAlgorithm):
     def _actor_update(
         self, features: Float[Tensor, "t b z"], mask: Tensor
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """A step of the actor for J_π, equation (5), and of the entropy weight."""
+        """A step of the actor for J_π, equation (5), and of the entropy weight.
+
+        Both are means over the frames that an action follows, as J_Q is.
+        """
+        acting, mask = features[:-1], mask[1:]
         with self._autocast():
-            action, log_density = self.agent.actor.sample(features, self.policy.generator)
+            action, log_density = self.agent.actor.sample(acting, self.policy.generator)
             self.agent.critic.requires_grad_(False)
-            value = torch.min(*self.agent.critic(features, action))
+            value = torch.min(*self.agent.critic(acting, action))
             self.agent.critic.requires_grad_(True)
             loss = masked_mean(self.agent.entropy_weight * log_density - value, mask)
         self.actor_optimizer.zero_grad()
@@ -605,6 +613,11 @@ class CoReSAC(OffPolicyAlgorithm):
         self.actor_optimizer.step()
 
         entropy = -masked_mean(log_density.detach(), mask)
+        self._entropy_weight_update(entropy)
+        return loss.detach(), entropy
+
+    def _entropy_weight_update(self, entropy: Float[Tensor, ""]) -> None:
+        """A step of the entropy weight α for α · (H − H̄), with the entropy H in nats."""
         log_weight = self.agent.log_entropy_weight
         self.entropy_optimizer.zero_grad()
         (log_weight.exp() * (entropy - self.target_entropy)).backward()
@@ -612,7 +625,6 @@ class CoReSAC(OffPolicyAlgorithm):
         self.entropy_optimizer.step()
         with torch.no_grad():
             log_weight.clamp_(max=self.config.agent.max_log_entropy_weight)
-        return loss.detach(), entropy
 
     def _log_update(
         self,

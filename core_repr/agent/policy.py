@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
@@ -14,7 +15,7 @@ from torch import Tensor
 from core_repr.agent.networks import Agent
 from core_repr.agent.observations import Observation, ObservationReader
 from core_repr.config import CoReConfig
-from core_repr.world_model import CoReWorldModel, LatentState
+from core_repr.world_model import CoReWorldModel, LatentState, Noise
 
 
 class RecurrentState(NamedTuple):
@@ -23,10 +24,12 @@ class RecurrentState(NamedTuple):
     Attributes:
         latent: Latent states of the environments after their last frames.
         action: Last actions in [−1, 1], ``(B, A)``.
+        steps: Frames seen in the running episodes, ``(B,)``.
     """
 
     latent: LatentState
     action: Tensor
+    steps: Int64[Tensor, " b"]
 
 
 class CoRePolicy(BasePolicy):
@@ -59,6 +62,7 @@ class CoRePolicy(BasePolicy):
         action_size = int(np.prod(action_space.shape))
         self.agent = Agent(self.world_model.latent_size, action_size, config.agent)
         self.generator = torch.Generator()
+        self._mean_recurrence = config.agent.mean_recurrence
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         read = self.reader(observation)
@@ -70,7 +74,8 @@ class CoRePolicy(BasePolicy):
         """Returns the state before the first frames of ``batch_size`` environments."""
         latent = self.world_model.initial_state(batch_size)
         action_size = int(np.prod(self.action_space.shape or ()))
-        return RecurrentState(latent, latent.h.new_zeros(batch_size, action_size))
+        action = latent.h.new_zeros(batch_size, action_size)
+        return RecurrentState(latent, action, torch.zeros(batch_size, dtype=torch.int64))
 
     @torch.no_grad()
     def advance(
@@ -82,14 +87,15 @@ class CoRePolicy(BasePolicy):
             state: The state after the frames before.
             observation: The new frames, with their proprioception.
             is_first: ``(B,)``; environments whose episode starts with this frame.
-            deterministic: Take the mode of the actor and the mean of the latent state, instead
-                of samples of both.
+            deterministic: Take the mode of the actor instead of a sample, and, with
+                ``config.agent.mean_recurrence``, the mean of the latent state as well.
 
         Returns:
             The state after these frames, with the actions in [−1, 1].
         """
         frames, proprioception = observation.tensors(self.device)
-        noise = None if deterministic else self.world_model.noise(self.generator, len(frames))
+        steps = torch.where(is_first.cpu(), 0, state.steps)
+        noise = self._noise(steps, deterministic)
         latent = self.world_model.step(
             state.latent, state.action, frames, is_first, noise, proprioception
         )
@@ -97,7 +103,19 @@ class CoRePolicy(BasePolicy):
             action = self.agent.actor.mode(latent.features)
         else:
             action, _ = self.agent.actor.sample(latent.features, self.generator)
-        return RecurrentState(latent, action)
+        return RecurrentState(latent, action, steps + 1)
+
+    def _noise(self, steps: Int64[Tensor, " b"], deterministic: bool) -> Noise | None:
+        if not deterministic:
+            return self.world_model.noise(self.generator, len(steps))
+        if self._mean_recurrence:
+            return None
+        # The same draws in every episode, so that the same frames lead to the same actions.
+        draws = [
+            self.world_model.noise(torch.Generator().manual_seed(step), 1)
+            for step in steps.tolist()
+        ]
+        return Noise(*(torch.cat(parts) for parts in zip(*draws, strict=True)))
 
     def predict(  # type: ignore[override]
         self,

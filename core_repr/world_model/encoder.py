@@ -27,36 +27,29 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, side: int) -> None:
         super().__init__()
-        self.standardize = config.standardize
+        self.pixel_scaling = config.pixel_scaling
         gain = nn.init.calculate_gain("relu")
         layers: list[nn.Module] = []
         channels = 3
-        for filters, stride in zip(config.filters, config.strides, strict=True):
-            convolution = nn.Conv2d(channels, filters, config.kernel_size, stride)
+        paddings = config.paddings or (0,) * len(config.filters)
+        for filters, stride, padding in zip(config.filters, config.strides, paddings, strict=True):
+            convolution = nn.Conv2d(channels, filters, config.kernel_size, stride, padding)
             if config.delta_orthogonal:
                 delta_orthogonal_(convolution.weight, gain)
             else:
                 nn.init.orthogonal_(convolution.weight, gain)
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
             layers += [convolution, nn.ReLU(inplace=True)]
-            channels, side = filters, (side - config.kernel_size) // stride + 1
+            channels = filters
+        side = config.sides(side)[-1]
         self.convolutions = nn.Sequential(*layers)
         self.linear = orthogonal_linear(channels * side * side, config.output_size)
         self.norm = nn.LayerNorm(config.output_size, elementwise_affine=False)
 
     def forward(self, frames: UInt8[Tensor, "n side side 3"]) -> Float[Tensor, "n x"]:
         """Returns the encodings x in float32, each of mean 0 and variance 1."""
-        first, *others = self.convolutions
-        assert isinstance(first, nn.Conv2d) and first.bias is not None
-        pixels = frames.to(self.linear.weight.dtype)
-        if self.standardize:
-            features = first(_standardize(pixels).permute(0, 3, 1, 2))
-        else:
-            # pixels / 255 − 0.5, folded into the first convolution: two passes over all pixels
-            # less, and bfloat16 holds whole numbers up to 255 exactly.
-            bias = first.bias - 0.5 * first.weight.sum((1, 2, 3))
-            channels_first = pixels.permute(0, 3, 1, 2)
-            features = F.conv2d(channels_first, first.weight / 255, bias, first.stride[0])
+        features = self._first(frames.to(self.linear.weight.dtype))
+        _, *others = self.convolutions
         for layer in others:
             if isinstance(layer, nn.ReLU) and _is_bfloat16_on_cpu(features):
                 features = _ReLU.apply(features)
@@ -64,6 +57,26 @@ class Encoder(nn.Module):
                 features = layer(features)
         x: Tensor = self.norm(self._linear(features).float())
         return x
+
+    def _first(self, pixels: Float[Tensor, "n side side 3"]) -> Float[Tensor, "n c h w"]:
+        """Scales pixels and runs the first convolution over them.
+
+        The scaling to [0, 1] or [−0.5, 0.5] is folded into the convolution: a pass or two over
+        all pixels less, and bfloat16 holds whole numbers up to 255 exactly.
+        """
+        first = self.convolutions[0]
+        assert isinstance(first, nn.Conv2d) and first.bias is not None
+        if self.pixel_scaling == "standardized":
+            result: Tensor = first(_standardize(pixels).permute(0, 3, 1, 2))
+            return result
+        channels_first = pixels.permute(0, 3, 1, 2)
+        bias, padding = first.bias, int(first.padding[0])
+        if self.pixel_scaling == "centered":
+            bias = bias - 0.5 * first.weight.sum((1, 2, 3))
+            if padding:
+                # What the scaling takes to the zeros of the padding.
+                channels_first, padding = F.pad(channels_first, 4 * (padding,), value=255 / 2), 0
+        return F.conv2d(channels_first, first.weight / 255, bias, first.stride[0], padding)
 
     def _linear(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
         """The linear layer; of features and weights, the fewer are brought into order.

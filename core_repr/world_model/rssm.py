@@ -43,9 +43,12 @@ class RSSM(nn.Module):
         super().__init__()
         h, s = config.deterministic_size, config.stochastic_size
         observation_size = config.observation_layers[-1]
+        # The last layer's ELU and LayerNorm's affine come together, or not at all.
+        elu = config.observation_output == "elu"
+        *hidden, last = config.observation_layers
         self.observation_mlp = nn.Sequential(
-            mlp(input_size, config.observation_layers),
-            nn.LayerNorm(observation_size),
+            mlp(input_size, config.observation_layers) if elu else mlp(input_size, hidden, last),
+            nn.LayerNorm(observation_size, elementwise_affine=elu),
         )
         self.recurrent_mlp = mlp(s + action_size, config.recurrent_layers)
         self.cell = LayerNormGRUCell(config.recurrent_layers[-1], h)
@@ -102,11 +105,13 @@ class RSSM(nn.Module):
         # Not by a product with zero: what is not finite must not outlive its episode.
         first = is_first[:, None]
         sample = state.sample.masked_fill(first, 0)
-        if noise is not None and self.initial_std > 0:
+        if noise is not None and self.initial_std:
             sample = torch.where(first, self.initial_std * noise.initial, sample)
         h = self.advance(
             state.h.masked_fill(first, 0), sample, previous_action.masked_fill(first, 0)
         )
+        if self.initial_std is None:
+            h = h.masked_fill(first, 0)
         weight = self.posterior_input.weight[:, : self.deterministic_size]
         hidden = projected + F.linear(h, weight)
         statistics = self.posterior_norm(self.posterior_mlp(hidden).float())
@@ -128,7 +133,7 @@ class RSSM(nn.Module):
             noise: Draws; ``None`` lets the means go on.
         """
         start = projected.new_zeros(*is_first.shape, self.stochastic_size, dtype=torch.float32)
-        if noise is not None and self.initial_std > 0:
+        if noise is not None and self.initial_std:
             start = self.initial_std * noise.initial
         layers = [layer for layer in self.recurrent_mlp if isinstance(layer, nn.Linear)]
         posterior = [
@@ -141,6 +146,7 @@ class RSSM(nn.Module):
         form = Recurrence(
             len(layers),
             len(posterior),
+            self.initial_std is not None,
             norm is not None,
             self.cell.norm.eps,
             self.cell.update_bias,

@@ -22,6 +22,8 @@ class Recurrence(NamedTuple):
     Attributes:
         recurrent_layers: Number of layers of GRU_MLP.
         posterior_layers: Number of layers of PosteriorMLP after its first one.
+        initial_step: Whether the recurrence takes a step before the first frame of an episode;
+            otherwise h is 0 there.
         normalize: Whether LayerNorm runs over the statistics.
         epsilon: Of LayerNorm.
         update_bias: Bias of the update gate.
@@ -32,6 +34,7 @@ class Recurrence(NamedTuple):
 
     recurrent_layers: int
     posterior_layers: int
+    initial_step: bool
     normalize: bool
     epsilon: float
     update_bias: float
@@ -96,6 +99,7 @@ class _Step(NamedTuple):
     candidate_gate: Tensor
     candidate: Tensor
     update: Tensor
+    zeroed: Tensor | None
     h: Tensor
     hidden: list[Tensor]
     statistics: Tensor
@@ -121,8 +125,8 @@ class Unroll(torch.autograd.Function):
     ``apply`` takes, in this order: the :class:`Recurrence`; ``projected (T, B, P)``, what
     PosteriorMLP's first layer adds for each frame; ``actions (T, B, A)`` that led to the frames;
     ``is_first (T, B)``, true where an episode starts; ``start (T, B, S)``, the stochastic state
-    before the first frame of an episode; ``noise (T, B, S)`` of the samples, or ``None`` for the
-    means to go on; and :meth:`Weights.flat`.
+    before the first frame of an episode, for the initial step; ``noise (T, B, S)`` of the
+    samples, or ``None`` for the means to continue; and :meth:`Weights.flat`.
 
     It returns h, mean, log standard deviation and sample, each ``(T, B, ...)``. The gradient goes
     to ``projected`` and to the weights.
@@ -182,6 +186,10 @@ class Unroll(torch.autograd.Function):
             candidate = torch.tanh(reset * candidate_gate)
             update = torch.sigmoid(update + form.update_bias)
             h = torch.lerp(h, candidate, update)
+            zeroed = None
+            if starts[t] and not form.initial_step:
+                zeroed = fresh[t]
+                h = h.masked_fill(zeroed, 0)
 
             hidden = [F.elu(projection + linear(h, to_hidden))]
             for layer in posterior:
@@ -213,6 +221,7 @@ class Unroll(torch.autograd.Function):
                     candidate_gate,
                     candidate,
                     update,
+                    zeroed,
                     h,
                     hidden,
                     statistics,
@@ -282,6 +291,8 @@ def _step_back(
         hidden.insert(0, gradient)
 
     from_h = from_h + through(gradient, cast.posterior_input)
+    if step.zeroed is not None:
+        from_h = from_h.masked_fill(step.zeroed, 0)
     previous_h = step.gates_input[:, -from_h.shape[-1] :]
     from_candidate = from_h * step.update * (1 - step.candidate.square())
     from_update = from_h * (step.candidate - previous_h) * (step.update * (1 - step.update))

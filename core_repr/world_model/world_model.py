@@ -111,7 +111,8 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             self.proprioception_encoder = mlp(proprioception_size, sizes.proprioception_layers)
             input_size += sizes.proprioception_layers[-1]
         self.rssm = RSSM(sizes, action_size, input_size)
-        self.decoder = mlp(self.latent_size, sizes.decoder_layers, sizes.encoder.output_size)
+        contrasted = input_size if sizes.contrast_proprioception else sizes.encoder.output_size
+        self.decoder = mlp(self.latent_size, sizes.decoder_layers, contrasted)
         self.reward_head = mlp(self.latent_size, sizes.reward_layers, 1)
         self.inverse_dynamics_head = nn.Sequential(
             mlp(2 * self.latent_size, sizes.inverse_dynamics_layers, action_size), nn.Tanh()
@@ -129,18 +130,37 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         """Where the parameters are."""
         return self.inverse_temperature_logit.device
 
-    def encode(self, frames: UInt8[Tensor, "*batch side side 3"]) -> Float[Tensor, "*batch x"]:
-        """Returns the encodings x of frames.
+    def encode(
+        self,
+        frames: UInt8[Tensor, "*batch side side 3"],
+        proprioception: Float[Tensor, "*batch p"] | None = None,
+    ) -> Float[Tensor, "*batch x"]:
+        """Returns the encodings x of frames, joined by those of proprioception if there is any.
 
         Args:
             frames: Of ``config.world_model.frame_size``, whose centre is encoded, or of
                 ``crop_size``.
+            proprioception: The robot's own state, for a model that was trained with it, in the
+                order of ``config.environment.proprioception``.
+
+        Raises:
+            ValueError: If the model was trained with proprioception and there is none.
         """
         crop = self.config.world_model.crop_size
         start = (frames.shape[-2] - crop) // 2
         cropped = frames[..., start : start + crop, start : start + crop, :]
         x: Tensor = self.encoder(cropped.reshape(-1, crop, crop, 3))
-        return x.reshape(*frames.shape[:-3], -1)
+        x = x.reshape(*frames.shape[:-3], -1)
+        if self.proprioception_encoder is None:
+            return x
+        if proprioception is None:
+            assert self.config.environment is not None
+            names = ", ".join(map(repr, self.config.environment.proprioception))
+            raise ValueError(
+                f"The model was trained with proprioception ({names}), and the frames came "
+                "without it; pass it together with them."
+            )
+        return torch.cat([x, self.proprioception_encoder(proprioception).to(x.dtype)], -1)
 
     def initial_state(self, batch_size: int) -> LatentState:
         """Returns a state to pass to :meth:`step` before the first frames."""
@@ -176,7 +196,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Returns:
             The state after ``frames``.
         """
-        projected = self._project(self.encode(frames), proprioception)
+        projected = self.rssm.project(self.encode(frames, proprioception))
         return self.rssm.step(state, previous_action, projected, is_first, noise)
 
     def observe(
@@ -199,7 +219,8 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Returns:
             The prior ẑ and the posterior z at every frame, ``(T, B, ...)``.
         """
-        return self.observe_encodings(self.encode(frames), actions, is_first, noise, proprioception)
+        x = self.encode(frames, proprioception)
+        return self.observe_encodings(x, actions, is_first, noise)
 
     def observe_encodings(
         self,
@@ -207,33 +228,15 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         actions: Float[Tensor, "t b a"],
         is_first: Bool[Tensor, "t b"],
         noise: Noise | None = None,
-        proprioception: Float[Tensor, "t b p"] | None = None,
     ) -> tuple[LatentState, LatentState]:
-        """:meth:`observe` for frames that are encoded already."""
+        """:meth:`observe` for what :meth:`encode` has encoded already."""
         is_first = is_first.clone()
         is_first[0] = True
         # The action before each frame; that of a first frame does not count.
         previous_actions = torch.cat([torch.zeros_like(actions[:1]), actions[:-1]])
-        projected = self._project(x, proprioception)
-        posterior = self.rssm.observe(projected, previous_actions, is_first, noise)
+        posterior = self.rssm.observe(self.rssm.project(x), previous_actions, is_first, noise)
         prior = self.rssm.prior(posterior.h, None if noise is None else noise.prior)
         return prior, posterior
-
-    def _project(
-        self, x: Float[Tensor, "*batch x"], proprioception: Float[Tensor, "*batch p"] | None
-    ) -> Float[Tensor, "*batch h"]:
-        """Proprioception joins x on the way to the posterior; L_c compares encodings x alone."""
-        if self.proprioception_encoder is None:
-            return self.rssm.project(x)
-        if proprioception is None:
-            assert self.config.environment is not None
-            names = ", ".join(map(repr, self.config.environment.proprioception))
-            raise ValueError(
-                f"The model was trained with proprioception ({names}), and the frames came "
-                "without it; pass it together with them."
-            )
-        encoded = self.proprioception_encoder(proprioception)
-        return self.rssm.project(torch.cat([x, encoded.to(x.dtype)], -1))
 
     def imagine(
         self,
@@ -279,7 +282,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
 
         Args:
             batch: The mini-batch.
-            x: Its encodings.
+            x: What :meth:`encode` returns for it. L_c compares as much of it as g predicts.
             prior: The first and
             posterior: the second result of :meth:`observe` for it.
         """
@@ -291,7 +294,9 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         pairs = mask.flatten()
         y = self.decode(later_prior)
         contrastive = info_nce(
-            x[1:].flatten(0, 1)[pairs], y.flatten(0, 1)[pairs], self.inverse_temperature
+            x[1:, :, : y.shape[-1]].flatten(0, 1)[pairs],
+            y.flatten(0, 1)[pairs],
+            self.inverse_temperature,
         )
         kl = masked_mean(balanced_kl(later_posterior, later_prior, weights.free_nats), mask)
         reward = masked_mean(

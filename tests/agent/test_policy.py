@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core_repr.agent import CoReSAC
+from core_repr.world_model import Noise
 
 LOW, HIGH = -2.0, 3.0
 
@@ -91,7 +92,11 @@ def test_without_a_state_every_environment_starts_an_episode(
     assert starts == [[True, True], [False, False], [True, False]]
 
 
-def test_latents_of_predict_are_those_that_the_learner_sees(agent: CoReSAC) -> None:
+@pytest.mark.parametrize("mean_recurrence", [True, False])
+def test_latents_of_predict_are_those_that_the_learner_sees(
+    make_agent: Callable[..., CoReSAC], mean_recurrence: bool
+) -> None:
+    agent = make_agent(agent={"mean_recurrence": mean_recurrence})
     frames = random_frames(5, 2)
     states, actions, state = [], [], None
     for t in range(5):
@@ -99,9 +104,20 @@ def test_latents_of_predict_are_those_that_the_learner_sees(agent: CoReSAC) -> N
         states.append(state.latent.features)
         actions.append((action - LOW) / (HIGH - LOW) * 2 - 1)
     is_first = torch.zeros(5, 2, dtype=torch.bool)
+    noise = None
+    if not mean_recurrence:
+        # Frame t of any episode has the draws of seed t.
+        draws = [
+            agent.world_model.noise(torch.Generator().manual_seed(t), 1)
+            for t in range(5)
+            for _ in range(2)
+        ]
+        noise = Noise(
+            *(torch.cat(parts).unflatten(0, (5, 2)) for parts in zip(*draws, strict=True))
+        )
     with torch.no_grad():
         _, posterior = agent.world_model.observe(
-            torch.from_numpy(frames), torch.tensor(np.stack(actions)), is_first
+            torch.from_numpy(frames), torch.tensor(np.stack(actions)), is_first, noise
         )
     torch.testing.assert_close(torch.stack(states), posterior.features, atol=1e-4, rtol=0)
 

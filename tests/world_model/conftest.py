@@ -9,12 +9,13 @@ from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel, SequenceBatch
 
 
-@pytest.fixture(params=["published", "compact"])
+@pytest.fixture(params=["published", "compact", "earlier"])
 def model(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]) -> CoReWorldModel:
-    """A tiny model in each of the two forms of latent statistics."""
-    forms = {
-        "published": {"normalize_statistics": True, "log_std_offset": 0.0, "initial_std": 1.0},
-        "compact": {"normalize_statistics": False, "log_std_offset": -1.0, "initial_std": 0.0},
+    """A tiny model in the published form, in that of ``compact``, and in that of models before."""
+    forms: dict[str, dict[str, object]] = {
+        "published": {"normalize_statistics": True, "log_std_offset": 0.0},
+        "compact": {"log_std_offset": -1.0, "observation_output": "elu", "initial_std": 0.0},
+        "earlier": {"normalize_statistics": True, "observation_output": "elu", "initial_std": 1.0},
     }
     torch.manual_seed(0)
     return CoReWorldModel(tiny_config(world_model=forms[request.param]))

@@ -41,27 +41,49 @@ def test_preset_paper_has_the_encoder_of_table_4() -> None:
     assert not list(encoder.norm.parameters())
 
 
+def one_layer(scaling: str, padding: int = 0) -> Encoder:
+    """An encoder with one convolution over frames of 9 × 9 pixels, whose bias is not zero."""
+    config = EncoderConfig(
+        (4,), 3, (2,), (padding,), 6, pixel_scaling=scaling, delta_orthogonal=False
+    )
+    encoder = Encoder(config, 9)
+    nn.init.normal_(encoder.convolutions[0].bias)
+    return encoder
+
+
 @pytest.mark.parametrize("frame_count", [2, 20])
-def test_encoder_agrees_with_a_plain_computation(frame_count: int) -> None:
-    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, delta_orthogonal=False), 9)
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("scaling", ["unit", "centered", "standardized"])
+def test_encoder_agrees_with_a_plain_computation(
+    frame_count: int, padding: int, scaling: str
+) -> None:
+    encoder = one_layer(scaling, padding)
     frames = random_frames(frame_count, side=9)
     convolution = encoder.convolutions[0]
-    pixels = frames.permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5
-    hidden = nn.functional.conv2d(pixels, convolution.weight, convolution.bias, stride=2).relu()
+    pixels = frames.permute(0, 3, 1, 2).contiguous().float() / 255
+    if scaling == "centered":
+        pixels = pixels - 0.5
+    elif scaling == "standardized":
+        deviation = pixels.std((1, 2, 3), keepdim=True, correction=0)
+        pixels = (pixels - pixels.mean((1, 2, 3), keepdim=True)) / (deviation + 0.05)
+    hidden = nn.functional.conv2d(
+        pixels, convolution.weight, convolution.bias, stride=2, padding=padding
+    ).relu()
     expected = nn.functional.layer_norm(encoder.linear(hidden.flatten(1)), (6,))
     torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=0)
 
 
 def test_in_bfloat16_the_activations_are_relus() -> None:
-    encoder = Encoder(EncoderConfig((4, 4), 3, (2, 1), 6, delta_orthogonal=False), 9)
+    encoder = Encoder(
+        EncoderConfig((4, 4), strides=(2, 1), output_size=6, delta_orthogonal=False), 9
+    )
     frames = random_frames(20, side=9)
     first, second = (layer for layer in encoder.convolutions if isinstance(layer, nn.Conv2d))
     assert first.bias is not None
     with torch.autocast("cpu", torch.bfloat16):
         encodings = encoder(frames)
         pixels = frames.permute(0, 3, 1, 2).float()
-        bias = first.bias - 0.5 * first.weight.sum((1, 2, 3))
-        hidden = nn.functional.conv2d(pixels, first.weight / 255, bias, stride=2).relu()
+        hidden = nn.functional.conv2d(pixels, first.weight / 255, first.bias, stride=2).relu()
         hidden = second(hidden).relu()
         expected = encoder.norm(encoder.linear(hidden.flatten(1)).float())
     torch.testing.assert_close(encodings, expected)
@@ -81,37 +103,32 @@ def test_in_bfloat16_every_number_goes_through_the_relu_as_through_pytorchs() ->
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_a_broken_convolution_is_not_hidden(bfloat16: bool) -> None:
-    encoder = Encoder(EncoderConfig((4, 4), 3, (2, 1), 6), 9)
+    encoder = Encoder(EncoderConfig((4, 4), strides=(2, 1), output_size=6), 9)
     with torch.no_grad():
         encoder.convolutions[0].weight[0, 0, 0, 0] = torch.nan
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         assert encoder(random_frames(20, side=9)).isnan().all()
 
 
-def test_standardised_frames_agree_with_a_plain_computation() -> None:
-    config = EncoderConfig((4,), 3, (2,), 6, standardize=True, delta_orthogonal=False)
-    encoder = Encoder(config, 9)
-    frames = random_frames(2, side=9)
-    convolution = encoder.convolutions[0]
-    pixels = frames.permute(0, 3, 1, 2).contiguous().float() / 255
-    mean = pixels.mean((1, 2, 3), keepdim=True)
-    deviation = pixels.std((1, 2, 3), keepdim=True, correction=0)
-    pixels = (pixels - mean) / (deviation + 0.05)
-    hidden = nn.functional.conv2d(pixels, convolution.weight, convolution.bias, stride=2).relu()
-    expected = nn.functional.layer_norm(encoder.linear(hidden.reshape(2, -1)), (6,))
-    torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=0)
+def test_the_encoder_for_robosuite_has_padding_on_its_first_two_layers() -> None:
+    config = EncoderConfig(filters=(32,) * 5, strides=(2, 2, 1, 1, 1), paddings=(1, 1, 0, 0, 0))
+    # 128 → 64 → 32 → 30 → 28 → 26 pixels
+    assert config.sides(128) == (64, 32, 30, 28, 26)
+    encoder = Encoder(config, 128)
+    assert encoder.linear.in_features == 32 * 26 * 26
+    assert encoder(random_frames(1, side=128)).shape == (1, 50)
 
 
 def test_standardised_frames_of_another_brightness_have_the_same_encoding() -> None:
-    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, standardize=True), 9)
+    encoder = one_layer("standardized")
     frames = random_frames(2, side=9) // 2
     torch.testing.assert_close(encoder(frames + 100), encoder(frames), atol=1e-4, rtol=0)
     assert encoder(torch.full_like(frames, 7)).isfinite().all()
 
 
-@pytest.mark.parametrize("standardize", [False, True])
-def test_frames_are_left_as_they_are(standardize: bool) -> None:
-    encoder = Encoder(EncoderConfig((4,), 3, (2,), 6, standardize), 9)
+@pytest.mark.parametrize("scaling", ["unit", "centered", "standardized"])
+def test_frames_are_left_as_they_are(scaling: str) -> None:
+    encoder = one_layer(scaling)
     frames = random_frames(2, side=9)
     before = frames.clone()
     encoder(frames)

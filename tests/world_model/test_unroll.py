@@ -20,7 +20,7 @@ def random_recurrence(tiny_config: Callable[..., CoReConfig]) -> Callable[..., R
         for module in rssm.modules():
             if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
                 nn.init.normal_(module.bias, std=0.3)
-            if isinstance(module, nn.LayerNorm):
+            if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
                 nn.init.normal_(module.weight, mean=1, std=0.3)
         return rssm
 
@@ -48,12 +48,13 @@ def stepwise(
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        {"initial_std": 0.0},
+        {"normalize_statistics": True, "log_std_offset": 0.0},
         {"normalize_statistics": True, "initial_std": 1.0, "log_std_offset": 0.0},
         {"recurrent_layers": (6, 5), "posterior_layers": (6, 5, 4)},
         {"log_std_offset": 9.9},
     ],
-    ids=["compact", "published", "deep", "clamped"],
+    ids=["compact", "published", "wide start", "deep", "clamped"],
 )
 def test_outputs_and_gradients_are_those_of_single_steps(
     random_recurrence: Callable[..., RSSM], changes: dict[str, object], with_noise: bool
@@ -83,7 +84,8 @@ def test_outputs_and_gradients_are_those_of_single_steps(
     for field, other in zip(state, unrolled, strict=True):
         torch.testing.assert_close(other, field, rtol=1e-5, atol=1e-5)
     # Sums over steps and rows in another order: some digits of float32.
-    torch.testing.assert_close(to_same, to_projected, rtol=1e-4, atol=1e-4)
+    scale = to_projected.abs().max().item()
+    torch.testing.assert_close(to_same, to_projected, rtol=1e-4, atol=1e-5 * (1 + scale))
     assert gradients.keys() == same.keys() and len(gradients) >= 10
     for name, gradient in gradients.items():
         scale = gradient.abs().max().item()

@@ -425,7 +425,7 @@ def test_preset_paper_has_the_parts_of_table_4() -> None:
         return [shape for size, out in pairwise(sizes) for shape in ((out, size), (out,))]
 
     rssm = model.rssm
-    assert shapes(rssm.observation_mlp) == [*dense(50, 256, 256), (256,), (256,)]
+    assert shapes(rssm.observation_mlp) == dense(50, 256, 256)
     assert shapes(rssm.recurrent_mlp) == dense(64 + actions, 400, 400)
     assert shapes(rssm.cell) == [(600, 600), (600,), (600,)]
     assert shapes(rssm.prior_mlp) == dense(200, 400, 400, 400, 128)
