@@ -49,6 +49,10 @@ class Crop(int):
 
     share: Fraction
 
+    def __hash__(self) -> int:
+        # tyro caches what it finds of a default by hash: a crop must not stand for a plain number.
+        return hash((int(self), self.share))
+
     @classmethod
     def of_frame(cls, share: Fraction, frame_size: int) -> "Crop":
         """Returns the crop that is the given share of a frame, rounded to whole pixels."""

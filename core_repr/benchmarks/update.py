@@ -117,6 +117,8 @@ def _filled_agent(config: CoReConfig, joint: bool, device: str) -> CoReSAC:
     settings = replace(
         config.agent,
         joint_update=joint,
+        # Both forms with J_Q in Θ or both without it; Adam would undo a weight in between.
+        critic_weight=float(config.agent.critic_weight > 0),
         replay_size=8 * EPISODE_STEPS,
         learning_starts=0,
         initial_updates=0,
