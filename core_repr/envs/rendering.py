@@ -13,6 +13,8 @@ import sys
 
 import gymnasium
 
+from core_repr.load_order import load_triton
+
 HEADLESS_BACKENDS = ("egl", "osmesa")
 INSTALL_HINT = (
     "install one with `apt-get install libegl1 libgl1-mesa-dri` (EGL) or `apt-get install "
@@ -29,7 +31,8 @@ def select_backend() -> str:
 
     Outside Linux, MuJoCo's own choice stands. Where `LP_NUM_THREADS` is unset, Mesa's software
     renderer is told to draw in the thread that calls it: that is as fast for small frames, leaves
-    the other cores to other environments, and goes on in a process that is forked.
+    the other cores to other environments, and goes on in a process that is forked. What crashes
+    when it is loaded after Mesa is loaded now, see `core_repr.load_order`.
 
     Returns:
         The backend that will be used: "egl", "osmesa", "glfw", or "" for MuJoCo's own choice.
@@ -45,6 +48,7 @@ def select_backend() -> str:
             "pixels: unset it, or set it to egl or osmesa."
         )
     os.environ.setdefault("LP_NUM_THREADS", "0")
+    load_triton()
     if sys.platform != "linux" or chosen not in ("", *HEADLESS_BACKENDS):
         return chosen
     for backend in [chosen] if chosen else HEADLESS_BACKENDS:

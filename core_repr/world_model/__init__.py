@@ -1,7 +1,11 @@
 """The world model: encoder, recurrent state-space model, heads and losses."""
 
+from core_repr.load_order import load_triton
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.rssm import Noise
 from core_repr.world_model.world_model import CoReWorldModel, SequenceBatch, WorldModelLosses
 
 __all__ = ["CoReWorldModel", "LatentState", "Noise", "SequenceBatch", "WorldModelLosses"]
+
+# Environments that render without `core_repr.envs`, such as Gymnasium's, are made later.
+load_triton()
