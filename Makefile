@@ -1,8 +1,8 @@
 # Each target does the whole set-up on a fresh machine; the second time it starts at once.
 #   PYTHON=python3.12 make setup      another interpreter
-#   EXTRAS=dev,robosuite make setup   with Robosuite
+#   EXTRAS=dev,suite,robosuite make setup   with Robosuite
 PYTHON ?= python3
-EXTRAS ?= dev
+EXTRAS ?= dev,suite
 VENV := .venv
 comma := ,
 READY := $(VENV)/ready-$(subst $(comma),-,$(EXTRAS))
@@ -22,12 +22,13 @@ test: export OMP_NUM_THREADS ?= 2
 test: $(READY)  ## run the tests (the slow ones: .venv/bin/pytest -m slow)
 	$(VENV)/bin/pytest -q
 
-lint: $(READY)  ## ruff, mypy, import-linter
+lint: $(READY)  ## ruff, mypy, import-linter, deptry
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/deptry .
 
-$(READY): pyproject.toml constraints.txt .ci/setup
+$(READY): pyproject.toml $(wildcard constraints*.txt) .ci/setup
 	@PYTHON='$(PYTHON)' VENV='$(VENV)' EXTRAS='$(EXTRAS)' .ci/setup
 	@touch $@

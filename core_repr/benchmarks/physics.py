@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from core_repr.envs.distracting_control.simulator import load_task
 from core_repr.envs.distracting_control.tasks import TASKS
 
 EPISODE_STEPS = 1_000
@@ -25,9 +26,7 @@ class PhysicsEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     """
 
     def __init__(self, task: str, action_repeat: int) -> None:
-        from dm_control import suite
-
-        self._suite = suite.load(TASKS[task].domain, TASKS[task].task)
+        self._suite = load_task(TASKS[task].domain, TASKS[task].task)
         self._repeat = action_repeat
         self._steps = 0
         actions = self._suite.action_spec()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from core_repr.envs.distracting_control.background import Playback
 from core_repr.envs.distracting_control.camera import Camera
 from core_repr.envs.distracting_control.color import Color
+from core_repr.envs.distracting_control.simulator import load_task
 from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
 
 SKY_SIZE = 800
@@ -31,10 +32,8 @@ class StraightforwardSuite:
     """
 
     def __init__(self, task: str, difficulty: str, frame_size: int) -> None:
-        from dm_control import suite
-
         spec, scale = TASKS[task], LEVELS[difficulty].scale
-        self._env = suite.load(spec.domain, spec.task, task_kwargs={"random": 0})
+        self._env = load_task(spec.domain, spec.task, task_kwargs={"random": 0})
         self._physics = self._env.physics
         self._repeat, self._frame_size = spec.action_repeat, frame_size
         model, data = self._physics.model.ptr, self._physics.data.ptr

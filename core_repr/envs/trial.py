@@ -56,6 +56,26 @@ for task in task_names():
 print("stepped", milliseconds("cartpole-swingup", rendering="full", background=False), "full")
 """
 
+_COMPILE = """
+import mujoco
+from core_repr.envs.frame_renderer import FrameRenderer
+
+model = mujoco.MjModel.from_xml_string(
+    '<mujoco><worldbody><light pos="0 0 3"/><geom size=".3"/><camera pos="0 0 2"/></worldbody>'
+    '</mujoco>'
+)
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+renderer = FrameRenderer(model, height=84, width=84, aspect=1.0, camera_id=0)
+assert renderer.render(data).std() > 0, "the picture is empty"
+
+import torch
+
+# Dynamo loads all that may clash with OpenGL; without a backend no C++ compiler is needed.
+assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)) == 2
+print("compiled", torch.__version__, flush=True)
+"""
+
 
 @dataclass(frozen=True)
 class Renderer:
@@ -100,6 +120,18 @@ def time_steps(timeout: float = 120.0) -> tuple[dict[str, float], str]:
     lines, reason = _said(_STEP, "stepped", timeout, dict(os.environ))
     steps = (line.split(" ", 1) for line in lines)
     return {task: float(milliseconds) for milliseconds, task in steps}, reason
+
+
+def try_compiler(timeout: float = 120.0) -> str:
+    """Renders a frame, and then compiles a function with PyTorch, in one process.
+
+    Args:
+        timeout: Seconds until it counts as hanging.
+
+    Returns:
+        Why it failed, or "".
+    """
+    return _said(_COMPILE, "compiled", timeout, dict(os.environ))[1]
 
 
 def _said(

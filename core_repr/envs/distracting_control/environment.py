@@ -15,6 +15,7 @@ from core_repr.envs.distracting_control.camera import Camera
 from core_repr.envs.distracting_control.clips import open_clips
 from core_repr.envs.distracting_control.color import Color
 from core_repr.envs.distracting_control.quantities import PhysicalQuantities
+from core_repr.envs.distracting_control.simulator import load_task
 from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, SPLITS, TASKS
 from core_repr.envs.distracting_control.view import (
     CAMERA_ID,
@@ -23,7 +24,6 @@ from core_repr.envs.distracting_control.view import (
     View,
     sky_size,
 )
-from core_repr.envs.rendering import select_backend
 
 
 class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
@@ -77,6 +77,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             clips.
         FileNotFoundError: The folder is missing.
         RenderingError: There is no OpenGL to render with.
+        gymnasium.error.DependencyNotInstalled: dm_control is missing or does not fit MuJoCo.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -123,16 +124,13 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self.action_repeat = spec.action_repeat if action_repeat is None else action_repeat
         self.render_mode = render_mode
 
+        self._suite = load_task(spec.domain, spec.task)
         clips = []
         if difficulty is not None and background and backgrounds is not None:
             count = LEVELS[difficulty].num_videos[split] if num_videos is None else num_videos
             size = sky_size(frame_size, rendering)
             clips = open_clips(backgrounds, split=split, count=count, size=size)
 
-        select_backend()
-        from dm_control import suite
-
-        self._suite = suite.load(spec.domain, spec.task)
         self._task, self._physics = self._suite.task, self._suite.physics
         model, data = self._physics.model.ptr, self._physics.data.ptr
         simulator_step = self._suite.control_timestep()

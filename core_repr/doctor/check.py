@@ -1,0 +1,23 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Args:
+        name: what was looked at.
+        status: "warning" slows or limits some uses, "problem" prevents them.
+        found: what was seen.
+        advice: what to do; empty if all is well.
+    """
+
+    name: str
+    status: Literal["ok", "warning", "problem"]
+    found: str
+    advice: str = ""
