@@ -8,6 +8,9 @@ is first used, so that whoever only makes an environment never waits for the lea
 
     env = gym.make("distracting_control/cartpole-swingup-v0", difficulty="medium", dynamic=True)
     env = CoReWrapper(env, "cartpole-swingup-medium-v0")
+
+On Linux without a screen it also sets the environment variable `MUJOCO_GL`, where it is unset, to
+"egl" or "osmesa": MuJoCo environments of other packages then render there too.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from core_repr.envs import register
+from core_repr.envs.rendering import prefer_headless
 
 if TYPE_CHECKING:
     from core_repr import agent, config, envs, evaluation, world_model, wrappers, zoo
@@ -69,4 +73,5 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+prefer_headless()
 register()

@@ -38,7 +38,8 @@ class OffscreenContext:
         width: Width of the picture in pixels.
 
     Raises:
-        RenderingError: OpenGL cannot start, or this process is a fork that cannot use it.
+        RenderingError: OpenGL cannot start or draw so large a picture, or this process is a fork
+            that cannot use it.
     """
 
     def __init__(self, model: Any, height: int, width: int) -> None:
@@ -55,6 +56,7 @@ class OffscreenContext:
             with self._restoring():
                 gl = gl_module.GLContext(width, height)
                 gl.make_current()
+                _check_size(height, width)
                 self._mujoco = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
                 mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mujoco)
                 if _first_process is None:
@@ -62,6 +64,8 @@ class OffscreenContext:
                     _outlives_fork = _draws_in_calling_thread()
                     # Registered after the platform's own exit handlers, so it runs before them.
                     atexit.register(_free_all)
+        except RenderingError:
+            raise
         except Exception as error:
             raise RenderingError(
                 f"OpenGL did not start with MUJOCO_GL={backend or 'unset'} for a picture of "
@@ -119,6 +123,18 @@ class OffscreenContext:
             display = display or EGL.eglGetCurrentDisplay()
             if display:
                 EGL.eglMakeCurrent(display, draw, read, before)
+
+
+def _check_size(height: int, width: int) -> None:
+    """Refuses a picture that is larger than the current OpenGL can draw."""
+    from OpenGL import GL
+
+    limit = int(GL.glGetIntegerv(GL.GL_MAX_RENDERBUFFER_SIZE))
+    if max(height, width) > limit:
+        raise RenderingError(
+            f"OpenGL has no room for a picture of {width}×{height} pixels, it draws at most "
+            f"{limit} a side here: take a smaller frame_size."
+        )
 
 
 def _free_all() -> None:

@@ -10,12 +10,16 @@ import ctypes
 import ctypes.util
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import gymnasium
 
 from core_repr.load_order import load_triton
 
 HEADLESS_BACKENDS = ("egl", "osmesa")
+_WINDOWED = ("glfw", "on", "enable", "enabled", "true", "1")
+_OFF = ("off", "false", "0", "disable", "disabled")
 INSTALL_HINT = (
     "install one with `apt-get install libegl1 libgl1-mesa-dri` (EGL) or `apt-get install "
     "libosmesa6` (OSMesa)"
@@ -31,7 +35,7 @@ def select_backend() -> str:
 
     Outside Linux, MuJoCo's own choice stands. Where `LP_NUM_THREADS` is unset, Mesa's software
     renderer is told to draw in the thread that calls it: that is as fast for small frames, leaves
-    the other cores to other environments, and goes on in a process that is forked. What crashes
+    the other cores to other environments, and continues in a process that is forked. What crashes
     when it is loaded after Mesa is loaded now, see `core_repr.load_order`.
 
     Returns:
@@ -39,24 +43,127 @@ def select_backend() -> str:
 
     Raises:
         RenderingError: There is neither EGL nor OSMesa, or not the one that `MUJOCO_GL` names, or
-            it switches rendering off.
+            it switches rendering off or is unknown; or another variable, or a PyOpenGL that was
+            imported earlier, stands against it.
     """
     chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
-    if chosen in ("off", "false", "0", "disable", "disabled"):
+    if chosen in _OFF:
         raise RenderingError(
             f"MUJOCO_GL={chosen} switches rendering off, but these environments are seen through "
             "pixels: unset it, or set it to egl or osmesa."
         )
     os.environ.setdefault("LP_NUM_THREADS", "0")
     load_triton()
-    if sys.platform != "linux" or chosen not in ("", *HEADLESS_BACKENDS):
+    if sys.platform != "linux":
         return chosen
-    for backend in [chosen] if chosen else HEADLESS_BACKENDS:
-        if _egl_devices() > 0 if backend == "egl" else ctypes.util.find_library("OSMesa"):
+    if chosen in _WINDOWED:
+        if not _has_screen():
+            raise RenderingError(
+                f"MUJOCO_GL={chosen} draws on a screen, and there is none (DISPLAY is not set): "
+                "unset it, or set it to egl or osmesa."
+            )
+        return "glfw"
+    if chosen not in ("", *HEADLESS_BACKENDS):
+        raise RenderingError(
+            f"MUJOCO_GL={chosen} is unknown: unset it, or set it to egl, to osmesa or, where there "
+            "is a screen, to glfw."
+        )
+    backend = _find_backend([chosen] if chosen else _candidates())
+    if backend is None:
+        missing = f"MUJOCO_GL={chosen} is" if chosen else "EGL and OSMesa are"
+        raise RenderingError(
+            f"There is no OpenGL to render with, {missing} not there: {INSTALL_HINT}."
+        )
+    _check_pyopengl(backend)
+    if backend == "egl":
+        _check_device()
+    os.environ["MUJOCO_GL"] = backend
+    return backend
+
+
+def prefer_headless() -> None:
+    """Sets `MUJOCO_GL` for other packages' environments, where there is neither it nor a screen.
+
+    MuJoCo, dm_control and Gymnasium look for a screen first, and do not find out that there is
+    none. Where OpenGL is missing, this does nothing: not everybody renders.
+    """
+    if sys.platform == "linux" and not os.environ.get("MUJOCO_GL") and not _has_screen():
+        backend = _find_backend(_candidates())
+        if backend is not None:
             os.environ["MUJOCO_GL"] = backend
+
+
+@contextmanager
+def importing_opengl(backend: str) -> Iterator[None]:
+    """Turns what goes wrong while something is imported that starts OpenGL into a sentence.
+
+    Args:
+        backend: What `select_backend` returned.
+
+    Raises:
+        RenderingError: OpenGL does not start.
+    """
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        raise RenderingError(
+            f"OpenGL does not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
+            "and see `core-repr doctor`."
+        ) from error
+
+
+def _candidates() -> list[str]:
+    """EGL before OSMesa, unless PyOpenGL is asked for the latter."""
+    asked = os.environ.get("PYOPENGL_PLATFORM")
+    return sorted(HEADLESS_BACKENDS, key=lambda backend: backend != asked)
+
+
+def _find_backend(candidates: Iterable[str]) -> str | None:
+    """Returns the first of some backends that is installed."""
+    for backend in candidates:
+        if _egl_devices() > 0 if backend == "egl" else ctypes.util.find_library("OSMesa"):
             return backend
-    missing = f"MUJOCO_GL={chosen} is" if chosen else "EGL and OSMesa are"
-    raise RenderingError(f"There is no OpenGL to render with, {missing} not there: {INSTALL_HINT}.")
+    return None
+
+
+def _has_screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _check_pyopengl(backend: str) -> None:
+    """Refuses what would keep PyOpenGL, which MuJoCo draws through, from the backend."""
+    wanted = os.environ.get("PYOPENGL_PLATFORM")
+    if wanted and wanted != backend:
+        raise RenderingError(
+            f"PYOPENGL_PLATFORM={wanted} stands against MUJOCO_GL={backend}: unset it, or set "
+            "both to the same."
+        )
+    loaded = getattr(sys.modules.get("OpenGL.platform"), "PLATFORM", None)
+    name = type(loaded).__module__.rpartition(".")[2]
+    if loaded is not None and name != backend:
+        raise RenderingError(
+            f"PyOpenGL was imported earlier and has taken {name}, but MUJOCO_GL={backend}: make "
+            f"the first environment before that import, or set PYOPENGL_PLATFORM={backend} before "
+            "Python starts."
+        )
+
+
+def _check_device() -> None:
+    """Refuses a device that EGL does not have."""
+    device, devices = os.environ.get("MUJOCO_EGL_DEVICE_ID"), _egl_devices()
+    if device is None:
+        return
+    try:
+        exists = 0 <= int(device) < devices
+    except ValueError:
+        exists = False
+    if not exists:
+        raise RenderingError(
+            f"MUJOCO_EGL_DEVICE_ID={device} is not a device here: unset it, or set it to a number "
+            f"from 0 to {devices - 1}."
+        )
 
 
 def _egl_devices() -> int:

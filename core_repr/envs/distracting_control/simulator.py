@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium
 
-from core_repr.envs.rendering import select_backend
+from core_repr.envs.rendering import importing_opengl, select_backend
 
 DM_CONTROL, MUJOCO = "1.0.41", "3.8"
 """dm_control is tied to one minor release of MuJoCo; these are what the extra `suite` installs."""
@@ -36,15 +36,17 @@ def load_task(domain: str, task: str, **options: Any) -> Any:
             raise gymnasium.error.DependencyNotInstalled(
                 f"distracting_control needs {package}, which is not installed: {install_command()}."
             )
-    select_backend()
+    backend = select_backend()
     try:
-        from dm_control import suite
+        with importing_opengl(backend):
+            from dm_control import suite
 
         return suite.load(domain, task, **options)
     except Exception as error:
         if fit(installed := (metadata.version("dm_control"), metadata.version("mujoco"))):
             raise
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        cause = error.__cause__ or error
+        reason = str(cause).splitlines()[0] if str(cause) else repr(cause)
         raise gymnasium.error.DependencyNotInstalled(
             f"dm_control {installed[0]} does not work with MuJoCo {installed[1]} ({reason}); "
             f"dm_control {DM_CONTROL} works with MuJoCo {MUJOCO}: {install_command()}."
