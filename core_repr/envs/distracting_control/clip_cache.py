@@ -10,12 +10,15 @@ be written, some frames stay in the process's memory.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import logging
+import mmap
 import os
 import struct
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,13 +135,33 @@ def _from_disk(key: str, size: int, *, check_pixels: bool = True) -> NDArray[np.
                     found = (found + _checksum(chunk)) % 2**64
                 if found != checksum:
                     return None
-            shape = (count, size, size, 3)
-            frames = np.memmap(file, np.uint8, "r", _HEADER.size, shape).view(np.ndarray)
+            content = np.frombuffer(_map(file.fileno(), length), np.uint8)
+            frames = content[_HEADER.size :].reshape(count, size, size, 3)
         with contextlib.suppress(OSError):
             os.utime(path)  # so that it is kept
     except (OSError, ValueError, struct.error):
         return None
     return frames
+
+
+def _map(descriptor: int, length: int) -> memoryview:
+    """Maps a file into memory, read-only, without keeping its descriptor open.
+
+    Python's own `mmap` and NumPy's `memmap` keep one for each file (before Python 3.13, always),
+    and a process may have 1,024.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    size, integer = ctypes.c_size_t, ctypes.c_int
+    libc.mmap.argtypes = [ctypes.c_void_p, size, integer, integer, integer, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, size]
+    address = libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+    if address == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "the file cannot be mapped into memory")
+    content = (ctypes.c_ubyte * length).from_address(address)
+    # Frames may be looked at until the very end of the process.
+    weakref.finalize(content, libc.munmap, address, length).atexit = False
+    return memoryview(content).cast("B").toreadonly()
 
 
 def _store(key: str, size: int, frames: NDArray[np.uint8]) -> bool:

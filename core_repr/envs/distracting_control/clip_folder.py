@@ -98,20 +98,31 @@ def find(folder: Path, split: str) -> list[Path]:
 
 
 def images(folder: Path) -> list[Path]:
-    """Returns the images in a folder, in natural order."""
-    return _sorted([path for path in folder.iterdir() if _has(path, IMAGE_SUFFIXES)])
+    """Returns the images in a folder, in natural order; links that lead nowhere are among them."""
+    return _sorted([path for path in folder.iterdir() if _is_image(path)])
 
 
 def _videos(folder: Path) -> list[Path]:
     """Returns the video files and the folders of images in a folder, in natural order."""
-    return _sorted(
-        [
-            path
-            for path in folder.iterdir()
-            if (path.is_file() and _has(path, VIDEO_SUFFIXES))
-            or (path.is_dir() and any(_has(image, IMAGE_SUFFIXES) for image in path.iterdir()))
-        ]
-    )
+    found = []
+    for path in folder.iterdir():
+        if _leads_nowhere(path):
+            if _has(path, VIDEO_SUFFIXES):
+                _logger.warning("%s is a link that leads nowhere, and is left out.", path)
+        elif path.is_dir():
+            if any(map(_is_image, path.iterdir())):
+                found.append(path)
+        elif path.is_file() and _has(path, VIDEO_SUFFIXES):
+            found.append(path)
+    return _sorted(found)
+
+
+def _is_image(path: Path) -> bool:
+    return _has(path, IMAGE_SUFFIXES) and (path.is_file() or _leads_nowhere(path))
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _has(path: Path, suffixes: frozenset[str]) -> bool:

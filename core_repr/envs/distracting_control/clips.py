@@ -26,6 +26,9 @@ It bounds what a clip takes on disk and in memory, and is more than twice the le
 video of DAVIS. Played back and forth, that many last for half an episode.
 """
 
+DATA_SETS = ("procedural", "davis")
+"""What `backgrounds` may be besides a folder."""
+
 _RECIPE = 2
 """Part of every cached file's key; goes up when frames are made in another way."""
 
@@ -176,7 +179,10 @@ class ImageFolderClip(Clip):
         return np.stack(frames)
 
     def _images(self) -> list[Path]:
-        return list(islice(clip_folder.images(self.path), MAX_FRAMES))
+        try:
+            return list(islice(clip_folder.images(self.path), MAX_FRAMES))
+        except FileNotFoundError:
+            raise _missing(self.path) from None
 
 
 def open_clips(
@@ -224,9 +230,19 @@ def _source_key(source: Path, files: list[Path], size: int) -> str:
     """Returns a key that changes when one of the files does."""
     parts = [f"v{_RECIPE}", str(source), str(MAX_FRAMES), str(size)]
     for path in files:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise _missing(path) from None
         parts.append(f"{path.name}:{status.st_mtime_ns}:{status.st_size}")
     return "|".join(parts)
+
+
+def _missing(path: Path) -> FileNotFoundError:
+    what = "is a link that leads nowhere" if path.is_symlink() else "is not there any more"
+    return FileNotFoundError(
+        f"{path} {what}: put back what it was, or take it out of the backgrounds folder."
+    )
 
 
 def _undecodable(path: Path, reason: object) -> ValueError:

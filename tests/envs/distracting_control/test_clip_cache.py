@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
@@ -231,3 +232,26 @@ def test_deleting_files_in_use_is_safe() -> None:
     for path in clip_cache.folder().iterdir():
         path.unlink()
     np.testing.assert_array_equal(frames, make.frames)
+
+
+def test_no_descriptor_stays_open(forget) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    frames = {key: clip_cache.fetch(key, 4, Maker(key)) for key in map(str, range(40))}
+    assert len(os.listdir("/proc/self/fd")) == before
+    for key, found in frames.items():
+        np.testing.assert_array_equal(found, frames_of(key))
+
+
+def test_frames_outlive_their_file_and_leave_memory_with_their_last_view() -> None:
+    clip_cache._store("key", 4, frames_of("key"))
+    frames = clip_cache._from_disk("key", 4)
+    assert frames is not None
+    frame = frames[1]
+    del frames
+    [path] = clip_cache.folder().iterdir()
+    path.unlink()
+    np.testing.assert_array_equal(frame, frames_of("key")[1])
+    assert str(path) in Path("/proc/self/maps").read_text()
+    del frame
+    gc.collect()
+    assert str(path) not in Path("/proc/self/maps").read_text()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,19 @@ def test_the_downloaded_data_set(tmp_path, monkeypatch) -> None:
     (frames / "dog").rmdir()
     with pytest.raises(FileNotFoundError, match=r"lacks the video 'dog'.*core-repr download davis"):
         clip_folder.find_davis("val")
+
+
+def test_a_video_s_link_that_leads_nowhere_is_left_out_with_a_warning(tmp_path, caplog) -> None:
+    write_clips(tmp_path, "a.mp4")
+    (tmp_path / "b.mp4").symlink_to("gone.mp4")
+    assert names(tmp_path, "train") == ["a.mp4"]
+    assert f"{tmp_path / 'b.mp4'} is a link that leads nowhere" in caplog.text
+
+
+def test_only_files_are_images(tmp_path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "image.png").touch()
+    (tmp_path / "link.png").symlink_to("image.png")
+    images = [path.name for path in clip_folder.images(tmp_path)]
+    assert images == ["image.png", "link.png"]

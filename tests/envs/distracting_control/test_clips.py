@@ -300,3 +300,19 @@ def test_a_generated_clip_is_the_same_from_disk(monkeypatch) -> None:
     made = np.array(clip.frames())
     forget(monkeypatch)
     np.testing.assert_array_equal(clip.frames(), made)
+
+
+def test_an_image_s_link_that_leads_nowhere_is_named(tmp_path) -> None:
+    write_images(tmp_path / "clip", 2)
+    broken = tmp_path / "clip" / "00002.png"
+    broken.symlink_to("gone.png")
+    with pytest.raises(FileNotFoundError, match=r"00002\.png is a link that leads nowhere: put"):
+        only_clip(tmp_path).frames()
+
+
+def test_a_folder_that_went_is_named(tmp_path) -> None:
+    write_images(tmp_path / "clip", 2)
+    clip = only_clip(tmp_path)
+    (tmp_path / "clip").rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match="clip is not there any more: put back"):
+        clip.frames()
