@@ -25,6 +25,7 @@ NOT_COMPARED = frozenset(
         "dynamic",
         "num_videos",
         "split",
+        "suite_camera",
         # What goes into the information alone.
         "clean_frames",
         "physics_state",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,77 @@ _ROUNDING = 1e-5
 """How far, in halves of its range, an action may lie outside: float32 arithmetic rounds."""
 
 
-def require_choice(name: str, value: object, allowed: Iterable[object]) -> None:
-    """Raises ValueError where an argument is not among the values that it may have."""
+def require_choice(name: str, value: object, allowed: Iterable[str | None]) -> str | None:
+    """Returns an argument that has one of some values, as a plain string or None.
+
+    Raises:
+        ValueError: It is not among the values that it may have.
+    """
     choices = list(allowed)
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown: expected one of {choices}.")
+    plain = _plain_string(value)
+    if (plain is not None or value is None) and plain in choices:
+        return plain
+    raise ValueError(f"{name}={value!r} is unknown: expected one of {choices}.")
 
 
-def require_positive(name: str, value: object) -> None:
-    """Raises TypeError where an argument is no integer, ValueError where it is below 1."""
+def require_switch(name: str, value: object) -> bool:
+    """Returns an argument that is on or off, NumPy's among them, as a plain bool.
+
+    Raises:
+        ValueError: It is neither True nor False.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}={value!r} is unknown: expected one of [False, True].")
+    return bool(value)
+
+
+def require_integer(name: str, value: object, lowest: int = 1, highest: int | None = None) -> int:
+    """Returns an argument that is an integer, NumPy's among them, as a plain int.
+
+    Args:
+        name: Of the argument.
+        value: What a user passes.
+        lowest: The smallest value that makes sense.
+        highest: The largest one, if there is one.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is below `lowest` or above `highest`.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}: expected an integer.")
-    if value < 1:
-        raise ValueError(f"{name}={value} is too small: expected at least 1.")
+    if value < lowest:
+        raise ValueError(f"{name}={value} is too small: expected at least {lowest}.")
+    if highest is not None and value > highest:
+        raise ValueError(f"{name}={value} is too large: expected at most {highest}.")
+    return int(value)
+
+
+def require_place(name: str, value: object, words: Sequence[str]) -> str:
+    """Returns an argument that is a folder's path or one of some words, as a plain string.
+
+    Args:
+        name: Of the argument.
+        value: What a user passes. A `pathlib.Path` is a folder, whatever it is called.
+        words: The strings that do not mean a folder.
+
+    Raises:
+        TypeError: It is neither a string nor a path of characters.
+        ValueError: It is empty.
+    """
+    is_path = isinstance(value, os.PathLike)
+    place = _plain_string(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    expected = f"expected a folder's path or one of {list(words)}"
+    if place is None:
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}: {expected}.")
+    if not place:
+        raise ValueError(f"{name}={place!r} is empty: {expected}; '.' is the current folder.")
+    return os.path.join(".", place) if is_path and place in words else place
+
+
+def _plain_string(value: object) -> str | None:
+    """A string without what a subclass adds, such as NumPy's; None for what is not a string."""
+    return str.__str__(value) if isinstance(value, str) else None
 
 
 def require_action(action: object, space: Box) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import gymnasium
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
@@ -58,3 +59,30 @@ def test_spec_round_trips_through_json(make) -> None:
 def test_unknown_task() -> None:
     with pytest.raises(gymnasium.error.NameNotFound):
         gymnasium.make("distracting_control/cartpole-fly-v0")
+
+
+def test_the_spec_records_plain_values(make, tmp_path) -> None:
+    odd = {
+        "difficulty": np.str_("easy"),
+        "num_videos": np.int64(1),
+        "dynamic": np.True_,
+        "frame_size": np.uint8(32),
+        "backgrounds": tmp_path,
+    }
+    subprocess.run(
+        [
+            *(imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "lavfi", "-i"),
+            *("testsrc=size=16x16:rate=10:duration=0.5", str(tmp_path / "a.mp4")),
+        ],
+        check=True,
+    )
+    env = make("cartpole-swingup", **odd)
+    assert {name: type(env.spec.kwargs[name]) for name in odd} == {
+        "difficulty": str, "num_videos": int, "dynamic": bool, "frame_size": int,
+        "backgrounds": str,
+    }  # fmt: skip
+    again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
+    try:
+        np.testing.assert_array_equal(env.reset(seed=4)[0], again.reset(seed=4)[0])
+    finally:
+        again.close()

@@ -91,3 +91,17 @@ class Background:
         self._model.mat_rgba[self._ground, 3] = self.ground_alpha
         if self._dynamic:
             self.frame = self._frames[self._playback.index]
+
+    def attach(self, model: Any, data: Any) -> None:
+        """Continues with a copy of the simulator."""
+        self._model = model
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The frames lie in the cache, where copies and other processes find them.
+        return {name: value for name, value in self.__dict__.items() if name != "_frames"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.frame is not None:
+            self._frames = self.clip.frames()
+            self.frame = self._frames[self._playback.index]

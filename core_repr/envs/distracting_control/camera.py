@@ -94,6 +94,10 @@ class Camera:
         dynamic: Whether the camera moves within an episode.
         upper_quadrant: Whether it stays above the horizontal plane through what it turns about,
             and in front. Such a camera is kept upright before the roll.
+        one_sided: Whether the angles are cut as in the published suite, which takes them between
+            −π and π and from the pole, whatever they were before. A camera that may stray beyond
+            the pole, as reacher's may, then stays on the side that it looks from by itself: what
+            is drawn beyond the pole comes back over it, at the bound of the horizontal angle.
 
     Attributes:
         spherical: Radius, horizontal and vertical angle now.
@@ -111,6 +115,7 @@ class Camera:
         scale: float,
         dynamic: bool,
         upper_quadrant: bool,
+        one_sided: bool = False,
     ) -> None:
         mode = int(model.cam_mode[camera_id])
         if mode not in (_FIXED, _TRACKCOM):
@@ -118,6 +123,7 @@ class Camera:
         self._data = data
         self._camera_id = camera_id
         self._dynamic = dynamic
+        self._one_sided = one_sided
         self._look = look_upright if upper_quadrant else look_from_above
         self._tracked = int(model.cam_bodyid[camera_id]) if mode == _TRACKCOM else None
         self._forward = -np.array(model.cam_mat0[camera_id]).reshape(3, 3)[:, 2]
@@ -154,6 +160,10 @@ class Camera:
         heading *= rng.uniform(0.0, self._max_speed) / np.linalg.norm(heading)
         self._velocity: tuple[float, float, float] = tuple(heading.tolist())
         self._roll_velocity = float(rng.uniform(-self._max_roll_speed, self._max_roll_speed))
+        if self._one_sided:
+            # The suite moves its camera before the first frame, in static episodes too.
+            heading += self._move(0.0, 0.0, 0.0)
+            self._velocity = tuple(heading.tolist())
 
         if self._tracked is None:
             # As far away as the body, straight ahead of the model's own camera.
@@ -172,24 +182,30 @@ class Camera:
         )
         speed = math.sqrt(vx * vx + vy * vy + vz * vz)
         brake = min(1.0, self._max_speed / speed) if speed else 1.0
+        # What a bound takes away of the way is taken from the velocity too.
+        self._velocity = self._move(brake * vx, brake * vy, brake * vz)
+
+        roll_velocity = self._roll_velocity + self._roll_velocity_std * noise[3]
+        roll_velocity = min(max(roll_velocity, -self._max_roll_speed), self._max_roll_speed)
+        roll_low, roll_high = self._bounds[3]
+        roll = min(max(self.roll + roll_velocity, roll_low), roll_high)
+        self._roll_velocity = roll - self.roll
+        self.roll = roll
+
+    def _move(self, vx: float, vy: float, vz: float) -> tuple[float, float, float]:
+        """Moves by a vector, as far as the bounds let it; returns how far it came."""
         x, y, z = to_cartesian(*self.spherical)
-        radius, horizontal, vertical = to_spherical(x + brake * vx, y + brake * vy, z + brake * vz)
-        horizontal, vertical = nearest_angles(horizontal, vertical, *self.spherical[1:])
-        (r_low, r_high), (h_low, h_high), (v_low, v_high), (roll_low, roll_high) = self._bounds
+        radius, horizontal, vertical = to_spherical(x + vx, y + vy, z + vz)
+        if not self._one_sided:
+            horizontal, vertical = nearest_angles(horizontal, vertical, *self.spherical[1:])
+        (r_low, r_high), (h_low, h_high), (v_low, v_high), _ = self._bounds
         self.spherical = (
             min(max(radius, r_low), r_high),
             min(max(horizontal, h_low), h_high),
             min(max(vertical, v_low), v_high),
         )
-        # What a bound took away is taken from the velocity too.
         new_x, new_y, new_z = to_cartesian(*self.spherical)
-        self._velocity = (new_x - x, new_y - y, new_z - z)
-
-        roll_velocity = self._roll_velocity + self._roll_velocity_std * noise[3]
-        roll_velocity = min(max(roll_velocity, -self._max_roll_speed), self._max_roll_speed)
-        roll = min(max(self.roll + roll_velocity, roll_low), roll_high)
-        self._roll_velocity = roll - self.roll
-        self.roll = roll
+        return new_x - x, new_y - y, new_z - z
 
     def apply(self) -> None:
         """Writes the pose into the simulator's data, where it lasts until the next step."""
@@ -199,3 +215,7 @@ class Camera:
             position = position + self._data.subtree_com[self._tracked]
         self._data.cam_xpos[self._camera_id] = position
         self._data.cam_xmat[self._camera_id] = rotation.ravel()
+
+    def attach(self, model: Any, data: Any) -> None:
+        """Continues with a copy of the simulator."""
+        self._data = data

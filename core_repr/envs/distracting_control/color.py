@@ -51,3 +51,7 @@ class Color:
     def apply(self) -> None:
         """Writes the colours into the model."""
         self._model.mat_rgba[:, :3] = self.rgb
+
+    def attach(self, model: Any, data: Any) -> None:
+        """Continues with a copy of the simulator."""
+        self._model = model

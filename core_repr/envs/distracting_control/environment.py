@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from core_repr.envs.checks import require_action, require_choice, require_positive
+from core_repr.envs.checks import require_action, require_choice, require_integer
+from core_repr.envs.distracting_control.arguments import RENDER_MODES, Arguments
 from core_repr.envs.distracting_control.background import Background
 from core_repr.envs.distracting_control.camera import Camera
-from core_repr.envs.distracting_control.clips import open_clips
+from core_repr.envs.distracting_control.clips import Clip, open_clips
 from core_repr.envs.distracting_control.color import Color
 from core_repr.envs.distracting_control.quantities import PhysicalQuantities
 from core_repr.envs.distracting_control.simulator import load_task
-from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, SPLITS, TASKS
-from core_repr.envs.distracting_control.view import (
-    CAMERA_ID,
-    RENDERINGS,
-    Distraction,
-    View,
-    sky_size,
-)
+from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, TASKS
+from core_repr.envs.distracting_control.view import CAMERA_ID, Distraction, View, sky_size
 
 
 class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
@@ -49,12 +48,15 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         dynamic: Whether distractions move within an episode or stay as they are drawn.
         split: "train" or "val": which clips the background shows.
         backgrounds: "procedural" for generated clips, "davis" for what `core-repr download davis`
-            fetched, or a folder of videos, see `clip_folder.find`; None for no clip.
+            fetched, or a folder of videos, a string or a path, see `clip_folder.find`; None for no
+            clip.
         num_videos: How many clips to use; None for what the level asks for.
         background: Whether the background is distracting.
         camera: Whether the camera is.
         color: Whether colours are.
-        frame_size: Height and width of an observation in pixels.
+        suite_camera: Whether reacher's camera stays on one side of the arm, as it does in the
+            published suite, see `Camera`; in the other tasks it changes nothing.
+        frame_size: Height and width of an observation in pixels, at most 4,096.
         rendering: "fast" draws what a small frame can show; "full" draws 320×240 pixels as the
             suite does, with shadows and reflections, and resizes them, as the paper does.
         action_repeat: Simulator steps an action is held for; None for the paper's.
@@ -71,16 +73,19 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         distractions: What disturbs the view: some of "background", "camera" and "color".
         quantities: Names the physical quantities in `info["physics_quantities"]`.
 
+    NumPy's integers and booleans count as Python's. The spec holds plain values, which JSON knows.
+    `copy.deepcopy` and pickle take the episode along as it is.
+
     Raises:
-        TypeError: A size or number is not an integer.
-        ValueError: An argument has a value that is not among those above, or a folder has too few
-            clips.
+        TypeError: A size or number is not an integer, or `backgrounds` is not a path.
+        ValueError: An argument has a value that is not among those above, a folder has too few
+            clips, or there is a level of difficulty and every distraction is switched off.
         FileNotFoundError: The folder is missing.
         RenderingError: There is no OpenGL to render with.
         gymnasium.error.DependencyNotInstalled: dm_control is missing or does not fit MuJoCo.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": RENDER_MODES}  # noqa: RUF012
 
     def __init__(
         self,
@@ -89,11 +94,12 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         difficulty: str | None = None,
         dynamic: bool = False,
         split: str = "train",
-        backgrounds: str | None = "procedural",
+        backgrounds: str | os.PathLike[str] | None = "procedural",
         num_videos: int | None = None,
         background: bool = True,
         camera: bool = True,
         color: bool = True,
+        suite_camera: bool = False,
         frame_size: int = 72,
         rendering: str = "fast",
         action_repeat: int | None = None,
@@ -101,76 +107,52 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         physics_state: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        require_choice("task", task, TASKS)
-        require_choice("difficulty", difficulty, [None, *LEVELS])
-        require_choice("split", split, SPLITS)
-        require_choice("rendering", rendering, RENDERINGS)
-        require_choice("render_mode", render_mode, [None, *self.metadata["render_modes"]])
-        for name, switch in (
-            ("dynamic", dynamic),
-            ("background", background),
-            ("camera", camera),
-            ("color", color),
-            ("clean_frames", clean_frames),
-            ("physics_state", physics_state),
-        ):
-            require_choice(name, switch, (False, True))
-        require_positive("frame_size", frame_size)
-        for name, number in (("action_repeat", action_repeat), ("num_videos", num_videos)):
-            if number is not None:
-                require_positive(name, number)
-        spec = TASKS[task]
-        self.frame_size = frame_size
-        self.action_repeat = spec.action_repeat if action_repeat is None else action_repeat
-        self.render_mode = render_mode
+        self._arguments = arguments = Arguments(
+            task=task,
+            difficulty=difficulty,
+            dynamic=dynamic,
+            split=split,
+            backgrounds=backgrounds,
+            num_videos=num_videos,
+            background=background,
+            camera=camera,
+            color=color,
+            suite_camera=suite_camera,
+            frame_size=frame_size,
+            rendering=rendering,
+            action_repeat=action_repeat,
+            clean_frames=clean_frames,
+            physics_state=physics_state,
+            render_mode=render_mode,
+        )
+        spec = TASKS[arguments.task]
+        self.frame_size = arguments.frame_size
+        self.action_repeat = arguments.action_repeat or spec.action_repeat
+        self.render_mode = arguments.render_mode
 
         self._suite = load_task(spec.domain, spec.task)
-        clips = []
-        if difficulty is not None and background and backgrounds is not None:
-            count = LEVELS[difficulty].num_videos[split] if num_videos is None else num_videos
-            size = sky_size(frame_size, rendering)
-            clips = open_clips(backgrounds, split=split, count=count, size=size)
-
+        clips = _clips(arguments)
         self._task, self._physics = self._suite.task, self._suite.physics
         model, data = self._physics.model.ptr, self._physics.data.ptr
         simulator_step = self._suite.control_timestep()
         self.quantities = PhysicalQuantities(self._physics)
         self._substeps = round(simulator_step / self._physics.timestep())
 
-        self.distractions: dict[str, Distraction] = {}
-        if difficulty is not None:
-            scale = LEVELS[difficulty].scale
-            if clips:
-                self.distractions["background"] = Background(
-                    model, clips, ground_alpha=spec.ground_alpha, dynamic=dynamic
-                )
-            if camera:
-                self.distractions["camera"] = Camera(
-                    model,
-                    data,
-                    camera_id=CAMERA_ID,
-                    scale=scale,
-                    dynamic=dynamic,
-                    upper_quadrant=spec.upper_quadrant,
-                )
-            if color:
-                self.distractions["color"] = Color(model, scale=scale, dynamic=dynamic)
+        self.distractions = _distractions(arguments, clips, model, data)
         self._view = View(
             model,
             data,
             self.distractions,
             ground_gain=spec.ground_gain,
-            frame_size=frame_size,
-            rendering=rendering,
+            frame_size=self.frame_size,
+            rendering=arguments.rendering,
         )
-        self._clean_frames = clean_frames
-        self._physics_state = physics_state
 
         self.metadata = {
             **type(self).metadata,
             "render_fps": 1 / (simulator_step * self.action_repeat),
         }
-        self.observation_space = Box(0, 255, (frame_size, frame_size, 3), np.uint8)
+        self.observation_space = Box(0, 255, (self.frame_size, self.frame_size, 3), np.uint8)
         action = self._suite.action_spec()
         self._actions = self.action_space = Box(
             np.broadcast_to(action.minimum, action.shape).astype(np.float32),
@@ -179,6 +161,23 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         )
         self._env_steps = 0
         self._episode_runs = self._has_state = False
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What `gymnasium.make` made this of, with plain arguments, as JSON knows them."""
+        return vars(self).get("spec")
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            plain = asdict(self._arguments)
+            spec.kwargs = {name: plain.get(name, value) for name, value in spec.kwargs.items()}
+        vars(self)["spec"] = spec
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # The simulator brings a model of its own, which the other parts must draw and change.
+        self._view.attach(self._physics.model.ptr, self._physics.data.ptr)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -193,19 +192,26 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
 
         Returns:
             The first frame, shape (frame_size, frame_size, 3), and the information.
+
+        Raises:
+            TypeError: The seed of the distractions is not an integer.
+            ValueError: It is negative, an option is unknown, or a clip cannot be decoded.
         """
         super().reset(seed=seed)
+        self._episode_runs = False
         task_seed, *seeds = self.np_random.integers(2**32, size=4).tolist()
         for name, value in (options or {}).items():
             require_choice("options", name, ["distraction_seed"])
-            seeds = np.random.SeedSequence(value).generate_state(3).tolist()
+            other = require_integer(name, value, lowest=0)
+            seeds = np.random.SeedSequence(other).generate_state(3).tolist()
         self._task.random.seed(task_seed)
         self._suite.reset()
         self._env_steps = 0
-        self._episode_runs = self._has_state = True
+        self._has_state = True
         for name, distraction_seed in zip(("background", "camera", "color"), seeds, strict=True):
             if name in self.distractions:
                 self.distractions[name].reset(np.random.default_rng(distraction_seed))
+        self._episode_runs = True
         return self._observe()
 
     def step(
@@ -272,9 +278,50 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
 
     def _observe(self) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         info: dict[str, Any] = {"env_steps": self._env_steps}
-        if self._clean_frames:
+        if self._arguments.clean_frames:
             info["clean_frame"] = self._view.clean_frame()
-        if self._physics_state:
+        if self._arguments.physics_state:
             info["physics_state"] = self._physics.get_state()
             info["physics_quantities"] = self.quantities()
         return self._view.frame(), info
+
+
+def _clips(arguments: Arguments) -> list[Clip]:
+    """Finds what the background shows; nothing where it is not distracting."""
+    if not arguments.has_clips:
+        return []
+    assert arguments.difficulty is not None and arguments.backgrounds is not None
+    return open_clips(
+        arguments.backgrounds,
+        split=arguments.split,
+        count=arguments.num_videos or LEVELS[arguments.difficulty].num_videos[arguments.split],
+        size=sky_size(arguments.frame_size, arguments.rendering),
+    )
+
+
+def _distractions(
+    arguments: Arguments, clips: Sequence[Clip], model: Any, data: Any
+) -> dict[str, Distraction]:
+    """Builds what disturbs the view; nothing without a level of difficulty."""
+    found: dict[str, Distraction] = {}
+    if arguments.difficulty is None:
+        return found
+    spec, dynamic = TASKS[arguments.task], arguments.dynamic
+    scale = LEVELS[arguments.difficulty].scale
+    if clips:
+        found["background"] = Background(
+            model, clips, ground_alpha=spec.ground_alpha, dynamic=dynamic
+        )
+    if arguments.camera:
+        found["camera"] = Camera(
+            model,
+            data,
+            camera_id=CAMERA_ID,
+            scale=scale,
+            dynamic=dynamic,
+            upper_quadrant=spec.upper_quadrant,
+            one_sided=arguments.suite_camera,
+        )
+    if arguments.color:
+        found["color"] = Color(model, scale=scale, dynamic=dynamic)
+    return found

@@ -34,6 +34,9 @@ class Distraction(Protocol):
     def apply(self) -> None:
         """Writes the state into the simulator, for rendering."""
 
+    def attach(self, model: Any, data: Any) -> None:
+        """Continues with a copy of the simulator: a `mujoco.MjModel` and its `mujoco.MjData`."""
+
 
 def sky_size(frame_size: int, rendering: str) -> int:
     """Returns the height and width in pixels of the clips that a rendering needs.
@@ -94,6 +97,16 @@ class View:
         # Without a clip, both frames have the model's own sky, and one renderer serves both.
         name = "frame" if self._background is None else "clean frame"
         return self._rendered(name, self._frame_size, self._frame_size, None)
+
+    def attach(self, model: Any, data: Any) -> None:
+        """Continues with a copy of the simulator, the distractions too."""
+        self._model, self._data = model, data
+        for distraction in self._distractions.values():
+            distraction.attach(model, data)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # OpenGL's contexts belong to this process; a copy builds its own at its first frame.
+        return {**self.__dict__, "_renderers": {}}
 
     def close(self) -> None:
         """Frees the renderers; calling it again does nothing."""

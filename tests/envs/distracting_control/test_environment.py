@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
@@ -190,12 +193,27 @@ def test_closing_twice_and_going_on(make) -> None:
         ({"clean_frames": 2}, ValueError, "clean_frames=2"),
         ({"frame_size": 0}, ValueError, "frame_size=0 is too small: expected at least 1"),
         ({"frame_size": -3}, ValueError, "frame_size=-3"),
+        ({"frame_size": 9000}, ValueError, "frame_size=9000 is too large: expected at most 4096"),
         ({"frame_size": True}, TypeError, "frame_size=True is a bool: expected an integer"),
         ({"frame_size": 7.5}, TypeError, "integer"),
         ({"action_repeat": 0}, ValueError, "at least 1"),
         ({"difficulty": "easy", "num_videos": 0}, ValueError, "at least 1"),
         ({"difficulty": "easy", "num_videos": 61}, ValueError, "60 clips.*61"),
+        ({"difficulty": "easy", "num_videos": -1}, ValueError, "at least 1"),
+        ({"num_videos": np.float32(2)}, TypeError, "expected an integer"),
         ({"difficulty": "easy", "backgrounds": "/nowhere"}, FileNotFoundError, "/nowhere"),
+        ({"backgrounds": ""}, ValueError, "backgrounds='' is empty"),
+        ({"suite_camera": 1}, ValueError, "suite_camera=1 is unknown"),
+        (
+            {"difficulty": "easy", "background": False, "camera": False, "color": False},
+            ValueError,
+            "nothing to distract with: .* --difficulty none",
+        ),
+        (
+            {"difficulty": "easy", "backgrounds": None, "camera": False, "color": False},
+            ValueError,
+            "nothing to distract with: background .backgrounds=None., camera and color",
+        ),
     ],
 )
 def test_bad_arguments(make, arguments, error, message) -> None:
@@ -228,3 +246,88 @@ def test_no_step_without_an_episode(make) -> None:
 def test_a_tiny_frame(make) -> None:
     env = make("reacher-easy", difficulty="easy", frame_size=1)
     assert env.reset(seed=0)[0].shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "x"])
+def test_the_distractions_seed_is_checked(make, seed: object) -> None:
+    env = make("cartpole-swingup").unwrapped
+    with pytest.raises((TypeError, ValueError), match=r"distraction_seed=.*expected"):
+        env.reset(seed=0, options={"distraction_seed": seed})
+    with pytest.raises(ResetNeeded):
+        env.step(env.action_space.sample())
+    env.reset(seed=0, options={"distraction_seed": np.int64(3)})
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda env: pickle.loads(pickle.dumps(env))}
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("task", ["finger-spin", "reacher-easy"])
+def test_a_copy_continues_as_the_original_does(make, task: str, way: str) -> None:
+    """Finger hides a part of its model, and reacher moves one, when an episode starts."""
+    env = make(task, difficulty="hard", dynamic=True)
+    fresh = COPIES[way](env)
+    first = play(env, seed=3)
+    twin = COPIES[way](env)
+    rng = np.random.default_rng(0)
+    actions = [rng.uniform(-1, 1, env.action_space.shape).astype(np.float32) for _ in range(3)]
+    theirs = [twin.step(action) for action in actions]
+    mine = [env.step(action) for action in actions]
+    for ours, other in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(ours[0], other[0])
+        assert ours[1:] == other[1:]
+    np.testing.assert_array_equal(play(fresh, seed=3), first)
+    np.testing.assert_array_equal(play(twin, seed=3), first)
+    twin.close()
+    fresh.close()
+    env.step(actions[0])
+
+
+def test_a_closed_environment_can_be_copied(make) -> None:
+    env = make("cartpole-swingup", difficulty="easy")
+    frame, _ = env.reset(seed=0)
+    env.close()
+    twin = copy.deepcopy(env)
+    np.testing.assert_array_equal(twin.reset(seed=0)[0], frame)
+    twin.close()
+
+
+def positions(env, seeds: range, steps: int) -> np.ndarray:
+    """Returns where the camera is in each frame, shape (episodes, steps + 1, 3)."""
+    data = env._physics.data
+    found = []
+    for seed in seeds:
+        env.reset(seed=seed)
+        found.append([data.cam_xpos[0].copy()])
+        for _ in range(steps):
+            env.step(np.zeros(env.action_space.shape, np.float32))
+            found[-1].append(data.cam_xpos[0].copy())
+    return np.array(found)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("difficulty", LEVELS)
+def test_the_suite_s_camera_of_reacher_stays_on_one_side(
+    make, difficulty: str, dynamic: bool
+) -> None:
+    arguments = {"difficulty": difficulty, "dynamic": dynamic, "frame_size": 4, "num_videos": 1}
+    own, suite = (
+        positions(
+            make("reacher-easy", suite_camera=suite_camera, **arguments).unwrapped, range(8), 25
+        )
+        for suite_camera in (False, True)
+    )
+    assert (suite[..., 0] >= 0).all() and suite[..., 0].max() > 0.02
+    # Between the bounds of the horizontal angle, ±σ·π/2.
+    angle = np.arctan2(suite[..., 1], suite[..., 0])
+    assert np.abs(angle).max() <= LEVELS[difficulty].scale * np.pi / 2 + 1e-9
+    assert (own[..., 0] < 0).any() and (own[..., 0] > 0).any()
+
+
+@pytest.mark.parametrize("task", sorted(set(task_names()) - {"reacher-easy"}))
+def test_in_other_tasks_the_suite_s_camera_is_ours(make, task: str) -> None:
+    frames = [
+        play(make(task, difficulty="hard", dynamic=True, suite_camera=suite), seed=2, steps=3)
+        for suite in (False, True)
+    ]
+    np.testing.assert_array_equal(*frames)
