@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
@@ -685,7 +686,7 @@ class CoReSAC(OffPolicyAlgorithm):
         storage.save(
             folder,
             self.config,
-            {storage.MODEL_FILE: self.world_model, storage.AGENT_FILE: self.agent},
+            {storage.MODEL_FILE: self.world_model, storage.AGENT_FILE: self.agent.published()},
         )
         card.write_missing(Path(folder), self.config)
 
@@ -741,7 +742,10 @@ class CoReSAC(OffPolicyAlgorithm):
     def load_weights(self, folder: Path) -> None:
         """Takes the weights of a folder of :meth:`save_pretrained`; see there for the errors."""
         storage.load_weights(folder / storage.MODEL_FILE, self.world_model)
-        storage.load_weights(folder / storage.AGENT_FILE, self.agent)
+        part = _stored_part(self.agent, folder)
+        storage.load_weights(folder / storage.AGENT_FILE, part)
+        if part is not self.agent:
+            self.agent.reset_targets()
         self._average.reset()
 
     def averaged_weights(self) -> AbstractContextManager[None]:
@@ -806,7 +810,7 @@ class CoReSAC(OffPolicyAlgorithm):
             agent = Agent(blank.latent_size, config.environment.action_size, config.agent)
         # Before anything is allocated that the files do not hold.
         storage.check_weights(folder / storage.MODEL_FILE, blank)
-        storage.check_weights(folder / storage.AGENT_FILE, agent)
+        storage.check_weights(folder / storage.AGENT_FILE, _stored_part(agent, folder))
         algorithm = cls("CoRePolicy", env, config, device=device, **kwargs)
         algorithm.load_weights(folder)
         algorithm._acts_at_random = False
@@ -878,6 +882,16 @@ def _without_suffix(path: str | Path, suffix: str) -> Path:
     if not isinstance(path, str | Path):
         raise TypeError(f"CoReSAC saves to folders and takes their path, not {path!r}.")
     return Path(str(path).removesuffix(suffix))
+
+
+def _stored_part(agent: Agent, folder: Path) -> nn.Module:
+    """Returns the part of an agent that a folder holds; earlier releases kept all of it."""
+    try:
+        with safe_open(folder / storage.AGENT_FILE, framework="pt") as file:
+            whole = any(name.startswith("critic_target.") for name in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError):
+        whole = False  # What is wrong with the file, its loader says.
+    return agent if whole else agent.published()
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -26,6 +26,7 @@ FORMAT_VERSION = 1
 OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
 POLICY_GENERATOR = "policy_generator"
 AVERAGE = "average."
+TARGET = "critic_target."
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ def write(algorithm: CoReSAC, folder: Path) -> None:
     for name in OPTIMIZERS:
         tensors |= checkpoint.optimizer_tensors(name, getattr(algorithm, name))
     tensors |= {AVERAGE + name: value for name, value in algorithm._average.tensors().items()}
+    targets = algorithm.agent.critic_target.state_dict()
+    tensors |= {TARGET + name: value for name, value in targets.items()}
     tensors[POLICY_GENERATOR] = algorithm.policy.generator.get_state()
     values = LearningValues(
         format_version=FORMAT_VERSION,
@@ -144,14 +147,18 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
     tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
     for name in OPTIMIZERS:
         checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
-    average = {
-        name.removeprefix(AVERAGE): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(AVERAGE)
-    }
     # Checkpoints of earlier releases have none: it starts with the weights that were loaded.
-    if average:
+    if average := _part(tensors, AVERAGE):
         algorithm._average.restore(average)
+    # Those of earlier releases have them beside the critics, where they were loaded from.
+    if targets := _part(tensors, TARGET):
+        try:
+            algorithm.agent.critic_target.load_state_dict(targets)
+        except RuntimeError:
+            raise ValueError(
+                f"{folder}: the target critics are not those of the config; resume from another "
+                "checkpoint."
+            ) from None
     algorithm.num_timesteps = values.agent_steps
     algorithm._n_updates = values.updates
     algorithm._episode_num = values.episodes
@@ -169,6 +176,14 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
             f"{folder}: the state of a random generator does not fit ({error}); "
             "go on from another checkpoint."
         ) from None
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _restore_generators(

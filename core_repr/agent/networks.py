@@ -96,6 +96,21 @@ class Agent(nn.Module):
         self.critic_target = deepcopy(self.critic).requires_grad_(False)
         self.log_entropy_weight = nn.Parameter(torch.tensor(config.initial_log_entropy_weight))
 
+    def published(self) -> nn.Module:
+        """Returns what a model's files hold of it, with the same parameters.
+
+        The target critics are no part of that: they are made again from the critics, and where
+        they were belongs to what learning resumes from.
+        """
+        part = nn.Module()
+        part.actor, part.critic = self.actor, self.critic
+        part.log_entropy_weight = self.log_entropy_weight
+        return part
+
+    def reset_targets(self) -> None:
+        """Makes the target critics copies of the critics."""
+        self.critic_target.load_state_dict(self.critic.state_dict())
+
     @property
     def entropy_weight(self) -> Float[Tensor, ""]:
         """α, without gradient."""

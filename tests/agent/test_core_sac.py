@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
@@ -401,6 +402,8 @@ def test_a_loaded_agent_acts_the_same(make_agent: MakeAgent, tmp_path: Path, ver
     agent.learn(30)
     getattr(agent, verb)(tmp_path / "agent")
     loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    if verb == "save_pretrained":
+        agent.agent.reset_targets()
     assert_equal_weights(weights(agent), weights(loaded))
     assert loaded.config == agent.config
     assert loaded.observation_space == agent.observation_space
@@ -411,6 +414,41 @@ def test_a_loaded_agent_acts_the_same(make_agent: MakeAgent, tmp_path: Path, ver
         action, one = agent.predict(frames[t], one, deterministic=True)
         same, two = loaded.predict(frames[t], two, deterministic=True)
         assert np.array_equal(action, same)
+
+
+def test_a_model_s_files_do_without_target_critics(make_agent: MakeAgent, tmp_path: Path) -> None:
+    agent = make_agent()
+    agent.learn(30)
+    agent.save_pretrained(tmp_path / "model")
+    names = load_file(tmp_path / "model" / "agent.safetensors")
+    assert {name.split(".")[0] for name in names} == {"actor", "critic", "log_entropy_weight"}
+    loaded = CoReSAC.from_pretrained(tmp_path / "model", device="cpu").agent
+    assert_equal_weights(loaded.critic_target.state_dict(), agent.agent.critic.state_dict())
+    assert not any(target.requires_grad for target in loaded.critic_target.parameters())
+
+
+def test_files_of_earlier_releases_hold_target_critics(
+    make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent()
+    agent.learn(30)
+    agent.save_pretrained(tmp_path / "model")
+    whole = {name: tensor.contiguous() for name, tensor in agent.agent.state_dict().items()}
+    save_file(whole, tmp_path / "model" / "agent.safetensors")
+    loaded = CoReSAC.from_pretrained(tmp_path / "model", device="cpu")
+    assert_equal_weights(weights(agent), weights(loaded))
+
+
+def test_target_critics_of_another_config_are_refused(
+    make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    make_agent().save(tmp_path / "agent")
+    path = tmp_path / "agent" / "training.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.startswith("critic_target."))
+    save_file({**tensors, name: torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="target critics are not those of the config"):
+        CoReSAC.load(tmp_path / "agent", device="cpu")
 
 
 def test_a_loaded_agent_learns_on(
