@@ -19,7 +19,7 @@ from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.probe import Probe
-from core_repr.commands.train import Train, train_by, train_from, train_with
+from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS
 
@@ -70,7 +70,7 @@ def _starting_point(typed: Sequence[str]) -> Train:
                 return train_by(recipe)
             if model is not None:
                 return train_from(model)
-    return train_with(PRESETS[preset]())
+    return train_with_preset(preset)
 
 
 def _commands(train: Train) -> Any:

@@ -23,7 +23,7 @@ from core_repr.evaluation import (
     learning_curve,
     make_environment,
     record_episode,
-    split_argument,
+    split_arguments,
 )
 from core_repr.wrappers import CoReWrapper
 
@@ -57,7 +57,8 @@ def demo(
                 f"{folder} holds a run or a model ({name}), whose curve the demo would replace; "
                 "choose another --folder."
             )
-    core_agent = CoReSAC.from_pretrained(zoo.find(model), device="cpu")
+    source = zoo.find(model)
+    core_agent = CoReSAC.from_pretrained(source, device="cpu")
     environment = core_agent.environment_config
     for option, value, least in (
         ("--env-steps", env_steps, environment.action_repeat),
@@ -71,7 +72,7 @@ def demo(
         f"{escape(str(environment.arguments))}."
     )
     validation = make_environment(
-        environment, render_mode="rgb_array", **split_argument(environment, "val")
+        environment, render_mode="rgb_array", **split_arguments(environment, "val", source)
     )
     latent_validation = CoReWrapper(validation, core_agent.world_model)
     results = {}
@@ -87,7 +88,7 @@ def demo(
         f"{env_steps:,} environment steps"
     )
     training = CoReWrapper(
-        make_environment(environment, **split_argument(environment, "train")),
+        make_environment(environment, **split_arguments(environment, "train")),
         core_agent.world_model,
     )
     sb3_agent = train_on_latents(training, latent_validation, folder, env_steps, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from core_repr.agent import CoReSAC
 from core_repr.evaluation import (
@@ -12,7 +13,7 @@ from core_repr.evaluation import (
     learning_curve,
     make_environment,
     record_episode,
-    split_argument,
+    split_arguments,
 )
 from core_repr.training.progress import PROGRESS_FILE
 from core_repr.world_model import CoReWorldModel, storage
@@ -71,7 +72,8 @@ def prepare(
             if (model / file).exists():
                 _copy(model / file, folder)
         if episodes > 0:
-            _evaluate(agent, name, folder, episodes, seed, progress)
+            validation = split_arguments(agent.environment_config, "val", model)
+            _evaluate(agent, name, folder, validation, episodes, seed, progress)
     summary = summarize(name, folder)
     storage.write_atomically(
         folder / CARD_FILE, str(make_card(summary.config, summary.facts)).encode()
@@ -108,13 +110,13 @@ def _evaluate(
     agent: CoReSAC,
     name: str,
     folder: Path,
+    changes: dict[str, Any],
     episodes: int,
     seed: int,
     progress: Callable[[int, float], None] | None,
 ) -> None:
+    """Evaluates and films the agent where arguments choose backgrounds that it has not seen."""
     environment = agent.environment_config
-    # Backgrounds that the training has not seen, where there are any.
-    changes = split_argument(environment, "val")
     env = make_environment(environment, render_mode="rgb_array", **changes)
     try:
         if not (folder / EVALUATION_FILE).exists():

@@ -26,7 +26,7 @@ from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
 from core_repr.envs import task_names
-from core_repr.evaluation import make_environment, split_argument
+from core_repr.evaluation import make_environment, split_arguments
 from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.storage import write_atomically
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
@@ -259,7 +259,7 @@ def _environment(model: CoReWorldModel, name: AgentName, split: Literal["train",
         return make_vec_env(lambda: _physics(environment), 1)
 
     def make() -> gym.Env[Any, Any]:
-        return make_environment(environment, **split_argument(environment, split))
+        return make_environment(environment, **split_arguments(environment, split))
 
     pixels = make_vec_env(make, 1)
     if name.startswith("pixels"):

@@ -1,11 +1,21 @@
-"""The environment that a command is for."""
+"""The environment that a command is for, and what a command changes in a model's own."""
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from core_repr.config import EnvironmentConfig
 
 Difficulty = Literal["none", "easy", "medium", "hard"]
+Rendering = Literal["fast", "full"]
 Task = Literal[
     "ball_in_cup-catch",
     "cartpole-swingup",
@@ -14,6 +24,13 @@ Task = Literal[
     "reacher-easy",
     "walker-walk",
 ]
+DISTRACTIONS = ("background", "camera", "color")
+
+Import = Annotated[str | None, tyro.conf.arg(name="import", metavar="MODULE")]
+"""A module that registers environments of one's own."""
+
+Switch = tyro.conf.DisallowNone[bool | None]
+"""``--name`` and ``--no-name``; ``None`` where neither is given."""
 
 
 @dataclass
@@ -24,36 +41,203 @@ class DistractingControl:
         task: What the agent has to learn.
         difficulty: How far colours and camera stray, and how many background videos there are.
         dynamic: Distractions change during an episode instead of once an episode.
+        background: The background shows videos.
+        camera: The camera strays.
+        color: Colours stray.
         backgrounds: "procedural", "davis" after ``core-repr download davis``, or a folder of
             videos.
+        num_videos: Background videos to train with, the first so many; as many as the level has
+            by default.
+        validation_videos: Background videos to validate with, likewise.
+        suite_camera: Reacher's camera stays on one side, as in the published suite.
+        rendering: "fast", or "full" as the suite renders, 320×240 pixels with shadows, resized;
+            "full" by default with the preset paper.
         action_repeat: Simulator steps for each agent step; the paper's choice by default.
     """
 
     task: Task = "cartpole-swingup"
     difficulty: Difficulty = "easy"
     dynamic: bool = True
+    background: bool = True
+    camera: bool = True
+    color: bool = True
     backgrounds: str = "procedural"
+    num_videos: int | None = None
+    validation_videos: int | None = None
+    suite_camera: bool = False
+    rendering: Rendering = "fast"
     action_repeat: int | None = None
 
     def arguments(self, frame_size: int) -> dict[str, Any]:
-        """Returns the arguments of ``gym.make``."""
-        arguments = {
+        """Returns the arguments of ``gym.make`` that training and validation share.
+
+        Raises:
+            ValueError: If the options contradict each other.
+        """
+        if self.difficulty != "none" and not any(self._distractions.values()):
+            raise ValueError(
+                f"--difficulty {self.difficulty} has nothing to distract with: background, camera "
+                "and color are all off; switch one of them on, or take --difficulty none."
+            )
+        arguments: dict[str, Any] = {
             "difficulty": None if self.difficulty == "none" else self.difficulty,
             "dynamic": self.dynamic,
             "backgrounds": self.backgrounds,
             "frame_size": frame_size,
         }
+        if self.rendering == "full":
+            arguments["rendering"] = "full"
+        arguments |= {name: False for name, on in self._distractions.items() if not on}
+        if self.suite_camera:
+            arguments["suite_camera"] = True
         if self.action_repeat is not None:
             arguments["action_repeat"] = self.action_repeat
         return arguments
 
+    def splits(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the arguments of ``gym.make`` for training alone, and for validation alone.
+
+        Raises:
+            ValueError: If a number of videos is less than one, or there is no background.
+        """
+        numbers = {
+            "--num-videos": self.num_videos,
+            "--validation-videos": self.validation_videos,
+        }
+        training: dict[str, Any] = {"split": "train"}
+        validation: dict[str, Any] = {"split": "val"}
+        for option, number in numbers.items():
+            if number is None:
+                continue
+            if number < 1:
+                raise ValueError(
+                    f"{option} must be at least 1, not {number}; for no videos, take "
+                    "--no-background."
+                )
+            if self.difficulty == "none" or not self.background:
+                raise ValueError(
+                    f"{option} counts background videos, but this environment has none; leave it "
+                    "out, or choose a --difficulty, and no --no-background."
+                )
+            # Both, each time: what validation does not name would be taken from the training.
+            training["num_videos"] = self.num_videos
+            validation["num_videos"] = self.validation_videos
+        return training, validation
+
     @property
     def label(self) -> str:
         """A short name, such as cartpole-swingup-easy."""
-        static = "" if self.dynamic or self.difficulty == "none" else "-static"
-        return f"{self.task}-{self.difficulty}{static}"
+        words: list[str] = [self.task, self.difficulty]
+        if self.difficulty != "none":
+            words += ["static"] * (not self.dynamic)
+            if not all(self._distractions.values()):
+                words += [name for name, on in self._distractions.items() if on]
+            if self.num_videos is not None:
+                words.append(f"{self.num_videos}-videos")
+            words += ["suite-camera"] * self.suite_camera
+        words += ["full"] * (self.rendering == "full")
+        return "-".join(words)
 
     @property
     def id(self) -> str:
         """The Gymnasium id."""
         return f"distracting_control/{self.task}-v0"
+
+    @property
+    def _distractions(self) -> dict[str, bool]:
+        return {name: getattr(self, name) for name in DISTRACTIONS}
+
+
+@dataclass
+class EnvironmentChanges:
+    """What to change in the environment that a model was trained in; by default, nothing.
+
+    Attributes:
+        difficulty: How far colours and camera stray, and how many background videos there are;
+            "none" is without distractions.
+        dynamic: Distractions change during an episode instead of once an episode; as trained by
+            default, like all switches.
+        background: The background shows videos.
+        camera: The camera strays.
+        color: Colours stray.
+        backgrounds: Background videos: "procedural", "davis", or a folder; as trained by default.
+        num_videos: How many background videos, the first so many of the split; by default, of
+            training videos as many as the training had, of others as many as it validated with.
+        suite_camera: Reacher's camera stays on one side, as in the published suite.
+        rendering: "fast", or "full" as the suite renders.
+    """
+
+    difficulty: Literal["as-trained"] | Difficulty = "as-trained"
+    dynamic: Switch = None
+    background: Switch = None
+    camera: Switch = None
+    color: Switch = None
+    backgrounds: str | None = None
+    num_videos: int | None = None
+    suite_camera: Switch = None
+    rendering: Literal["as-trained"] | Rendering = "as-trained"
+
+    def apply(
+        self, environment: EnvironmentConfig, split: Literal["train", "val"], folder: Path
+    ) -> dict[str, Any]:
+        """Returns the arguments of ``gym.make`` that replace the recorded ones.
+
+        Args:
+            environment: What the model's config records.
+            split: Backgrounds of the training, or others.
+            folder: Where the model lies.
+
+        Raises:
+            ValueError: If the environment has no such argument.
+            gymnasium.error.Error: If it is not registered.
+        """
+        from core_repr.evaluation import known_arguments, split_arguments
+
+        changes = split_arguments(environment, split, folder)
+        chosen = self._chosen()
+        unknown = chosen.keys() - known_arguments(environment)
+        if unknown:
+            name = min(unknown)
+            raise ValueError(
+                f"The model was trained in {environment.id}, which has no argument {name!r}; leave "
+                f"out --{name.replace('_', '-')}."
+            )
+        if "difficulty" in chosen and "num_videos" in {**environment.arguments, **changes}:
+            changes["num_videos"] = None
+        return {**changes, **chosen}
+
+    def _chosen(self) -> dict[str, Any]:
+        chosen = {
+            name: getattr(self, name)
+            for name in ("dynamic", *DISTRACTIONS, "backgrounds", "num_videos", "suite_camera")
+            if getattr(self, name) is not None
+        }
+        if self.difficulty != "as-trained":
+            chosen["difficulty"] = None if self.difficulty == "none" else self.difficulty
+        if self.rendering != "as-trained":
+            chosen["rendering"] = self.rendering
+        return chosen
+
+
+def import_module(name: str | None) -> None:
+    """Imports what registers environments, also from the working directory.
+
+    Args:
+        name: As in Python's ``import``; ``None`` for nothing.
+
+    Raises:
+        ModuleNotFoundError: If there is no such module.
+    """
+    if name is None:
+        return
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ModuleNotFoundError(
+            f"There is no module {name!r} to import: name one as in Python's import, such as "
+            "my_package.environments, that is installed or lies in the working directory."
+        ) from None

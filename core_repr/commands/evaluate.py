@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from core_repr.commands.environment import Difficulty
+from core_repr.commands.environment import EnvironmentChanges, Import, import_module
 from core_repr.commands.threads import use_one_thread
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ class Evaluate:
         episodes: How many; episode i is seeded with seed + i.
         seed: Seed of the first episode.
         split: Backgrounds of the training, or validation backgrounds, which it has not seen.
-        difficulty: How far colours and camera stray, and how many background videos there are;
-            "none" is without distractions.
-        backgrounds: Instead of those that the model was trained with.
-        num_videos: How many background videos, the first so many; as many as the level has by
-            default.
+        changes: What to change in the environment.
+        import_: Module to import first, which registers the environment that the model was
+            trained in.
         output: File to write the outcome to, with every episode's return.
         video: File to write one more episode to, ending in .mp4.
     """
@@ -39,9 +37,10 @@ class Evaluate:
     episodes: int = 30
     seed: int = 0
     split: Literal["train", "val"] = "val"
-    difficulty: Literal["as-trained"] | Difficulty = "as-trained"
-    backgrounds: str | None = None
-    num_videos: int | None = None
+    changes: Annotated[EnvironmentChanges, tyro.conf.arg(name="")] = field(
+        default_factory=EnvironmentChanges
+    )
+    import_: Import = None
     output: Path | None = None
     video: Path | None = None
 
@@ -56,20 +55,15 @@ class Evaluate:
             evaluate,
             make_environment,
             record_episode,
-            split_argument,
         )
 
         self._check_files()
         use_one_thread()
-        agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
-        changes = split_argument(agent.environment_config, self.split)
-        if self.difficulty != "as-trained":
-            changes["difficulty"] = None if self.difficulty == "none" else self.difficulty
-        if self.backgrounds is not None:
-            changes["backgrounds"] = self.backgrounds
-        if self.num_videos is not None:
-            changes["num_videos"] = self.num_videos
+        import_module(self.import_)
+        source = zoo.find(self.model)
+        agent = CoReSAC.from_pretrained(source, device="cpu")
         environment = agent.environment_config
+        changes = self.changes.apply(environment, self.split, source)
         rendering = {} if self.video is None else {"render_mode": "rgb_array"}
         env = make_environment(environment, **rendering, **changes)
         with tqdm(total=self.episodes, unit="episode") as bar:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from core_repr.commands.environment import EnvironmentChanges
 from core_repr.commands.threads import use_one_thread
 
 
@@ -20,12 +22,16 @@ class Probe:
         episodes: Episodes to fit linear probes on, and as many with validation backgrounds to
             score them on.
         seed: Seed of the first episode.
+        changes: What to change in the environment.
         output: File to write the outcome to.
     """
 
     model: tyro.conf.Positional[str]
     episodes: int = 20
     seed: int = 0
+    changes: Annotated[EnvironmentChanges, tyro.conf.arg(name="")] = field(
+        default_factory=EnvironmentChanges
+    )
     output: Path | None = None
 
     def __call__(self) -> int:
@@ -40,16 +46,17 @@ class Probe:
         from core_repr.evaluation.probes import probe
 
         use_one_thread()
-        agent = CoReSAC.from_pretrained(zoo.find(self.model), device="cpu")
+        source = zoo.find(self.model)
+        agent = CoReSAC.from_pretrained(source, device="cpu")
         environment = agent.environment_config
         if not environment.id.startswith("distracting_control/"):
             raise ValueError(
                 f"{self.model} was trained in {environment.id}; only tasks of the Distracting "
                 "Control Suite tell their physics."
             )
+        changes = [self.changes.apply(environment, split, source) for split in ("train", "val")]
         training, validation = (
-            make_environment(environment, split=split, physics_state=True)
-            for split in ("train", "val")
+            make_environment(environment, physics_state=True, **further) for further in changes
         )
         with tqdm(total=3 * self.episodes, unit="episode") as bar:
             result = probe(agent, training, validation, self.episodes, self.seed, bar.update)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import tyro
 
 from core_repr.commands.device import check_device
-from core_repr.commands.environment import DistractingControl, Task
+from core_repr.commands.environment import (
+    DistractingControl,
+    Import,
+    Rendering,
+    Task,
+    import_module,
+)
 from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import (
     PRESETS,
@@ -46,6 +52,8 @@ class Train:
         seed: Seeds everything that is random.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation on the validation videos.
+        import_: Module to import first, which registers the environment that the run or the model
+            was trained in.
         checkpoint_minutes: A checkpoint is taken at each evaluation, and when so many minutes
             have passed since the last one.
         device: "auto", "cpu" or "cuda".
@@ -68,6 +76,7 @@ class Train:
     evaluation_episodes: int = 5
     checkpoint_minutes: float = 5.0
     device: str = "auto"
+    import_: Import = None
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
@@ -77,6 +86,7 @@ class Train:
         from core_repr import training
 
         check_device(self.device)
+        import_module(self.import_)
         keep_freed_memory()
         try:
             run = self._train()
@@ -114,7 +124,7 @@ class Train:
                     f"--{option} goes on with the sizes of {self.from_}; "
                     "leave out the options that begin with --world-model."
                 )
-            choice = training.EnvironmentChoice.recorded(config.environment)
+            choice = training.EnvironmentChoice.recorded(config.environment, Path(origin.model))
             config = config.replace(loss=self.loss, agent=self.agent)
             label = f"from-{Path(self.from_).name}"
         else:
@@ -123,8 +133,7 @@ class Train:
             choice = training.EnvironmentChoice(
                 self.environment.id,
                 self.environment.arguments(config.world_model.frame_size),
-                {"split": "train"},
-                {"split": "val"},
+                *self.environment.splits(),
             )
             label = self.environment.label
         run = self.run or Path("runs") / label / f"seed-{self.seed}"
@@ -152,8 +161,8 @@ class Train:
             assert self.from_ is not None
             plain = train_from(self.from_)
         else:
-            plain = train_with(PRESETS[self.preset]())
-        allowed = {option, f"{option}_", "env_steps", "device"}
+            plain = train_with_preset(self.preset)
+        allowed = {option, f"{option}_", "env_steps", "device", "import_"}
         if option != "resume":
             allowed |= {"from_", "run", "seed", "world_model", "loss", "agent"}
             allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
@@ -170,6 +179,14 @@ class Train:
 def train_with(config: CoReConfig) -> Train:
     """Returns the command with a config's settings as its defaults."""
     return Train(world_model=config.world_model, loss=config.loss, agent=config.agent)
+
+
+def train_with_preset(preset: str) -> Train:
+    """Returns the command with a preset's settings, and its rendering, as its defaults."""
+    rendering: Rendering = "full" if preset == "paper" else "fast"
+    return replace(
+        train_with(PRESETS[preset]()), environment=DistractingControl(rendering=rendering)
+    )
 
 
 def train_from(model: str) -> Train:
@@ -255,14 +272,13 @@ def _environment_of(recipe: Recipe) -> DistractingControl:
 
 def _recorded(environment: EnvironmentConfig) -> DistractingControl:
     """The options that choose what a model records of its environment."""
-    arguments = environment.arguments
+    known = {option.name for option in fields(DistractingControl)}
     for task in get_args(Task):
         if environment.id == DistractingControl(task).id:
-            return DistractingControl(
-                task,
-                arguments.get("difficulty") or "none",
-                arguments.get("dynamic", True),
-                arguments.get("backgrounds", "procedural"),
-                environment.action_repeat,
-            )
+            options = {**environment.arguments, "action_repeat": environment.action_repeat}
+            options["difficulty"] = options.get("difficulty") or "none"
+            if options.get("backgrounds", "") is None:
+                options |= {"background": False, "backgrounds": "procedural"}
+            chosen = {name: value for name, value in options.items() if name in known}
+            return DistractingControl(**{**chosen, "task": task})
     return DistractingControl()

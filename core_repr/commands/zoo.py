@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from core_repr.commands.environment import Import, import_module
 from core_repr.commands.threads import use_one_thread
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class ZooPush:
             and films nothing.
         seed: Episode i is seeded with seed + i.
         yes: Upload without asking.
+        import_: Module to import first, which registers the environment of the training.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -129,6 +131,7 @@ class ZooPush:
     episodes: int = 30
     seed: int = 0
     yes: bool = False
+    import_: Import = None
 
     def __call__(self) -> int:
         """Prepares, shows, asks and uploads."""
@@ -137,6 +140,7 @@ class ZooPush:
         from core_repr.world_model.card import is_path
 
         use_one_thread()
+        import_module(self.import_)
         hub.check_repository(self.repository)
         if self.episodes < 0:
             raise ValueError(f"--episodes must be at least 0, not {self.episodes}.")

@@ -14,7 +14,7 @@ import gymnasium as gym
 
 from core_repr.agent.checkpoint import read_json, write_json
 from core_repr.config import CoReConfig, EnvironmentConfig
-from core_repr.evaluation import split_argument
+from core_repr.evaluation import split_arguments
 from core_repr.training.origin import Origin
 
 SETTINGS_FILE = "settings.json"
@@ -67,13 +67,16 @@ class EnvironmentChoice:
     validation: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def recorded(cls, environment: EnvironmentConfig) -> EnvironmentChoice:
+    def recorded(
+        cls, environment: EnvironmentConfig, folder: Path | None = None
+    ) -> EnvironmentChoice:
         """Returns what a model's config records of its environment, with other videos to validate.
 
         Args:
             environment: The environment that the model was trained in.
+            folder: Where the model lies, with the records of its training.
         """
-        validation = split_argument(environment, "val")
+        validation = split_arguments(environment, "val", folder)
         return cls(environment.id, dict(environment.arguments), {}, validation)
 
     def make(self, validation: bool = False) -> gym.Env[Any, Any]:

@@ -16,6 +16,8 @@ from core_repr.world_model.storage import write_atomically
 CARD_FILE = "README.md"
 LEARNING_CURVE_FILE = "learning_curve.png"
 REPLAY_FILE = "replay.mp4"
+DISTRACTIONS = {"background": "background", "camera": "camera", "color": "colours"}
+"""Arguments of an environment that switch its distractions, and what to call them."""
 PAPER = "https://arxiv.org/abs/2112.01163"
 
 
@@ -87,13 +89,25 @@ def write_missing(folder: Path, config: CoReConfig) -> None:
 
 
 def label(environment: EnvironmentConfig) -> str:
-    """A task and its distractions in words, such as ``"cartpole-swingup, easy, dynamic"``."""
+    """A task and its distractions in words.
+
+    Returns:
+        Such as ``"cartpole-swingup, easy, dynamic"``, or ``"cartpole-swingup, hard, dynamic,
+        background only, 2 videos"``.
+    """
     arguments = environment.arguments
     words = [environment.id.split("/")[-1].rsplit("-v", 1)[0]]
     if "difficulty" in arguments:
         words.append(str(arguments["difficulty"] or "no distractions"))
         if arguments["difficulty"]:
             words.append("dynamic" if arguments.get("dynamic") else "static")
+            on = [word for name, word in DISTRACTIONS.items() if arguments.get(name, True)]
+            if len(on) < len(DISTRACTIONS):
+                words.append(f"{' and '.join(on)} only")
+            if arguments.get("num_videos") is not None:
+                words.append(f"{arguments['num_videos']} videos")
+            if arguments.get("suite_camera"):
+                words.append("the suite's camera")
     return ", ".join(words)
 
 

@@ -28,8 +28,8 @@ class Recipe:
     Attributes:
         description: What it is for, and what it was seen to reach.
         preset: The preset that it began as; for readers, nothing follows from it.
-        environment: Options of ``core-repr train`` that choose the environment: ``task``,
-            ``difficulty``, ``dynamic``, ``backgrounds``, ``action_repeat``.
+        environment: Options of ``core-repr train`` that choose the environment, such as ``task``,
+            ``difficulty``, ``camera``, ``num_videos``, ``rendering``.
         env_steps: Simulator steps, before action repeat.
         seed: Seeds everything that is random.
         evaluation_interval: Training episodes between two evaluations.
