@@ -78,7 +78,8 @@ class EnvironmentConfig:
         id: Gymnasium id.
         arguments: Keyword arguments of ``gym.make``; they hold the frame's side in pixels too.
         action_low: Lower bound of each action dimension, in the environment's own units.
-        action_high: Upper bound of each action dimension.
+        action_high: Upper bound of each action dimension; where it is the same, the dimension is
+            constant, and the model does without it.
         action_repeat: Simulator steps for each agent step.
         pixels_key: Name of the frames in a ``Dict`` of observations; ``None`` if the frames are
             all there is.
@@ -101,8 +102,8 @@ class EnvironmentConfig:
 
     @property
     def action_size(self) -> int:
-        """Number of action dimensions."""
-        return len(self.action_low)
+        """Number of action dimensions that vary: those that the model knows."""
+        return sum(low < high for low, high in zip(self.action_low, self.action_high, strict=True))
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> "EnvironmentConfig":
@@ -111,8 +112,10 @@ class EnvironmentConfig:
                 "action_low and action_high must have the same length, at least 1, "
                 f"not {len(self.action_low)} and {len(self.action_high)}"
             )
-        if any(low >= high for low, high in zip(self.action_low, self.action_high, strict=True)):
-            raise ValueError("each action_low must be below its action_high")
+        if any(low > high for low, high in zip(self.action_low, self.action_high, strict=True)):
+            raise ValueError("no action_low may be above its action_high")
+        if self.action_low == self.action_high:
+            raise ValueError("action_low and action_high are the same: no action can vary")
         if self.pixels_key is None and self.proprioception:
             raise ValueError(
                 "proprioception needs a pixels_key: it comes in a Dict with the frames"

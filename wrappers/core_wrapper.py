@@ -123,9 +123,10 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
 
     def step(self, action: NDArray[Any]) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Takes a step; ``action`` is in the environment's own units."""
+        taken = np.array(action)  # The environment may change its argument.
         observation, reward, terminated, truncated, info = self.env.step(action)
         # After an end, gymnasium.wrappers.Autoreset starts an episode instead of taking a step.
-        (latent,) = self._observer.advance(observation, action, np.array([self._ended]))
+        (latent,) = self._observer.advance(observation, taken, np.array([self._ended]))
         self._ended = bool(terminated or truncated)
         return (
             self._observer.observation(latent, observation),

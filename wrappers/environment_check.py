@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from core_repr.adapters.layers import ask, attribute, layers
 from core_repr.config import EnvironmentConfig
-from core_repr.wrappers.pixels import is_grayscale
 
 NOT_COMPARED = frozenset(
     {
@@ -49,7 +47,7 @@ def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
     Returns:
         A phrase for each difference; none for an environment that was not made by its id.
     """
-    specs = [spec for layer in _layers(env) if (spec := _spec(layer)) is not None]
+    specs = [spec for layer in layers(env) if (spec := _spec(layer)) is not None]
     environment_id = specs[-1].id if specs else _remote_id(env)
     if environment_id is None:
         return []
@@ -57,34 +55,25 @@ def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
         found = [f"it is {environment_id}"]
     else:
         found = _different_arguments(specs[-1], trained) if specs else []
-    repeat = _attribute(env, "action_repeat", 1)
+    repeat = attribute(env, "action_repeat", 1)
     if repeat != trained.action_repeat:
         found.append(f"its action repeat is {repeat}, not {trained.action_repeat}")
     return found
 
 
-def is_from_grayscale(env: Any) -> bool:
-    """Whether grey frames are on the way: three of them, stacked, look like one of colours."""
-    spaces = []
-    for layer in _layers(env):
-        spaces.append(getattr(layer, "single_observation_space", None) or layer.observation_space)
-        if isinstance(layer, gym.wrappers.AddRenderObservation):
-            # In the place of whatever the environment below observes.
-            break
-    # The attribute of gymnasium.wrappers.GrayscaleObservation tells of it in other processes too.
-    return any(map(is_grayscale, spaces)) or _attribute(env, "keep_dim", None) is not None
+def renders_as_trained(env: Any, trained: EnvironmentConfig) -> bool:
+    """Whether an environment gives frames of the size of the training, as far as it can be known.
 
-
-def _layers(env: Any) -> Iterator[Any]:
-    """Goes from the outermost wrapper to the (first) environment, or as far as this process has."""
-    while env is not None:
-        yield env
-        if isinstance(env, gym.Wrapper | gym.vector.VectorWrapper):
-            env = env.env
-        else:
-            # SB3 wraps `venv`; vectors of both in this process hold a list, `envs`.
-            inner = vars(env) if hasattr(env, "num_envs") else {}
-            env = inner.get("venv") or next(iter(inner.get("envs", ())), None)
+    Args:
+        env: See :func:`differences`.
+        trained: What the model's config records.
+    """
+    specs = [spec for layer in layers(env) if (spec := _spec(layer)) is not None]
+    if not specs or specs[-1].id != trained.id:
+        return False
+    here, there = _arguments(specs[-1], trained)
+    asked = {*specs[-1].kwargs, *trained.arguments} - NOT_COMPARED | {"frame_size"}
+    return all(_as_json(here.get(name)) == _as_json(there.get(name)) for name in asked)
 
 
 def _spec(layer: Any) -> EnvSpec | None:
@@ -94,14 +83,19 @@ def _spec(layer: Any) -> EnvSpec | None:
 
 
 def _different_arguments(spec: EnvSpec, trained: EnvironmentConfig) -> list[str]:
-    defaults = default_arguments(spec)
-    here, there = ({**defaults, **given} for given in (spec.kwargs, trained.arguments))
+    here, there = _arguments(spec, trained)
     asked = {*spec.kwargs, *trained.arguments} - NOT_COMPARED
     return [
         f"{name} is {here[name]!r}, not {there[name]!r}"
         for name in sorted(asked & {*here} & {*there})
         if _as_json(here[name]) != _as_json(there[name])
     ]
+
+
+def _arguments(spec: EnvSpec, trained: EnvironmentConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the arguments of an environment and of the training's, with defaults."""
+    defaults = default_arguments(spec)
+    return {**defaults, **spec.kwargs}, {**defaults, **trained.arguments}
 
 
 def default_arguments(spec: EnvSpec) -> dict[str, Any]:
@@ -118,30 +112,11 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _attribute(env: Any, name: str, otherwise: Any) -> Any:
-    """Returns an attribute of the outermost layer that has it, in this process or in another."""
-    for layer in _layers(env):
-        if hasattr(layer, name):
-            return getattr(layer, name)
-    if _ask(layer, "has_wrapper_attr", name):
-        return _ask(layer, "get_wrapper_attr", name)
-    return otherwise
-
-
 def _remote_id(env: Any) -> str | None:
     """Returns the id of environments in other processes, from how Gymnasium writes them.
 
     A spec may not go from one process to another, and a process that tries ends by that.
     """
-    *_, last = _layers(env)
-    written = re.search(r"<([^<> ]+)>+$", str(_ask(last, "__str__")))
+    *_, last = layers(env)
+    written = re.search(r"<([^<> ]+)>+$", str(ask(last, "__str__")))
     return None if written is None else written.group(1)
-
-
-def _ask(last: Any, method: str, *arguments: Any) -> Any:
-    """Calls a method of the first of some environments in other processes."""
-    if isinstance(last, gym.vector.AsyncVectorEnv):
-        return last.call(method, *arguments)[0]
-    if hasattr(last, "env_method"):
-        return last.env_method(method, *arguments, indices=0)[0]
-    return None

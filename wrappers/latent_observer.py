@@ -6,6 +6,7 @@ import difflib
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from jaxtyping import Bool, Float32, Int, Shaped
 from numpy.typing import NDArray
 
 from core_repr import zoo
+from core_repr.adapters import ActionScaler, Observation, ObservationReader, refuse_grey
 from core_repr.world_model import CoReWorldModel
-from core_repr.wrappers.actions import ActionScaler
-from core_repr.wrappers.environment_check import differences, is_from_grayscale
+from core_repr.wrappers.environment_check import differences, renders_as_trained
 from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
-from core_repr.wrappers.pixels import PixelReader
-from core_repr.wrappers.proprioception import ProprioceptionReader
+
+PIXELS = "pixels"
+"""Name of the pixels among the observations, where the user gives no other."""
 
 LATENT = "latent"
 """Name of the latents beside observations that are kept."""
@@ -79,22 +81,21 @@ class LatentObserver:
         assert config.environment is not None
         side = config.world_model.frame_size
         if pixels_key is None and isinstance(observation_space, spaces.Dict):
-            pixels_key = config.environment.pixels_key
-        self._reader = PixelReader(observation_space, pixels_key, side)
-        self._proprioception = ProprioceptionReader(observation_space, config.environment)
-        if is_from_grayscale(env):
-            raise TypeError(
-                "The model takes RGB frames, but the environment's were made grey on the way and "
-                "stacked; leave out what makes them grey."
-            )
-        self._scale = ActionScaler(action_space, config.environment)
+            pixels_key = config.environment.pixels_key or PIXELS
+        self._pixels_name = pixels_key or PIXELS
+        self._reader = ObservationReader(
+            observation_space, side, pixels_key, config.environment.proprioception
+        )
+        refuse_grey(env)
+        self._actions = ActionScaler(action_space, config.environment)
+        self._action_size = config.environment.action_size
         self._num_envs = num_envs
         self._latents = np.zeros((num_envs, self._tracker.size), np.float32)
         self._keep = [keep] if isinstance(keep, str) else list(keep)
         self.observation_space = self._space(observation_space)
         found = differences(env, config.environment)
-        if self._reader.resized_from is not None:
-            other = self._reader.resized_from
+        other = self._reader.frames.resized_from
+        if other is not None and not renders_as_trained(env, config.environment):
             found.append(f"frames of {other} × {other} pixels are reduced to {side} × {side}")
         if found:
             warnings.warn(
@@ -121,14 +122,12 @@ class LatentObserver:
             The latents of all environments.
         """
         chosen = slice(None) if rows is None else rows
-        pixels = self._reader.pixels(observations)
-        proprioception = self._proprioception(observations, len(pixels))[chosen]
-        pixels = pixels[chosen]
+        observation = self._reader.finite(observations, rows)
+        count = len(observation.frames)
         self._latents[chosen] = self._encode(
-            self._reader.frames(pixels),
-            proprioception,
-            np.zeros((len(pixels), self._scale.size), np.float32),
-            np.ones(len(pixels), np.bool_),
+            observation,
+            np.zeros((count, self._action_size), np.float32),
+            np.ones(count, np.bool_),
             rows,
         )
         return self._latents.copy()
@@ -151,9 +150,8 @@ class LatentObserver:
         """
         if is_first is None:
             is_first = np.zeros(self._num_envs, np.bool_)
-        frames = self._reader.frames(self._reader.pixels(observations))
-        proprioception = self._proprioception(observations, len(frames))
-        self._latents = self._encode(frames, proprioception, self._scale(actions), is_first)
+        observation = self._reader.finite(observations)
+        self._latents = self._encode(observation, self._actions.to_model(actions), is_first)
         return self._latents.copy()
 
     def advance_over_ends(
@@ -174,14 +172,13 @@ class LatentObserver:
             The latents of all environments, and those of the last observations.
         """
         rows = np.array(list(last_observations), np.int64)
-        pixels = [self._reader.pixels(last) for last in last_observations.values()]
-        frames = self._reader.frames(self._reader.pixels(observations)).copy()
-        frames[rows] = self._reader.frames(np.concatenate(pixels))
-        proprioception = self._proprioception(observations, len(frames))
-        for row, last_observation in last_observations.items():
-            (proprioception[row],) = self._proprioception(last_observation, 1)
+        ending = self._reader.finite(observations).copy()
+        for row, observation in last_observations.items():
+            ending.frames[row], ending.proprioception[row] = self._reader.finite(
+                observation, [row]
+            ).row(0)
         self._latents = self._encode(
-            frames, proprioception, self._scale(actions), np.zeros(self._num_envs, np.bool_)
+            ending, self._actions.to_model(actions), np.zeros(self._num_envs, np.bool_)
         )
         last = dict(zip(last_observations, self._latents[rows].copy(), strict=True))
         return self.start(observations, rows), last
@@ -195,19 +192,18 @@ class LatentObserver:
         """
         if not self._keep:
             return latents
-        kept = observation if isinstance(observation, Mapping) else {self._reader.key: observation}
-        return {LATENT: latents, **{key: kept[key] for key in self._keep}}
+        kept = observation if isinstance(observation, Mapping) else {self._pixels_name: observation}
+        return {LATENT: latents, **{key: _own(kept[key]) for key in self._keep}}
 
     def _encode(
         self,
-        frames: Any,
-        proprioception: Float32[np.ndarray, "k p"],
+        observation: Observation,
         actions: Float32[np.ndarray, "k a"],
         is_first: Bool[np.ndarray, " k"],
         rows: Int[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, "k z"]:
         with torch_threads(self._threads):
-            return self._tracker.step(frames, proprioception, actions, is_first, rows)
+            return self._tracker.step(*observation, actions, is_first, rows)
 
     def _space(self, observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
         latent = spaces.Box(-np.inf, np.inf, (self._tracker.size,), np.float32)
@@ -216,7 +212,7 @@ class LatentObserver:
         kept = (
             observation_space.spaces
             if isinstance(observation_space, spaces.Dict)
-            else {self._reader.key: observation_space}
+            else {self._pixels_name: observation_space}
         )
         for key in self._keep:
             if key not in kept:
@@ -229,6 +225,11 @@ class LatentObserver:
                 f"keep={self._keep!r} cannot be: {LATENT!r} is the name that the latents take."
             )
         return spaces.Dict({LATENT: latent, **{key: kept[key] for key in self._keep}})
+
+
+def _own(kept: Any) -> Any:
+    """Returns a copy, in plain layout: environments may write what comes next to the same array."""
+    return np.array(kept, order="C") if isinstance(kept, np.ndarray) else deepcopy(kept)
 
 
 def _load(

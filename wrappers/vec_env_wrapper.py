@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from core_repr.adapters import last_observations
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
@@ -100,7 +101,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Starts a step; ``actions`` are in the environments' own units."""
-        self._actions = actions
+        self._actions = np.array(actions)  # Until step_wait, the caller may write to the array.
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -108,7 +109,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         assert self._actions is not None
         if dones.any():
-            final = {row: infos[row]["terminal_observation"] for row in np.flatnonzero(dones)}
+            final = last_observations(infos, dones)
             latents, last_latents = self._observer.advance_over_ends(
                 observations, self._actions, final
             )

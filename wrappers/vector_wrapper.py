@@ -117,18 +117,17 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         self, actions: NDArray[Any]
     ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Takes a step in every environment; ``actions`` are in their own units."""
+        taken = np.array(actions)  # The environments may change their argument.
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
         ended = np.logical_or(terminations, truncations)
         if self._autoreset == AutoresetMode.SAME_STEP and ended.any():
-            final = infos["final_obs"]
-            latents, last_latents = self._observer.advance_over_ends(
-                observations, actions, {row: final[row] for row in np.flatnonzero(ended)}
-            )
+            final = self._last_observations(infos, ended)
+            latents, last_latents = self._observer.advance_over_ends(observations, taken, final)
             infos["final_obs"] = np.full(self.num_envs, None, object)
             for row, latent in last_latents.items():
                 infos["final_obs"][row] = self._observer.observation(latent, final[row])
         else:
-            latents = self._observer.advance(observations, actions, self._ended)
+            latents = self._observer.advance(observations, taken, self._ended)
         if self._autoreset == AutoresetMode.NEXT_STEP:
             self._ended = ended
         return (
@@ -138,6 +137,19 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
             truncations,
             infos,
         )
+
+    def _last_observations(self, infos: dict[str, Any], ended: NDArray[np.bool_]) -> dict[int, Any]:
+        given = infos.get("final_obs", [None] * self.num_envs)
+        final = {int(row): given[row] for row in np.flatnonzero(ended)}
+        for row, observation in final.items():
+            if observation is None:
+                raise ValueError(
+                    f"Environment {row} ended an episode without giving its last observation in "
+                    "infos['final_obs'], which AutoresetMode.SAME_STEP promises and whose latent "
+                    "state closes the episode; let the vector keep it, or take another autoreset "
+                    "mode."
+                )
+        return final
 
 
 def _autoreset_mode(envs: VectorEnv[Any, Any, Any]) -> AutoresetMode:

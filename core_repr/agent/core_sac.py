@@ -1,7 +1,7 @@
 """CoReSAC: soft actor-critic and a CoRe world model that learn together (Algorithm 1)."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,17 +25,14 @@ from stable_baselines3.common.type_aliases import (
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     VecEnv,
-    VecTransposeImage,
-    is_vecenv_wrapped,
 )
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor, nn
 
+from core_repr.adapters import Observation, bounded, last_observations
 from core_repr.agent import checkpoint, environment, learning_state
 from core_repr.agent.augmentation import CameraJitter, TextureOverlay
 from core_repr.agent.averaging import MovingAverage
 from core_repr.agent.networks import Agent
-from core_repr.agent.observations import Observation, observation_space
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import MANIFEST_FILE, SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig
@@ -146,7 +143,7 @@ class CoReSAC(OffPolicyAlgorithm):
         if self.env is None:
             if config.environment is None:
                 raise ValueError("Without an env, the config must name its environment.")
-            self.observation_space = observation_space(config)
+            self.observation_space = environment.observation_space(config)
             self.action_space = environment.action_space(config.environment)
             self.n_envs = 1
         else:
@@ -166,19 +163,14 @@ class CoReSAC(OffPolicyAlgorithm):
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """Makes a ``VecEnv`` of any environment, and leaves the frames channels-last."""
+        """Makes a ``VecEnv`` of any environment, and leaves the frames as they are."""
         if not isinstance(env, VecEnv):
             env = environment.CheckedSteps(env)
             if monitor_wrapper and not is_wrapped(env, Monitor):
                 env = Monitor(env)
             single = env
             env = DummyVecEnv([lambda: single])
-        if is_vecenv_wrapped(env, VecTransposeImage):
-            raise ValueError(
-                "CoReSAC takes frames channels-last, as Gymnasium has them; "
-                "pass the environment without VecTransposeImage."
-            )
-        environment.check_actions(env.action_space)
+        bounded(env.action_space)
         return env
 
     def _setup_model(self) -> None:
@@ -197,9 +189,10 @@ class CoReSAC(OffPolicyAlgorithm):
             self.policy.generator.seed()
         else:
             self.policy.generator.manual_seed(self.seed)
+        side = self.config.world_model.frame_size
         self.replay_buffer = SequenceReplayBuffer(
             settings.replay_size,
-            self.policy.reader.frame_shape,
+            (side, side, 3),
             self.environment_config.action_size,
             self.config.world_model.crop_size,
             self.seed,
@@ -269,16 +262,15 @@ class CoReSAC(OffPolicyAlgorithm):
         """
         env = self._wrap_env(env, self.verbose)
         config = environment.record_environment(self.config, env)
-        if self.env is None:
-            # A config does not know the bounds of proprioception, nor the actions' shape and type.
-            self.n_envs = env.num_envs
-            self.observation_space = env.observation_space
-            self.action_space = self.policy.action_space = env.action_space
-        elif env.num_envs != self.n_envs:
+        if self.env is not None and env.num_envs != self.n_envs:
             raise ValueError(
                 f"The agent learns in {self.n_envs} environments at once, but got {env.num_envs}; "
                 "load it with these instead."
             )
+        # A config knows neither the frames' form, nor the actions' shape and type.
+        self.policy.adapt_to(env.observation_space, bounded(env.action_space))
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.n_envs = env.num_envs
         super().set_env(env, force_reset)
         self.config = self.world_model.config = config
         assert config.environment is not None
@@ -332,12 +324,23 @@ class CoReSAC(OffPolicyAlgorithm):
         self.policy.set_training_mode(False)
         steps = episodes = 0
         callback.on_rollout_start()
+        with self._named_step():
+            observation = self._read(self._last_obs)
         while not episodes:
-            observation = self.policy.reader(self._last_obs)
             starts = np.asarray(self._last_episode_starts)
             at_random = self._acts_at_random and self.num_timesteps < learning_starts
             actions, scaled = self._act(observation, starts, at_random)
-            observations, rewards, dones, infos = self._step(env, actions)
+            self.num_timesteps += env.num_envs
+            self._uncounted_steps += env.num_envs
+            with self._named_step():
+                observations, rewards, dones, infos = env.step(actions)
+                environment.check_rewards(rewards)
+                # Before anything acts on them.
+                next_observation = self._read(observations)
+                last = {
+                    row: self.policy.reader.finite(seen, [row]).row(0)
+                    for row, seen in last_observations(infos, dones).items()
+                }
             steps += 1
             self._last_obs = observations  # type: ignore[assignment]
             self._last_episode_starts = dones
@@ -348,8 +351,8 @@ class CoReSAC(OffPolicyAlgorithm):
                 self.replay_buffer.add(i, frame, scaled[i], rewards[i], proprioception)
                 if done:
                     truncated = info.get("TimeLimit.truncated", False)
-                    last = self.policy.reader(info["terminal_observation"]).row(0)
-                    self.replay_buffer.end_episode(i, *last, terminated=not truncated)
+                    self.replay_buffer.end_episode(i, *last[i], terminated=not truncated)
+            observation = next_observation
 
             callback.update_locals(locals())
             if not callback.on_step():
@@ -386,16 +389,17 @@ class CoReSAC(OffPolicyAlgorithm):
         # The last episode is played to its end, past the last step that was asked for.
         self._current_progress_remaining = max(0.0, self._current_progress_remaining)
 
-    def _step(self, env: VecEnv, actions: NDArray[np.float32]) -> VecEnvStepReturn:
-        """Steps the environments, and names the agent step if they give what cannot be used."""
-        self.num_timesteps += env.num_envs
-        self._uncounted_steps += env.num_envs
+    def _read(self, observations: Any) -> Observation:
+        """Reads observations; some environments write their next ones to the same arrays."""
+        return self.policy.reader.finite(observations).copy()
+
+    @contextmanager
+    def _named_step(self) -> Iterator[None]:
+        """Names the agent step where environments give what cannot be used."""
         try:
-            result = env.step(actions)
-            environment.check_rewards(result[1])
+            yield
         except ValueError as error:
             raise ValueError(f"At agent step {self.num_timesteps}: {error}") from error
-        return result
 
     def _act(
         self, observation: Observation, starts: NDArray[np.bool_], at_random: bool
@@ -403,16 +407,15 @@ class CoReSAC(OffPolicyAlgorithm):
         """Returns actions in the environment's units, and the same flat in [−1, 1]."""
         if at_random:
             actions = np.stack([self.action_space.sample() for _ in starts])
-            scaled = self.policy.scale_action(actions).reshape(len(starts), -1)
+            scaled = self.policy.actions.to_model(actions)
             # The latent state keeps up, so that the policy can take over in mid-episode.
             state = self._observe(observation, starts)
-            action = torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
+            action = torch.as_tensor(scaled, device=self.device)
             self._recurrent_state = state._replace(action=action)
             return actions, scaled
         self._recurrent_state = self._observe(observation, starts)
         scaled = self._recurrent_state.action.cpu().numpy()
-        shaped = scaled.reshape(len(starts), *(self.action_space.shape or ()))
-        return self.policy.unscale_action(shaped), scaled
+        return self.policy.actions.to_environment(scaled), scaled
 
     def _observe(self, observation: Observation, starts: NDArray[np.bool_]) -> RecurrentState:
         state = self._recurrent_state

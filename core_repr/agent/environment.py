@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +13,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from core_repr.agent.observations import ObservationReader
+from core_repr.adapters import (
+    ObservationReader,
+    bounded,
+    find_pixels,
+    find_proprioception,
+    refuse_grey,
+)
 from core_repr.config import CoReConfig, EnvironmentConfig, WorldModelConfig
 
 _log = logging.getLogger(__name__)
@@ -40,14 +46,17 @@ class CheckedSteps(gym.Wrapper[Any, Any, Any, Any]):
         self._check(observation)
         return observation, info
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes a step."""
         self._step += 1
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._check(observation)
-        if not np.isfinite(float(reward)):
-            raise ValueError(f"{self._where} gave the reward {reward}, which is not finite.")
-        return observation, reward, terminated, truncated, info
+        number = np.asarray(reward, np.float64)
+        if number.size != 1 or not np.isfinite(number).all():
+            raise ValueError(
+                f"{self._where} gave the reward {reward}, which is not one finite number."
+            )
+        return observation, float(number.item()), terminated, truncated, info
 
     def _check(self, observation: Any) -> None:
         problem = misfit(observation, self.observation_space)
@@ -106,11 +115,15 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
         env: Where to learn now.
 
     Raises:
-        ValueError: If the observations are not such as CoReSAC takes, or the earlier
-            environment's proprioception or actions were others.
+        TypeError: If its observations hold no RGB frames, or its actions are not a ``Box``.
+        ValueError: If frames or actions are such as the model cannot take, there is more than
+            proprioception beside the frames, or the earlier environment's proprioception or
+            actions were others.
     """
-    reader = ObservationReader(env.observation_space, config.world_model.frame_size)
-    now, before = describe_environment(env, reader), config.environment
+    now, before = describe_environment(env), config.environment
+    side, space = config.world_model.frame_size, env.observation_space
+    ObservationReader(space, side, now.pixels_key, now.proprioception)  # Or says what is wrong.
+    refuse_grey(env)
     if before is None:
         _warn_of_crop(config.world_model)
     else:
@@ -151,19 +164,20 @@ def _warn_of_crop(sizes: WorldModelConfig) -> None:
         )
 
 
-def describe_environment(env: VecEnv, reader: ObservationReader) -> EnvironmentConfig:
+def describe_environment(env: VecEnv) -> EnvironmentConfig:
     """Returns what a model's config records of the environment that it is trained in.
 
     Args:
         env: The environment.
-        reader: Reads its observations.
 
     Raises:
-        ValueError: If an argument of ``gym.make`` is none that JSON knows.
+        TypeError: If its observations hold no RGB frames.
+        ValueError: If beside the frames there is more than proprioception, or an argument of
+            ``gym.make`` is none that JSON knows.
     """
     spec = env.get_attr("spec")[0]
-    action_space = env.action_space
-    assert isinstance(action_space, spaces.Box)
+    action_space = bounded(env.action_space)
+    pixels_key = find_pixels(env.observation_space)
     arguments = {} if spec is None else dict(spec.kwargs)
     arguments.pop("render_mode", None)
     try:
@@ -179,23 +193,27 @@ def describe_environment(env: VecEnv, reader: ObservationReader) -> EnvironmentC
         action_low=tuple(float(low) for low in action_space.low.flatten()),
         action_high=tuple(float(high) for high in action_space.high.flatten()),
         action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,
-        pixels_key=reader.pixels_key,
-        proprioception=reader.proprioception,
+        pixels_key=pixels_key,
+        proprioception=find_proprioception(env.observation_space, pixels_key),
     )
+
+
+def observation_space(config: CoReConfig) -> spaces.Space[Any]:
+    """Returns the observation space that a config records, proprioception without bounds."""
+    side, environment = config.world_model.frame_size, config.environment
+    assert environment is not None
+    frames = spaces.Box(0, 255, (side, side, 3), np.uint8)
+    if environment.pixels_key is None:
+        return frames
+    others = [
+        (key, spaces.Box(-np.inf, np.inf, (size,), np.float32))
+        for key, size in environment.proprioception.items()
+    ]
+    # Of a dictionary, Gymnasium would sort the names.
+    return spaces.Dict([(environment.pixels_key, frames), *others])
 
 
 def action_space(environment: EnvironmentConfig) -> spaces.Box:
     """Returns the action space that a config records."""
     low = np.array(environment.action_low, np.float32)
     return spaces.Box(low, np.array(environment.action_high, np.float32), dtype=np.float32)
-
-
-def check_actions(actions: spaces.Space[Any]) -> None:
-    """Raises a ``ValueError`` if actions are not a bounded ``Box``."""
-    if not isinstance(actions, spaces.Box) or not (
-        np.isfinite(actions.low).all() and np.isfinite(actions.high).all()
-    ):
-        raise ValueError(
-            f"CoReSAC needs a bounded Box of continuous actions, not {actions}; "
-            "give the environment such an action_space with gymnasium.wrappers.TransformAction."
-        )

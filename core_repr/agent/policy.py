@@ -12,8 +12,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
+from core_repr.adapters import ActionScaler, Observation, ObservationReader
 from core_repr.agent.networks import Agent
-from core_repr.agent.observations import Observation, ObservationReader
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel, LatentState, Noise
 
@@ -36,8 +36,8 @@ class CoRePolicy(BasePolicy):
     """Acts on frames through the latent state of a world model.
 
     Args:
-        observation_space: ``Box`` of square uint8 RGB frames, height × width × 3, or a ``Dict`` of
-            them and proprioception.
+        observation_space: ``Box`` of square RGB frames, as :class:`CoReSAC` takes them, or a
+            ``Dict`` of them and proprioception.
         action_space: Bounded ``Box``.
         lr_schedule: Not used: the learning rates stand in ``config.agent``.
         config: Config with its environment filled in.
@@ -53,16 +53,32 @@ class CoRePolicy(BasePolicy):
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=True)
         assert config.environment is not None
-        self.reader = ObservationReader(
-            observation_space,
-            config.world_model.frame_size,
-            config.environment.proprioception,
-        )
+        self.config = config
+        self.adapt_to(observation_space, action_space)
         self.world_model = CoReWorldModel(config)
-        action_size = int(np.prod(action_space.shape))
-        self.agent = Agent(self.world_model.latent_size, action_size, config.agent)
+        self.agent = Agent(
+            self.world_model.latent_size, config.environment.action_size, config.agent
+        )
         self.generator = torch.Generator()
         self._mean_recurrence = config.agent.mean_recurrence
+
+    def adapt_to(self, observation_space: spaces.Space[Any], action_space: spaces.Box) -> None:
+        """Takes observations of a space from now on, and gives actions of one.
+
+        Raises:
+            TypeError: If the observations hold no RGB frames.
+            ValueError: If frames, proprioception or actions do not fit the model.
+        """
+        environment = self.config.environment
+        assert environment is not None
+        self.reader = ObservationReader(
+            observation_space,
+            self.config.world_model.frame_size,
+            environment.pixels_key,
+            environment.proprioception,
+        )
+        self.actions = ActionScaler(action_space, environment)
+        self.observation_space, self.action_space = observation_space, action_space
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         read = self.reader(observation)
@@ -72,9 +88,9 @@ class CoRePolicy(BasePolicy):
 
     def initial_state(self, batch_size: int) -> RecurrentState:
         """Returns the state before the first frames of ``batch_size`` environments."""
+        assert self.config.environment is not None
         latent = self.world_model.initial_state(batch_size)
-        action_size = int(np.prod(self.action_space.shape or ()))
-        action = latent.h.new_zeros(batch_size, action_size)
+        action = latent.h.new_zeros(batch_size, self.config.environment.action_size)
         return RecurrentState(latent, action, torch.zeros(batch_size, dtype=torch.int64))
 
     @torch.no_grad()
@@ -103,6 +119,10 @@ class CoRePolicy(BasePolicy):
             action = self.agent.actor.mode(latent.features)
         else:
             action, _ = self.agent.actor.sample(latent.features, self.generator)
+        if self.actions.whole:
+            # What the environment gets, not what was meant.
+            whole = self.actions.to_environment(action.cpu().numpy())
+            action = torch.from_numpy(self.actions.to_model(whole)).to(action.device)
         return RecurrentState(latent, action, steps + 1)
 
     def _noise(self, steps: Int64[Tensor, " b"], deterministic: bool) -> Noise | None:
@@ -138,17 +158,21 @@ class CoRePolicy(BasePolicy):
             batch, and the recurrent state.
 
         Raises:
-            ValueError: If the observation is not of the observation space's shape.
+            ValueError: If the observation is not of the observation space's shape or type or is not
+                finite, or ``state`` or ``episode_start`` is of another number of environments.
+            TypeError: If ``state`` is not what ``predict`` returned.
         """
-        single = self._is_single(observation)
         read = self.reader(observation)
         batch_size = len(read.frames)
+        if not batch_size:
+            raise ValueError("Expected one observation or a batch of them, not an empty batch.")
         is_first = np.zeros(batch_size, np.bool_)
         if episode_start is not None:
-            is_first |= np.asarray(episode_start, np.bool_).reshape(-1)
+            is_first |= _checked_starts(episode_start, batch_size)
         if state is None:
             state = self.initial_state(batch_size)
             is_first[:] = True
+        self._check_state(state, batch_size)
         self.set_training_mode(False)
         state = self.advance(
             state,
@@ -156,38 +180,40 @@ class CoRePolicy(BasePolicy):
             torch.from_numpy(is_first).to(self.device),
             deterministic,
         )
-        scaled = state.action.cpu().numpy()
-        action = self.unscale_action(scaled.reshape(batch_size, *(self.action_space.shape or ())))
-        return (action[0] if single else action), state
+        actions = self.actions.to_environment(state.action.cpu().numpy())
+        return (actions[0] if self.reader.is_single(observation) else actions), state
 
-    def _is_single(self, observation: Any) -> bool:
-        """Whether this is the observation of one environment, not a batch.
-
-        Raises:
-            ValueError: If it is of another form than the observation space's.
-        """
-        space = self.observation_space
-        entries = {"": (observation, space.shape or ())}
-        if isinstance(space, spaces.Dict):
-            if not isinstance(observation, Mapping) or observation.keys() < space.spaces.keys():
-                seen = list(observation) if isinstance(observation, Mapping) else type(observation)
-                raise ValueError(
-                    f"Expected a dictionary with {', '.join(map(repr, space.spaces))}, not {seen}."
-                )
-            entries = {
-                key: (observation[key], part.shape or ()) for key, part in space.spaces.items()
-            }
-        batches = set()
-        for key, (value, shape) in entries.items():
-            seen_shape = np.shape(value)
-            batches.add(seen_shape[: -len(shape)])
-            if seen_shape[-len(shape) :] != shape or len(seen_shape) > len(shape) + 1:
-                raise ValueError(
-                    f"Expected one observation{f' {key!r}' if key else ''} of shape {shape} or a "
-                    f"batch of them, not an array of shape {seen_shape}."
-                )
-        if len(batches) != 1:
-            raise ValueError(
-                f"The entries of the observation are batches of different sizes: {batches}."
+    def _check_state(self, state: Any, batch_size: int) -> None:
+        if not isinstance(state, RecurrentState):
+            raise TypeError(
+                f"state must be what the last call of predict returned, or None at the start, not "
+                f"a {type(state).__name__}."
             )
-        return batches == {()}
+        expected = self.initial_state(batch_size)
+        seen, wanted = (
+            [tuple(part.shape) for part in (*each.latent, each.action)]
+            for each in (state, expected)
+        )
+        if seen == wanted:
+            return
+        if seen[0][:1] != wanted[0][:1]:
+            raise ValueError(
+                f"state is that of a batch of {len(state.action)}, but the observations are a "
+                f"batch of {batch_size}; pass the state that predict returned for the same "
+                "environments, or None where their episodes start."
+            )
+        raise ValueError(
+            f"state is of another model: its parts have shapes {seen}, not {wanted}; pass None "
+            "where an episode starts."
+        )
+
+
+def _checked_starts(episode_start: Any, batch_size: int) -> NDArray[np.bool_]:
+    starts = np.asarray(episode_start)
+    # A single environment may say it with a single truth value.
+    if starts.shape != (batch_size,) and (batch_size, starts.shape) != (1, ()):
+        raise ValueError(
+            f"episode_start has shape {starts.shape}, but the observations are a batch of "
+            f"{batch_size}: expected shape ({batch_size},)."
+        )
+    return starts.astype(np.bool_)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.sac.policies import SACPolicy
 
 from core_repr.agent import CoReSAC
@@ -492,47 +492,6 @@ def test_the_config_records_the_environment(make_pixels: MakeEnv, make_agent: Ma
 
 
 # Refusals
-
-
-class Changed(gym.Wrapper[Any, Any, Any, Any]):
-    """The pixels with another space."""
-
-    def __init__(self, env: gym.Env[Any, Any], **spaces: gym.Space[Any]) -> None:
-        super().__init__(env)
-        for name, space in spaces.items():
-            setattr(self, name, space)
-
-
-BAD_SPACES = {
-    "discrete actions": {"action_space": gym.spaces.Discrete(3)},
-    "unbounded actions": {"action_space": gym.spaces.Box(-np.inf, np.inf, (2,))},
-    "half-bounded actions": {"action_space": gym.spaces.Box(-1, np.inf, (2,))},
-    "vectors": {"observation_space": gym.spaces.Box(-1, 1, (5,))},
-    "float frames": {"observation_space": gym.spaces.Box(0, 1, (16, 16, 3))},
-    "grey frames": {"observation_space": gym.spaces.Box(0, 255, (16, 16, 1), np.uint8)},
-    "channels first": {"observation_space": gym.spaces.Box(0, 255, (3, 16, 16), np.uint8)},
-    "dictionaries": {"observation_space": gym.spaces.Dict(x=gym.spaces.Box(-1, 1, (5,)))},
-}
-
-
-@pytest.mark.parametrize("name", BAD_SPACES)
-def test_spaces_that_do_not_fit_are_refused(
-    make_pixels: MakeEnv, make_agent: MakeAgent, name: str
-) -> None:
-    with pytest.raises(ValueError, match="CoReSAC") as refusal:
-        make_agent(Changed(make_pixels(), **BAD_SPACES[name]))
-    (space,) = BAD_SPACES[name].values()
-    assert str(space) in str(refusal.value)
-
-
-def test_frames_of_another_size_are_refused(make_pixels: MakeEnv, make_agent: MakeAgent) -> None:
-    with pytest.raises(ValueError, match=r"\(16, 16, 3\).*\(20, 20, 3\).*frame_size"):
-        make_agent(make_pixels(frame_size=20))
-
-
-def test_transposed_frames_are_refused(make_pixels: MakeEnv, make_agent: MakeAgent) -> None:
-    with pytest.raises(ValueError, match="VecTransposeImage"):
-        make_agent(VecTransposeImage(vector(make_pixels, {})))
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones(make_pixels: MakeEnv) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
+from core_repr.adapters.grey import is_from_grayscale
 from core_repr.config import EnvironmentConfig
-from core_repr.wrappers.environment_check import differences, is_from_grayscale
+from core_repr.wrappers.environment_check import differences, renders_as_trained
 
 SUITE = "distracting_control/cartpole-swingup-v0"
 PIXELS = "core-repr-tests/Pixels-v0"
@@ -102,32 +102,13 @@ def test_an_environment_s_own_attributes_are_not_taken_for_layers() -> None:
     assert differences(env, trained()) == [] and not is_from_grayscale(env)
 
 
-class Map(gym.Env[Any, Any]):
-    """Observes a map, which looks like a grey picture, and renders in colours."""
-
-    observation_space = gym.spaces.Box(0, 255, (16, 16), np.uint8)
-    action_space = gym.spaces.Box(-1, 1, (2,))
-    render_mode = "rgb_array"
-
-    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
-        return np.zeros((16, 16), np.uint8), {}
-
-    def render(self) -> Any:
-        return np.zeros((16, 16, 3), np.uint8)
-
-
-def test_grey_frames_under_a_stack_are_found_out() -> None:
-    def grey() -> gym.Env[Any, Any]:
-        return gym.wrappers.GrayscaleObservation(gym.make(PIXELS), keep_dim=True)
-
-    for env in (
-        gym.wrappers.FrameStackObservation(gym.wrappers.GrayscaleObservation(gym.make(PIXELS)), 3),
-        VecFrameStack(DummyVecEnv([grey]), 3),
-        SyncVectorEnv([grey]),
-    ):
-        assert is_from_grayscale(env)
-    # What is rendered is not what the environment below observes.
-    assert not is_from_grayscale(gym.wrappers.AddRenderObservation(Map()))
-    stacked = gym.wrappers.FrameStackObservation(gym.make(PIXELS), 3)
-    for env in (stacked, DummyVecEnv([lambda: stacked]), SyncVectorEnv([lambda: stacked])):
-        assert not is_from_grayscale(env)
+def test_frames_are_of_the_training_s_size_as_far_as_arguments_tell() -> None:
+    env = gym.make(SUITE, difficulty="hard", render_mode="rgb_array")
+    recorded = {"task": "cartpole-swingup", "difficulty": "easy", "frame_size": 72}
+    assert renders_as_trained(env, trained(SUITE, recorded))
+    assert not renders_as_trained(env, trained(SUITE, {**recorded, "frame_size": 84}))
+    assert not renders_as_trained(env, trained(SUITE, {**recorded, "width": 84}))
+    assert not renders_as_trained(env, trained("other-v0", recorded))
+    env.unwrapped.spec = None
+    assert not renders_as_trained(env, trained(SUITE, recorded))
+    env.close()

@@ -14,10 +14,11 @@ import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
+from core_repr.adapters.grey import is_from_grayscale
 from core_repr.config import EnvironmentConfig
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers import CoReVecEnvWrapper, CoReVectorWrapper, CoReWrapper
-from core_repr.wrappers.environment_check import differences, is_from_grayscale
+from core_repr.wrappers.environment_check import differences
 
 PIXELS = "core-repr-tests/Pixels-v0"
 LENGTHS = (2, 3, 3)

@@ -1,4 +1,3 @@
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from core_repr.agent import CoReSAC
-from core_repr.agent.observations import ObservationReader, observation_space
+from core_repr.agent.environment import observation_space
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel, SequenceBatch
 
@@ -55,41 +54,6 @@ def make_robot(
         seed=0,
         device="cpu",
     )
-
-
-def test_frames_are_found_and_the_rest_is_proprioception_in_its_order() -> None:
-    space = spaces.Dict(OrderedDict(gripper=GRIPPER, camera=CAMERA, arm=ARM))
-    reader = ObservationReader(space, 16)
-    assert reader.pixels_key == "camera"
-    assert list(reader.proprioception.items()) == [("gripper", 1), ("arm", 3)]
-    one = {"gripper": np.array([0.5]), "camera": CAMERA.sample(), "arm": np.arange(3.0)}
-    frames, proprioception = reader(one)
-    np.testing.assert_array_equal(frames, one["camera"][None])
-    np.testing.assert_array_equal(proprioception, [[0.5, 0, 1, 2]])
-    batch = {key: np.stack([value, 2 * value]) for key, value in one.items()}
-    np.testing.assert_array_equal(reader(batch).proprioception[1], [1, 0, 2, 4])
-
-
-def test_plain_frames_come_without_proprioception() -> None:
-    reader = ObservationReader(CAMERA, 16)
-    assert reader.pixels_key is None and reader.proprioception == {}
-    assert reader(CAMERA.sample()).proprioception.shape == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("space", "words"),
-    [
-        (spaces.Box(0, 255, (3, 16, 16), np.uint8), "frame size"),
-        (spaces.Dict({"arm": ARM}), "one entry"),
-        (spaces.Dict({"left": CAMERA, "right": CAMERA}), "one entry"),
-        (spaces.Dict({"camera": CAMERA, "map": spaces.Box(0, 1, (4, 4))}), "'map'.*FilterObs"),
-        (spaces.Dict({"camera": CAMERA, "mode": spaces.Discrete(3)}), "'mode'.*FilterObs"),
-        (spaces.Dict({"camera": spaces.Box(0, 255, (20, 20, 3), np.uint8)}), "frame size"),
-    ],
-)
-def test_observations_of_another_form_are_refused(space: spaces.Space[Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        ObservationReader(space, 16)
 
 
 @pytest.mark.parametrize("envs", [1, 2])
