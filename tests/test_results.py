@@ -1,5 +1,6 @@
 """The page of results: made from files, complete, and up to date."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def test_the_papers_means_are_those_that_it_gives(folder: Path) -> None:
     means = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows if len(row) == 8}
     assert means["CoRe, paper"] == "480"
     assert means["RSAC+Dyn, paper"] == "244"
+
+
+def test_our_training_without_l_c_does_not_have_the_name_of_the_paper_s(folder: Path) -> None:
+    for method in {row["method"] for row in csv.DictReader(_own_rows())}:
+        assert "RSAC" not in method
+    text = (folder / "RESULTS.md").read_text()
+    assert "| task | environment steps | compact | compact without L_c |" in text
+    for line in text.splitlines():
+        if line.startswith("| ") and "RSAC" in line:
+            assert ", paper |" in line
+
+
+def _own_rows() -> list[str]:
+    return (results.ZOO / "results" / "core_repr.csv").read_text().splitlines()
 
 
 def test_what_a_missing_file_is_said_to_be(tmp_path: Path) -> None:
