@@ -67,7 +67,7 @@ def _starting_point(typed: Sequence[str]) -> Train:
         # What cannot be read is refused by the command itself.
         with contextlib.suppress(ValueError, OSError):
             if recipe is not None:
-                return train_by(recipe)
+                return train_by(recipe, model)
             if model is not None:
                 return train_from(model)
     return train_with_preset(preset)

@@ -29,6 +29,8 @@ from core_repr.zoo.summary import (
 )
 
 MODEL_FOLDER = "model"
+REPLAY_SHRINK = 2
+"""Of the suite's 640×480 pixels; a replay in full is as large as the weights."""
 
 
 def prepare(
@@ -132,6 +134,6 @@ def _evaluate(
             text = json.dumps(outcome, indent=2) + "\n"
             storage.write_atomically(folder / EVALUATION_FILE, text.encode())
         if not (folder / REPLAY_FILE).exists():
-            record_episode(agent, env, folder / REPLAY_FILE, seed)
+            record_episode(agent, env, folder / REPLAY_FILE, seed, shrink=REPLAY_SHRINK)
     finally:
         env.close()

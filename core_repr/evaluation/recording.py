@@ -12,14 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from core_repr.evaluation.episodes import Agent, evaluate
-from core_repr.evaluation.video import side_by_side, upscale, write_video
+from core_repr.evaluation.video import downscale, side_by_side, upscale, write_video
 
 FPS = 30
 """Frames a second of an environment that does not say how many it has."""
 
 
 def record_episode(
-    agent: Agent, env: gym.Env[Any, Any], path: str | os.PathLike[str], seed: int = 0
+    agent: Agent,
+    env: gym.Env[Any, Any],
+    path: str | os.PathLike[str],
+    seed: int = 0,
+    shrink: int = 1,
 ) -> Path:
     """Records one episode of the deterministic policy.
 
@@ -29,6 +33,7 @@ def record_episode(
             ``render_mode="rgb_array"``.
         path: The video, ending in ``.mp4``.
         seed: Seed of the episode.
+        shrink: How many pixels of the scene become one of the video, in height and in width.
 
     Returns:
         The path.
@@ -44,7 +49,7 @@ def record_episode(
             (observation,) = (part for part in observation.values() if np.ndim(part) == 3)
         scene: Any = env.render()
         factor = max(1, len(scene) // len(observation))
-        frames.append(side_by_side([scene, upscale(observation, factor)]))
+        frames.append(downscale(side_by_side([scene, upscale(observation, factor)]), shrink))
 
     evaluate(agent, env, episodes=1, seed=seed, on_step=collect)
     return write_video(path, frames, env.unwrapped.metadata.get("render_fps", FPS))

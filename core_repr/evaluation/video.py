@@ -67,6 +67,21 @@ def upscale(frame: Frame, factor: int) -> Frame:
     return frame.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
+def downscale(frame: Frame, factor: int) -> Frame:
+    """Shrink a frame by a whole factor; each square of pixels becomes their mean.
+
+    Rows and columns that fill no square at the lower and right edge are left out.
+    """
+    if not 1 <= factor <= min(frame.shape[:2]):
+        raise ValueError(
+            f"factor is {factor}, but a frame of {frame.shape[1]}×{frame.shape[0]} pixels can only "
+            f"be shrunk 1, 2, … {min(frame.shape[:2])} times"
+        )
+    height, width = frame.shape[0] // factor, frame.shape[1] // factor
+    squares = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    return squares.mean((1, 3)).round().astype(np.uint8)
+
+
 def side_by_side(frames: Sequence[Frame], gap: int = 4) -> Frame:
     """Join frames from left to right.
 

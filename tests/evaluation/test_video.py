@@ -101,6 +101,18 @@ def test_upscaled_pixels_are_squares() -> None:
         upscale(frame, 0)
 
 
+def test_shrunk_pixels_are_means() -> None:
+    frame = np.random.default_rng(0).integers(256, size=(2, 3, 3), dtype=np.uint8)
+    large = upscale(frame, 4)
+    assert np.array_equal(video.downscale(large, 4), frame)
+    assert np.array_equal(video.downscale(large, 1), large)
+    ramp = np.arange(25, dtype=np.uint8).reshape(5, 5, 1).repeat(3, axis=2)
+    assert video.downscale(ramp, 2)[..., 0].tolist() == [[3, 5], [13, 15]]
+    for factor in (0, 6):
+        with pytest.raises(ValueError, match=f"factor is {factor}"):
+            video.downscale(ramp, factor)
+
+
 def test_frames_stand_side_by_side() -> None:
     red, green, blue = (
         frame[: 4 * size, : 4 * size]

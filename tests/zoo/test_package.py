@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file
 
 from core_repr import cli, zoo
+from core_repr.commands.demo import Demo
+from core_repr.envs import task_names
 from core_repr.world_model.card import make_card
 from core_repr.zoo import recipes
 from core_repr.zoo.verification import CHECKSUMS_FILE
@@ -51,6 +54,29 @@ def test_the_card_is_what_would_be_made_now(name: str) -> None:
     assert {"replay.mp4", "learning_curve.png"} <= summary.facts.files
 
 
+def test_the_package_stays_small() -> None:
+    """PyPI takes wheels of 100 MB; the models are almost all of ours."""
+    folder = Path(zoo.__file__).parent
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 55e6
+    kinds = {".json", ".jsonl", ".csv", ".md", ".png", ".mp4", ".safetensors", ".py", ".pyc"}
+    assert {path.suffix for path in sizes} <= kinds
+
+
+def test_the_package_holds_one_model_for_each_task_and_the_demo_s() -> None:
+    tasks = [name.rsplit("-medium-v", 1)[0] for name in MODELS if "-medium-v" in name]
+    assert sorted(tasks) == task_names()
+    assert [name for name in MODELS if "-medium-v" not in name] == [Demo().model]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_can_be_made_again_is_not_stored(name: str) -> None:
+    agent = load_file(zoo.find(name) / "agent.safetensors")
+    assert {key.split(".")[0] for key in agent} == {"actor", "critic", "log_entropy_weight"}
+    assert not (zoo.find(name) / "diagnostics.png").exists()
+    assert (zoo.find(name) / "replay.mp4").stat().st_size < 1e6
+
+
 def test_the_list_shows_what_one_chooses_by(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["zoo", "list"]) == 0
     shown = capsys.readouterr().out
@@ -71,8 +97,11 @@ def test_results_agree_with_the_evaluations() -> None:
     with open(RESULTS / "core_repr.csv") as file:
         every = [row for row in csv.DictReader(file) if row["method"] == "CoRe compact"]
     rows = [row for row in every if row["model"] and row["setting"] == row["model"].split("-")[-2]]
-    assert {row["model"] for row in rows} == set(MODELS)
+    # Rows of models that are not in the package any more stay, and so do their recipes.
+    assert set(MODELS) <= {row["model"] for row in rows} <= set(recipes.list_recipes())
     for row in rows:
+        if row["model"] not in MODELS:
+            continue
         facts = zoo.summarize(row["model"], zoo.find(row["model"])).facts
         assert facts.evaluation is not None
         for column, value in (("mean", "mean"), ("stderr", "standard_error")):

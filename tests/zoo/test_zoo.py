@@ -79,6 +79,26 @@ def test_a_name_unlike_any_other_gets_the_whole_list(pretrained: Path) -> None:
         zoo.find("xyz")
 
 
+def test_an_unknown_name_leads_to_the_hub(pretrained: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="'user/repo', where further models are"):
+        zoo.load("walker-run-hard-v0")
+
+
+@pytest.mark.parametrize(
+    ("newer", "words"), [(True, "any more, 'walker-walk-medium-v7' is"), (False, "package; train")]
+)
+def test_a_model_that_left_the_package_says_how_to_get_it(
+    pretrained: Path, model: CoReWorldModel, newer: bool, words: str
+) -> None:
+    if newer:
+        model.save_pretrained(pretrained / "walker-walk-medium-v7")
+    with pytest.raises(FileNotFoundError) as error:
+        zoo.load("walker-walk-medium-v0")
+    message = str(error.value)
+    assert "'walker-walk-medium-v0' is not in the package" in message and words in message
+    assert "core-repr train --recipe walker-walk-medium-v0" in message
+
+
 def test_a_broken_model_is_refused(pretrained: Path) -> None:
     (pretrained / NAMES[0] / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"model\.safetensors"):
