@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     ConfigDict,
     Field,
+    PlainSerializer,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -22,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
-from pydantic_core import ArgsKwargs
+from pydantic_core import ArgsKwargs, PydanticSerializationError
+
+from core_repr.files.values import decode, encode
 
 FORMAT_VERSION = 8
 """Version of the layout of ``config.json``; :func:`_upgrade` reads the older ones."""
@@ -34,6 +37,7 @@ Padding = Annotated[int, Field(ge=0, le=64)]
 Layers = Annotated[tuple[Size, ...], Field(max_length=16)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Arguments = Annotated[dict[str, Any], PlainSerializer(encode, when_used="json")]
 
 
 class Crop(int):
@@ -88,7 +92,7 @@ class EnvironmentConfig:
     """
 
     id: str
-    arguments: dict[str, Any]
+    arguments: Arguments
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     action_repeat: Size = 1
@@ -402,8 +406,15 @@ class CoReConfig:
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> str:
-        """Returns the config as indented JSON."""
-        return _adapter.dump_json(self, indent=2).decode() + "\n"
+        """Returns the config as indented JSON.
+
+        Raises:
+            ValueError: If an argument of the environment is not one that JSON knows.
+        """
+        try:
+            return _adapter.dump_json(self, indent=2).decode() + "\n"
+        except PydanticSerializationError as error:
+            raise ValueError(f"The config's field 'environment.arguments': {error}.") from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "CoReConfig":
@@ -423,6 +434,8 @@ class CoReConfig:
             _upgrade(fields)
             _check_version(fields["format_version"])
         _require_fields(fields, cls)
+        if isinstance(fields["environment"], dict):
+            fields["environment"]["arguments"] = decode(fields["environment"]["arguments"])
         try:
             return _adapter.validate_python(fields)
         except ValidationError as error:

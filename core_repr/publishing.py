@@ -15,6 +15,8 @@ from core_repr.evaluation import (
     record_episode,
     split_arguments,
 )
+from core_repr.files.values import encode
+from core_repr.files.writing import write_atomically
 from core_repr.training.progress import PROGRESS_FILE
 from core_repr.world_model import CoReWorldModel, storage
 from core_repr.world_model.card import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE, make_card
@@ -77,9 +79,7 @@ def prepare(
             validation = split_arguments(agent.environment_config, "val", model)
             _evaluate(agent, name, folder, validation, episodes, seed, progress)
     summary = summarize(name, folder)
-    storage.write_atomically(
-        folder / CARD_FILE, str(make_card(summary.config, summary.facts)).encode()
-    )
+    write_atomically(folder / CARD_FILE, str(make_card(summary.config, summary.facts)).encode())
     return summarize(name, folder)
 
 
@@ -97,7 +97,7 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
                 name = origin_name(origin)
                 settings["continued_from"] = {**origin, "model": name}
             text = json.dumps(settings, indent=2) + "\n"
-            storage.write_atomically(folder / SETTINGS_FILE, text.encode())
+            write_atomically(folder / SETTINGS_FILE, text.encode())
     if (folder / PROGRESS_FILE).exists():
         learning_curve({folder.name: folder / PROGRESS_FILE}, folder / LEARNING_CURVE_FILE)
 
@@ -105,7 +105,7 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
 def _copy(file: Path, folder: Path) -> None:
     """Copies a file, but not through a link that leads elsewhere: it would be published."""
     content = storage.read_bounded(file, storage.MAX_RECORD_BYTES)
-    storage.write_atomically(folder / file.name, content)
+    write_atomically(folder / file.name, content)
 
 
 def _evaluate(
@@ -126,13 +126,13 @@ def _evaluate(
                 "model": name,
                 "environment": {
                     "id": environment.id,
-                    "arguments": {**environment.arguments, **changes},
+                    "arguments": encode({**environment.arguments, **changes}),
                 },
                 "deterministic": True,
                 **evaluate(agent, env, episodes, seed, progress=progress).to_dict(),
             }
             text = json.dumps(outcome, indent=2) + "\n"
-            storage.write_atomically(folder / EVALUATION_FILE, text.encode())
+            write_atomically(folder / EVALUATION_FILE, text.encode())
         if not (folder / REPLAY_FILE).exists():
             record_episode(agent, env, folder / REPLAY_FILE, seed, shrink=REPLAY_SHRINK)
     finally:

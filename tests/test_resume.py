@@ -313,6 +313,96 @@ def test_a_run_without_its_replay_buffer_goes_on_from_its_weights_alone(
     assert Origin.find(run).agent_steps == unbroken[1].num_timesteps
 
 
+def test_only_checkpoints_of_the_run_are_read_and_removed(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    newest = newest_path(run)
+    copies = [f"{newest.name} copy", f"{newest.name}.bak", f"{newest.name}-backup", "0-keep", "9"]
+    for name in copies:
+        shutil.copytree(newest, newest.with_name(name))
+    following = f"{int(newest.name) + 1:08d}"
+    files = [".DS_Store", "00000001.tar.gz", f".{newest.name}.12345678", "notes.txt", following]
+    for name in files:
+        newest.with_name(name).write_text("mine")
+    (run / "replay" / "copy.segment").write_text("mine")
+    resume(run, env_steps=400, device="cpu")
+    left = {path.name for path in (run / "checkpoints").iterdir()}
+    assert {*copies, *files} < left and len(left) == len(copies) + len(files) + 1
+    assert newest.name not in left
+    assert (run / "replay" / "copy.segment").read_text() == "mine"
+    assert Origin.find(run).agent_steps == 102
+
+
+def test_a_linked_checkpoint_is_removed_but_not_what_it_leads_to(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    newest = newest_path(run)
+    newest.rename(tmp_path / "disk")
+    newest.symlink_to(tmp_path / "disk")
+    resume(run, env_steps=400, device="cpu")
+    assert (tmp_path / "disk" / "config.json").exists()
+    assert [path.is_symlink() for path in (run / "checkpoints").iterdir()] == [False]
+
+
+def test_a_model_folder_may_be_moved_and_hold_notes(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    for name in ("model", "replay", "checkpoints"):
+        shutil.move(run / name, tmp_path / name)
+        (run / name).symlink_to(tmp_path / name)
+    for name in ("README.md", "notes.txt"):
+        (run / "model" / name).write_text("# mine")
+    before = (run / "model" / "model.safetensors").read_bytes()
+    for env_steps in (400, 500):
+        resume(run, env_steps=env_steps, device="cpu")
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() != before
+    for name in ("README.md", "notes.txt"):
+        assert (tmp_path / "model" / name).read_text() == "# mine"
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model", "is a file in the place"),
+        ("replay", "is a link that leads nowhere in the place"),
+        ("model/model.safetensors", "is a symbolic link, which saving would replace"),
+    ],
+)
+def test_what_a_training_could_not_write_to_is_refused_at_once(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path, name: str, words: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    shutil.move(run / name, tmp_path / "moved")
+    if words.startswith("is a file"):
+        (run / name).write_text("mine")
+    else:
+        (run / name).symlink_to(tmp_path / ("moved" if "/" in name else "nowhere"))
+    with pytest.raises(FileExistsError, match=rf"{run / name} {words}"):
+        resume(run, env_steps=400, device="cpu")
+
+
+def test_a_run_without_checkpoints_does_not_start_again_over_its_logs(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    # As the documentation allows when a training is over.
+    shutil.rmtree(run / "checkpoints")
+    shutil.rmtree(run / "replay")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"no checkpoint to resume from.*--from"):
+        resume(run, env_steps=400, device="cpu")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 # From another training's model
 
 
@@ -395,7 +485,7 @@ def test_a_model_that_is_there_already_is_refused(
     origin = Origin.find(unbroken[0])
     with pytest.raises(ValueError, match=r"300 .* end before learning starts: the model's own 312"):
         train(PIXELS, tiny_config(), tmp_path / "run", SCHEDULE, "cpu", origin)
-    assert not list((tmp_path / "run").iterdir())
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_model_to_go_on_from(tmp_path: Path) -> None:

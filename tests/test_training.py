@@ -13,7 +13,8 @@ import torch
 from core_repr.agent import CoReSAC
 from core_repr.config import CoReConfig
 from core_repr.evaluation import evaluate
-from core_repr.training import EnvironmentChoice, Schedule, train
+from core_repr.training import EnvironmentChoice, Schedule, resume, train
+from core_repr.training.settings import RunSettings
 from core_repr.world_model import CoReWorldModel
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0", {"frame_size": 16}, {"length": 6}, {})
@@ -115,6 +116,10 @@ def test_a_folder_that_holds_a_run_is_left_alone(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+LEFT = f".core-repr-{'0' * 16}.unfinished"
+"""What a process that was killed leaves behind."""
+
+
 def test_what_else_lies_in_the_folder_stays(
     tiny_config: Callable[..., CoReConfig], tmp_path: Path
 ) -> None:
@@ -122,14 +127,17 @@ def test_what_else_lies_in_the_folder_stays(
     mine[0].parent.mkdir()
     for path in mine:
         path.write_text(path.name)
-    (tmp_path / ".model.left").mkdir()
+    for folder in (tmp_path, tmp_path / "model", tmp_path / "checkpoints"):
+        (folder / LEFT).mkdir(parents=True)
     schedule = Schedule(env_steps=80, evaluation_episodes=1)
     train(PIXELS, tiny_config(), tmp_path, schedule, device="cpu")
     assert [path.read_text() for path in mine] == [path.name for path in mine]
-    assert not (tmp_path / ".model.left").exists()
+    assert not list(tmp_path.rglob(LEFT))
 
 
-@pytest.mark.parametrize("name", ["evaluations.jsonl", "progress.csv", "model", "replay"])
+@pytest.mark.parametrize(
+    "name", ["evaluations.jsonl", "progress.csv", "progress.png", "model", "replay", "checkpoints"]
+)
 def test_what_a_run_would_replace_is_refused(
     tiny_config: Callable[..., CoReConfig], tmp_path: Path, name: str
 ) -> None:
@@ -139,12 +147,69 @@ def test_what_a_run_would_replace_is_refused(
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_folders_may_lie_elsewhere_from_the_start(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    run, disk = tmp_path / "run", tmp_path / "disk"
+    (disk / "run").mkdir(parents=True)
+    run.symlink_to("disk/run")
+    for name in ("model", "checkpoints", "replay"):
+        (disk / name).mkdir()
+        (disk / name / ".DS_Store").write_text("")
+        (run / name).symlink_to(disk / name)
+    schedule = Schedule(env_steps=80, evaluation_episodes=1)
+    train(PIXELS, tiny_config(), run, schedule, device="cpu")
+    resume(run, 120, "cpu")
+    assert all((run / name).is_symlink() for name in ("model", "checkpoints", "replay"))
+    assert (disk / "model" / "config.json").exists() and len(list((disk / "replay").iterdir())) > 1
+    for name in ("model", "checkpoints", "replay"):
+        assert (disk / name / ".DS_Store").exists()
+    assert run.is_symlink() and not list(tmp_path.rglob(".core-repr*"))
+
+
+@pytest.mark.parametrize("name", ["model", "replay", "progress.csv"])
+def test_a_link_to_nowhere_is_refused_at_the_start(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match=rf"holds '{name}'.*--run"):
+        train(PIXELS, tiny_config(), tmp_path, Schedule(env_steps=80), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (EnvironmentChoice(PIXELS.id, {"length": float("nan")}), "'length'.*NaN"),
+        (EnvironmentChoice(PIXELS.id, {}, {}, {"length": {1}}), "'length'.*set"),
+        (EnvironmentChoice(PIXELS.id, {}, {"length": "a\x00"}, {}), "'length'.*control character"),
+    ],
+)
+def test_arguments_that_cannot_be_saved_are_refused_before_anything_is_made(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, choice: EnvironmentChoice, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        train(choice, tiny_config(), tmp_path / "deep" / "run", Schedule(80), device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_are_read_as_they_were_written(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    choice = EnvironmentChoice("x-v0", {"range": (0.7, math.inf)}, {"a": [1]}, {"b": -0.0})
+    settings = RunSettings(choice, tiny_config(), Schedule(80), None)
+    settings.check()
+    settings.write(tmp_path)
+    assert RunSettings.read(tmp_path) == settings
+    assert "Infinity" not in (tmp_path / "settings.json").read_text()
+
+
 def test_a_training_without_an_update_is_refused(
     tiny_config: Callable[..., CoReConfig], tmp_path: Path
 ) -> None:
     words = r"64 environment steps end before.*16 agent steps of 4 .* 64 in all.*learning-starts"
     with pytest.raises(ValueError, match=words):
-        train(PIXELS, tiny_config(), tmp_path / "run", Schedule(env_steps=64), device="cpu")
+        train(PIXELS, tiny_config(), tmp_path / "new" / "run", Schedule(env_steps=64), device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_same_seed_gives_the_same_run(

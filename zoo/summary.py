@@ -7,9 +7,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.files.strict_json import parse_json, parse_last_line
+from core_repr.files.values import decode
 from core_repr.world_model.card import Facts, label
 from core_repr.world_model.storage import MAX_RECORD_BYTES, load_config, read_bounded
-from core_repr.world_model.strict_json import parse_json, parse_last_line
 
 SETTINGS_FILE = "settings.json"
 EVALUATION_FILE = "evaluation.json"
@@ -148,7 +149,7 @@ def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any
         "standard_error": None if error is None else float(error),
         "returns": [float(value) for value in record["returns"]],
         "seeds": [int(seed) for seed in record["seeds"]],
-        "arguments": dict(arguments),
+        "arguments": dict(decode(arguments)),
     }
 
 

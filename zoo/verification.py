@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from core_repr.files.strict_json import parse_json
 from core_repr.world_model import CoReWorldModel, storage
-from core_repr.world_model.strict_json import parse_json
 
 CHECKSUMS_FILE = "checksums.json"
 """Beside the models of the package: model → file → SHA-256; none ever changes."""

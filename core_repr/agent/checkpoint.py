@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import json
-import os
 import random
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,97 +17,30 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from core_repr.world_model.storage import read_bounded, write_atomically
-from core_repr.world_model.strict_json import parse_json
+from core_repr.files.strict_json import parse_json
+from core_repr.files.writing import write_atomically
+from core_repr.world_model.storage import read_bounded
 
-# Of Linux's fcntl.h and fs.h.
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
 MAX_JSON_BYTES = 100_000_000
 MAX_TENSOR_BYTES = 4_000_000_000
 
 
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Gives a folder to write to, which becomes ``path`` when the block ends without an error.
-
-    Args:
-        path: A folder that was there before is replaced.
-
-    Raises:
-        OSError: If the disk is full or the place cannot be written to; ``path`` is as before.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            _exchange(temporary, path)
-            shutil.rmtree(temporary)
-        else:
-            temporary.rename(path)
-        sync_folder(path.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def refuse_others(path: Path, patterns: tuple[str, ...]) -> None:
-    """Refuses to replace a folder with files in it that are not of these names.
-
-    Args:
-        path: What is to be replaced, if it is there.
-        patterns: Names, or patterns of them such as ``"*.segment"``.
-
-    Raises:
-        FileExistsError: With what is there.
-    """
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path} is a file; choose another path for the folder.")
-    others = [
-        found.name
-        for found in (sorted(path.iterdir()) if path.exists() else ())
-        if not any(fnmatchcase(found.name, pattern) for pattern in patterns)
-    ]
-    if others:
-        raise FileExistsError(
-            f"The folder {path} holds {others[0]!r}, which saving would delete; choose another "
-            "path, or move it away."
-        )
-
-
-def _exchange(one: Path, two: Path) -> None:
-    """Lets two folders swap their names; there is no moment at which a name is missing.
-
-    Raises:
-        OSError: If the file system cannot.
-    """
-    names = (ctypes.c_int(AT_FDCWD), os.fsencode(one), ctypes.c_int(AT_FDCWD), os.fsencode(two))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(*names, ctypes.c_uint(RENAME_EXCHANGE)) == 0:
-        return
-    number = ctypes.get_errno()
-    if number not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(number, os.strerror(number), str(two))
-    # A file system that knows no exchange: for a moment, only `one` and the third name are there.
-    third = one.with_name(f"{one.name}.old")
-    two.rename(third)
-    one.rename(two)
-    third.rename(one)
-
-
-def sync_folder(path: Path) -> None:
-    """Returns when the names in a folder are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes an object as JSON, whole or not at all."""
-    write_atomically(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
+    """Writes an object as JSON, whole or not at all.
+
+    Raises:
+        ValueError: If :func:`read_json` would refuse it.
+        OSError: If it cannot be written.
+    """
+    content = (json.dumps(values, indent=1) + "\n").encode()
+    try:
+        parse_json(content)
+    except ValueError as error:
+        raise ValueError(
+            f"{path.name} is not saved, because it could not be loaded again: {error}."
+        ) from None
+    _refuse_large(path, len(content), MAX_JSON_BYTES)
+    write_atomically(path, content)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -135,9 +61,27 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors as safetensors, whole or not at all."""
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Writes tensors as safetensors, whole or not at all.
+
+    Raises:
+        ValueError: If they are too large to be read again.
+        OSError: If they cannot be written.
+    """
+    # Copies: safetensors refuses tensors that share their memory.
+    flat = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    _refuse_large(path, sum(tensor.nbytes for tensor in flat.values()), MAX_TENSOR_BYTES)
     write_atomically(path, to_safetensors(flat))
+
+
+def _refuse_large(path: Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError(
+            f"{path.name} is not saved, because it could not be loaded again: it would have "
+            f"{size:,} bytes, more than {limit:,}."
+        )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -29,33 +29,26 @@ from stable_baselines3.common.vec_env import (
 from torch import Tensor, nn
 
 from core_repr.adapters import Observation, bounded, last_observations
-from core_repr.agent import checkpoint, environment, learning_state
+from core_repr.agent import environment, learning_state
 from core_repr.agent.augmentation import CameraJitter, TextureOverlay
 from core_repr.agent.averaging import MovingAverage
 from core_repr.agent.networks import Agent
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import MANIFEST_FILE, SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig
+from core_repr.files.places import refuse_others, user_path, without_ending
 from core_repr.world_model import (
     CoReWorldModel,
     LatentState,
     SequenceBatch,
     WorldModelLosses,
-    card,
     hub,
+    model_folder,
     storage,
 )
 from core_repr.world_model.losses import masked_mean
 
-SAVED_FILES = (
-    storage.CONFIG_FILE,
-    storage.MODEL_FILE,
-    storage.AGENT_FILE,
-    learning_state.TENSORS_FILE,
-    learning_state.VALUES_FILE,
-    "README.md",
-)
-SAVED_REPLAY_FILES = (MANIFEST_FILE, "*.segment")
+MODEL_FILES = (storage.CONFIG_FILE, storage.MODEL_FILE, storage.AGENT_FILE)
 
 
 class CoReSAC(OffPolicyAlgorithm):
@@ -148,6 +141,8 @@ class CoReSAC(OffPolicyAlgorithm):
             self.n_envs = 1
         else:
             config = environment.record_environment(config, self.env)
+        # Now, not after hours of training.
+        storage.check_config(config)
         assert config.environment is not None
         self.config = config
         self.environment_config = config.environment
@@ -262,6 +257,7 @@ class CoReSAC(OffPolicyAlgorithm):
         """
         env = self._wrap_env(env, self.verbose)
         config = environment.record_environment(self.config, env)
+        storage.check_config(config)
         if self.env is not None and env.num_envs != self.n_envs:
             raise ValueError(
                 f"The agent learns in {self.n_envs} environments at once, but got {env.num_envs}; "
@@ -684,14 +680,33 @@ class CoReSAC(OffPolicyAlgorithm):
         """Writes ``config.json``, ``model.safetensors``, ``agent.safetensors`` and a model card.
 
         Args:
-            folder: Made if needed. A ``README.md`` that is there already stays.
+            folder: Made if needed. A ``README.md`` that is there already stays, and so does
+                whatever has another name than these files.
+
+        Raises:
+            FileExistsError: If the folder holds what :meth:`save` wrote.
+            ValueError: If the files could not be loaded again.
+            OSError: If they cannot be written; what was there before stays.
         """
-        storage.save(
-            folder,
-            self.config,
+        if (user_path(folder) / learning_state.VALUES_FILE).exists():
+            raise FileExistsError(
+                f"{folder} holds an agent with its optimisers, which would not belong to new "
+                "weights; use CoReSAC.save, or choose another folder."
+            )
+        self._save_model(folder)
+
+    def _save_model(
+        self, folder: str | Path, further: Callable[[Path], None] = lambda _: None
+    ) -> None:
+        model_folder.save(folder, self.config, *self._modules(), further)
+
+    def _modules(self) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+        """File name → what it holds, and the same without values, as loading will make it."""
+        model, agent = blank_modules(self.config)
+        return (
             {storage.MODEL_FILE: self.world_model, storage.AGENT_FILE: self.agent.published()},
+            {storage.MODEL_FILE: model, storage.AGENT_FILE: agent.published()},
         )
-        card.write_missing(Path(folder), self.config)
 
     def push_to_hub(
         self,
@@ -729,17 +744,18 @@ class CoReSAC(OffPolicyAlgorithm):
             include: Not used.
 
         Raises:
-            FileExistsError: If there is something else than an earlier save.
-            OSError: If it cannot be written; what was there before stays.
+            FileExistsError: If there is something else than an earlier save; what a user keeps
+                in that beside its files stays.
+            ValueError: If the files could not be loaded again.
+            OSError: If they cannot be written; what was there before stays.
         """
-        place = _without_suffix(path, ".zip")
-        checkpoint.refuse_others(place, SAVED_FILES)
-        with checkpoint.whole_folder(place) as folder:
-            self.save_checkpoint(folder)
+        place = without_ending(path, ".zip")
+        refuse_others(place, MODEL_FILES, foreign=MANIFEST_FILE)
+        self._save_model(place, lambda folder: learning_state.write(self, folder))
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Writes the files of :meth:`save` into a folder, one after the other."""
-        self.save_pretrained(folder)
+        """Writes the files of :meth:`save`, without a card, into an empty folder."""
+        storage.write(folder, self.config, *self._modules())
         learning_state.write(self, folder)
 
     def load_weights(self, folder: Path) -> None:
@@ -799,7 +815,7 @@ class CoReSAC(OffPolicyAlgorithm):
         """
         folder = hub.locate(
             model,
-            (storage.CONFIG_FILE, storage.MODEL_FILE, storage.AGENT_FILE),
+            MODEL_FILES,
             revision=revision,
             token=token,
             cache_dir=cache_dir,
@@ -807,10 +823,7 @@ class CoReSAC(OffPolicyAlgorithm):
             force_download=force_download,
         )
         config = storage.load_config(folder)
-        assert config.environment is not None
-        with torch.device("meta"):
-            blank = CoReWorldModel(config)
-            agent = Agent(blank.latent_size, config.environment.action_size, config.agent)
+        blank, agent = blank_modules(config)
         # Before anything is allocated that the files do not hold.
         storage.check_weights(folder / storage.MODEL_FILE, blank)
         storage.check_weights(folder / storage.AGENT_FILE, _stored_part(agent, folder))
@@ -840,8 +853,8 @@ class CoReSAC(OffPolicyAlgorithm):
             FileNotFoundError: If a file is missing.
             ValueError: If a file is broken or does not fit, in one sentence that says where.
         """
-        folder = _without_suffix(path, ".zip")
-        algorithm = cls.from_pretrained(str(folder), env, device, **kwargs)
+        folder = without_ending(path, ".zip")
+        algorithm = cls.from_pretrained(folder, env, device, **kwargs)
         if (folder / learning_state.VALUES_FILE).exists():
             learning_state.restore(algorithm, folder)
         return algorithm
@@ -856,10 +869,9 @@ class CoReSAC(OffPolicyAlgorithm):
             FileExistsError: If there is something else than an earlier save.
             OSError: If it cannot be written; what was there before stays.
         """
-        place = _without_suffix(path, ".pkl")
-        checkpoint.refuse_others(place, SAVED_REPLAY_FILES)
-        with checkpoint.whole_folder(place) as folder:
-            self.replay_buffer.save(folder)
+        place = without_ending(path, ".pkl")
+        refuse_others(place, (MANIFEST_FILE,), foreign=storage.CONFIG_FILE)
+        self.replay_buffer.save(place)
 
     def load_replay_buffer(  # type: ignore[override]
         self, path: str | Path, truncate_last_traj: bool = True
@@ -874,17 +886,19 @@ class CoReSAC(OffPolicyAlgorithm):
             FileNotFoundError: If a file is missing.
             ValueError: If a file is broken or holds other observations or actions.
         """
-        self.replay_buffer.load(_without_suffix(path, ".pkl"))
+        self.replay_buffer.load(without_ending(path, ".pkl"))
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", *learning_state.OPTIMIZERS], []
 
 
-def _without_suffix(path: str | Path, suffix: str) -> Path:
-    """SB3's endings promise files; ours are folders."""
-    if not isinstance(path, str | Path):
-        raise TypeError(f"CoReSAC saves to folders and takes their path, not {path!r}.")
-    return Path(str(path).removesuffix(suffix))
+def blank_modules(config: CoReConfig) -> tuple[CoReWorldModel, Agent]:
+    """Returns the networks that a config with its environment asks for, without values."""
+    assert config.environment is not None
+    with torch.device("meta"):
+        model = CoReWorldModel(config)
+        agent = Agent(model.latent_size, config.environment.action_size, config.agent)
+    return model, agent
 
 
 def _stored_part(agent: Agent, folder: Path) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from core_repr.adapters import (
     refuse_grey,
 )
 from core_repr.config import CoReConfig, EnvironmentConfig, WorldModelConfig
+from core_repr.files.values import plain_arguments
 
 _log = logging.getLogger(__name__)
 
@@ -173,23 +173,16 @@ def describe_environment(env: VecEnv) -> EnvironmentConfig:
     Raises:
         TypeError: If its observations hold no RGB frames.
         ValueError: If beside the frames there is more than proprioception, or an argument of
-            ``gym.make`` is none that JSON knows.
+            ``gym.make`` would not come back equal from a saved config.
     """
     spec = env.get_attr("spec")[0]
     action_space = bounded(env.action_space)
     pixels_key = find_pixels(env.observation_space)
     arguments = {} if spec is None else dict(spec.kwargs)
     arguments.pop("render_mode", None)
-    try:
-        arguments = json.loads(json.dumps(arguments))
-    except TypeError as error:
-        raise ValueError(
-            f"The environment's arguments cannot be written to a model's config ({error}); "
-            "pass plain numbers, strings, lists and dictionaries to gym.make."
-        ) from None
     return EnvironmentConfig(
         id=env.env_method("__str__")[0] if spec is None else spec.id,
-        arguments=arguments,
+        arguments=plain_arguments(arguments),
         action_low=tuple(float(low) for low in action_space.low.flatten()),
         action_high=tuple(float(high) for high in action_space.high.flatten()),
         action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,

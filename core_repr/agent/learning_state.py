@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core_repr.agent import checkpoint
 from core_repr.agent.checkpoint import GlobalGenerators
+from core_repr.world_model import storage
 
 if TYPE_CHECKING:
     from core_repr.agent.core_sac import CoReSAC
@@ -79,8 +80,9 @@ def write(algorithm: CoReSAC, folder: Path) -> None:
     for name in OPTIMIZERS:
         tensors |= checkpoint.optimizer_tensors(name, getattr(algorithm, name))
     tensors |= {AVERAGE + name: value for name, value in algorithm._average.tensors().items()}
-    targets = algorithm.agent.critic_target.state_dict()
-    tensors |= {TARGET + name: value for name, value in targets.items()}
+    agent = algorithm.agent
+    storage.check_module(TENSORS_FILE, agent.critic_target, agent.critic)
+    tensors |= {TARGET + name: value for name, value in storage.state(agent.critic_target).items()}
     tensors[POLICY_GENERATOR] = algorithm.policy.generator.get_state()
     values = LearningValues(
         format_version=FORMAT_VERSION,

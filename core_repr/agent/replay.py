@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from core_repr.agent.checkpoint import read_json, write_json
-from core_repr.agent.segments import Records, Segment
+from core_repr.agent.segments import Records, Segment, next_number, segment_files
+from core_repr.files.writing import finish, whole_files
 from core_repr.world_model import SequenceBatch
 
 SEGMENT_SLOTS = 512
@@ -194,13 +195,13 @@ class SequenceReplayBuffer:
         if self.folder is None:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
-        numbers = [int(path.stem) for path in self.folder.glob("*.segment")]
-        if numbers and self._segment is None and not self.episodes:
+        number = next_number(self.folder)
+        if number and self._segment is None and not self.episodes:
             raise FileExistsError(
                 f"{self.folder} holds the files of another replay buffer; choose another folder "
                 "for this one, or delete them."
             )
-        return self.folder / f"{max(numbers, default=-1) + 1:08d}.segment"
+        return self.folder / f"{number:08d}.segment"
 
     def discard_staged(self) -> None:
         """Forgets the steps of unfinished episodes, for environments that are reset."""
@@ -287,7 +288,7 @@ class SequenceReplayBuffer:
         assert self.folder is not None
         episodes = self._open(manifest, self.folder)
         segments = {episode.segment.path: episode.segment for episode in episodes}
-        for path in self.folder.glob("*.segment"):
+        for path in segment_files(self.folder):
             if path in segments:
                 os.truncate(path, segments[path].used * self.dtype.itemsize)
             else:
@@ -297,11 +298,22 @@ class SequenceReplayBuffer:
         self.rng.bit_generator.state = manifest["rng"]
 
     def save(self, folder: Path) -> None:
-        """Writes a copy of the finished episodes into a folder; unfinished ones are left out.
+        """Saves a copy of the finished episodes to a folder; unfinished ones are left out.
+
+        Args:
+            folder: Made if needed. An earlier copy is replaced; files of other names stay.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If it cannot be written; what was there before stays.
         """
+        with whole_files(folder) as staged:
+            kept = {path.name for path in self._write_copy(staged)}
+        for path in segment_files(folder):
+            if path.name not in kept:
+                path.unlink()
+
+    def _write_copy(self, folder: Path) -> list[Path]:
+        """Writes segments and their manifest into an empty folder; returns the segments."""
         copy = SequenceReplayBuffer(
             self.size,
             self.dtype["frame"].shape,
@@ -315,6 +327,7 @@ class SequenceReplayBuffer:
         if copy._segment is not None:
             copy._segment.seal()
         write_json(folder / MANIFEST_FILE, {**copy.manifest(), "rng": self.rng.bit_generator.state})
+        return segment_files(folder)
 
     def load(self, folder: Path) -> None:
         """Takes a copy of the episodes that :meth:`save` wrote, instead of its own.
@@ -323,6 +336,7 @@ class SequenceReplayBuffer:
             FileNotFoundError: If a file is missing.
             ValueError: If a file is broken or holds other observations or actions.
         """
+        finish(folder)
         manifest = read_json(folder / MANIFEST_FILE)
         episodes = self._open(manifest, folder)
         for number, episode in enumerate(episodes):

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core_repr.files.writing import in_a_sentence
+
 Records = NDArray[np.void]
 """A structured array with one record for each frame and the step that follows it."""
+
+NAME = re.compile(r"[0-9]{8}\.segment")
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """Returns the files of segments in a folder, sorted by their numbers; others are not ours."""
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+
+
+def next_number(folder: Path) -> int:
+    """Returns a number that no segment in a folder has."""
+    numbers = [int(path.stem) for path in segment_files(folder)]
+    return max(numbers, default=-1) + 1
 
 
 class Segment:
@@ -88,9 +104,10 @@ class Segment:
             # Not through the map: a full disk would then end the process without a word.
             content = memoryview(records.tobytes())
             offset = start * records.dtype.itemsize
-            while content:
-                written = os.pwrite(self._file, content, offset)
-                content, offset = content[written:], offset + written
+            with in_a_sentence(self.path):
+                while content:
+                    written = os.pwrite(self._file, content, offset)
+                    content, offset = content[written:], offset + written
         self.used += len(records)
         return start
 

@@ -27,8 +27,8 @@ from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
 from core_repr.envs import task_names
 from core_repr.evaluation import make_environment, split_arguments
+from core_repr.files.writing import write_atomically
 from core_repr.world_model import CoReWorldModel
-from core_repr.world_model.storage import write_atomically
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
 
 AGENTS: tuple[AgentName, ...] = get_args(AgentName)

@@ -12,6 +12,7 @@ import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
 from core_repr.commands.threads import use_one_thread
+from core_repr.files.values import encode
 
 if TYPE_CHECKING:
     from core_repr.evaluation import Evaluation
@@ -75,7 +76,7 @@ class Evaluate:
         if self.output is not None:
             outcome = {
                 "model": self.model,
-                "environment": {"id": environment.id, "arguments": arguments},
+                "environment": {"id": environment.id, "arguments": encode(arguments)},
                 "deterministic": True,
                 **result.to_dict(),
             }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
 from core_repr.agent import CoReSAC
-from core_repr.agent.checkpoint import read_json, whole_folder, write_json
+from core_repr.agent.checkpoint import read_json, write_json
 from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.evaluation.episodes import Evaluation, evaluate
 from core_repr.evaluation.plots import training_diagnostics
+from core_repr.files.writing import new_folder, remove, sweep, write_atomically
 from core_repr.training.interruption import Interrupted, StopRequest
-from core_repr.training.origin import EVALUATIONS_FILE
+from core_repr.training.origin import EVALUATIONS_FILE, checkpoints, next_checkpoint
 from core_repr.training.progress import PROGRESS_FILE
-from core_repr.training.settings import SETTINGS_FILE, RunSettings
-from core_repr.world_model.storage import write_atomically
+from core_repr.training.settings import RunSettings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -31,6 +30,7 @@ MODEL_FOLDER = "model"
 CHECKPOINTS_FOLDER = "checkpoints"
 REPLAY_FOLDER = "replay"
 RUN_FILE = "run.json"
+DIAGNOSTICS_FILE = "progress.png"
 LOGS = (PROGRESS_FILE, EVALUATIONS_FILE)
 VALIDATION_SEED = 10_000
 
@@ -122,7 +122,7 @@ class RunCallback(BaseCallback):
     def _on_training_end(self) -> None:
         self._evaluate()
         self.model.dump_logs()
-        training_diagnostics(self.folder / PROGRESS_FILE, self.folder / "progress.png")
+        training_diagnostics(self.folder / PROGRESS_FILE, self.folder / DIAGNOSTICS_FILE)
         self._save_checkpoint(finished=True)
         if self.bar is not None:
             self.bar.close()
@@ -150,10 +150,8 @@ class RunCallback(BaseCallback):
         )
 
     def _save_checkpoint(self, finished: bool = False) -> None:
-        folder = self.folder / CHECKPOINTS_FOLDER
-        older = sorted(folder.glob("[0-9]*"))
-        number = int(older[-1].name) + 1 if older else 0
-        with whole_folder(folder / f"{number:08d}") as checkpoint:
+        older = checkpoints(self.folder)
+        with new_folder(next_checkpoint(self.folder)) as checkpoint:
             self.model.save_checkpoint(checkpoint)
             write_json(checkpoint / MANIFEST_FILE, self.model.replay_buffer.manifest())
             write_json(checkpoint / RUN_FILE, self._state(finished))
@@ -161,7 +159,7 @@ class RunCallback(BaseCallback):
                 if (self.folder / name).exists():
                     write_atomically(checkpoint / name, (self.folder / name).read_bytes())
         for path in older:
-            shutil.rmtree(path)
+            remove(path)
         self.model.replay_buffer.delete_dropped()
         self._checkpoint_due = False
         self._saved_at, self._saved_steps = time.monotonic(), self.model.num_timesteps
@@ -188,8 +186,7 @@ class RunCallback(BaseCallback):
                 self.schedule.evaluation_episodes,
                 seed=VALIDATION_SEED,
             )
-            with whole_folder(self.folder / MODEL_FOLDER) as folder:
-                self.model.save_pretrained(folder)
+            self.model.save_pretrained(self.folder / MODEL_FOLDER)
         self.last_return = evaluation.mean
         self.logger.record("eval/mean_reward", evaluation.mean)
         if math.isfinite(evaluation.standard_error):
@@ -232,10 +229,6 @@ def restore_logs(run: Path, checkpoint: Path | None) -> None:
             write_atomically(run / name, (checkpoint / name).read_bytes())
         else:
             (run / name).unlink(missing_ok=True)
-    # What a killed process left half written; the rest of the folder is not ours.
-    checkpoints = run / CHECKPOINTS_FOLDER
-    checkpoints.mkdir(exist_ok=True)
-    names = (SETTINGS_FILE, MODEL_FOLDER, *LOGS)
-    unfinished = [path for name in names for path in run.glob(f".{name}.*")]
-    for path in (*checkpoints.glob(".*"), *unfinished):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folders = [run / name for name in (MODEL_FOLDER, CHECKPOINTS_FOLDER)]
+    for folder in (run, *filter(Path.is_dir, folders)):
+        sweep(folder)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from core_repr.agent import CoReSAC, learning_state
+from core_repr.files.strict_json import parse_last_line
 from core_repr.world_model import storage
-from core_repr.world_model.strict_json import parse_last_line
 
 EVALUATIONS_FILE = "evaluations.jsonl"
+CHECKPOINT = re.compile(r"[0-9]{8}")
+"""How a run names its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,21 @@ def _progress(path: Path) -> tuple[int, int]:
     )
 
 
+def checkpoints(run: Path) -> list[Path]:
+    """Returns the checkpoints of a run, the newest last; copies under other names are not ours."""
+    folder = run / "checkpoints"
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if CHECKPOINT.fullmatch(path.name) and path.is_dir())
+
+
 def newest_checkpoint(run: Path) -> Path | None:
     """Returns the newest checkpoint of a run; ``None`` if there is none."""
-    return max((path for path in (run / "checkpoints").glob("[0-9]*")), default=None)
+    return max(checkpoints(run), default=None)
+
+
+def next_checkpoint(run: Path) -> Path:
+    """Returns where the next checkpoint of a run goes."""
+    newest = newest_checkpoint(run)
+    numbers = itertools.count(0 if newest is None else int(newest.name) + 1)
+    names = (run / "checkpoints" / f"{number:08d}" for number in numbers)
+    return next(path for path in names if not os.path.lexists(path))

@@ -14,10 +14,14 @@ from stable_baselines3.common.logger import Logger
 
 from core_repr.agent import CoReSAC, learning_state
 from core_repr.agent.checkpoint import read_json
+from core_repr.agent.core_sac import MODEL_FILES
 from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.config import CoReConfig
+from core_repr.files.places import holds, user_path
+from core_repr.files.writing import made_folders, refuse_links
 from core_repr.training.callback import (
     CHECKPOINTS_FOLDER,
+    DIAGNOSTICS_FILE,
     LOGS,
     MODEL_FOLDER,
     REPLAY_FOLDER,
@@ -27,7 +31,7 @@ from core_repr.training.callback import (
 )
 from core_repr.training.episode_seeds import EpisodeSeeds
 from core_repr.training.interruption import StopRequest
-from core_repr.training.origin import Origin, newest_checkpoint
+from core_repr.training.origin import EVALUATIONS_FILE, Origin, newest_checkpoint
 from core_repr.training.progress import PROGRESS_FILE, ProgressFile
 from core_repr.training.settings import (
     SETTINGS_FILE,
@@ -67,25 +71,23 @@ def train(
 
     Raises:
         FileExistsError: If ``run`` holds a run already, or something that it would replace.
-        ValueError: If the schedule ends before learning starts.
+        ValueError: If the schedule ends before learning starts, or an argument of the environment
+            could not be loaded again once it is saved.
         FloatingPointError: If a loss or a gradient is not finite; the last checkpoint stays.
         Interrupted: If a signal asked it to stop.
         OSError: If the folder cannot be written to, or the disk is full; the last checkpoint
             stays.
     """
-    folder = Path(run)
+    folder = user_path(run)
     if (folder / SETTINGS_FILE).exists():
         raise FileExistsError(
             f"{folder} already holds a run; go on with --resume {folder}, choose another folder "
             "with --run, or delete it."
         )
-    for name in (*LOGS, MODEL_FOLDER, CHECKPOINTS_FOLDER, REPLAY_FOLDER):
-        if (folder / name).exists():
-            raise FileExistsError(
-                f"{folder} holds {name!r}, which is of no run, and a training would replace it; "
-                "choose another folder with --run, or move it away."
-            )
-    return _learn(folder, RunSettings(environment, config, schedule, origin), device)
+    _refuse_what_would_be_replaced(folder)
+    settings = RunSettings(environment, config, schedule, origin)
+    settings.check()
+    return _learn(folder, settings, device)
 
 
 def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") -> CoReSAC:
@@ -102,6 +104,7 @@ def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") 
         The agent.
 
     Raises:
+        FileExistsError: If something else is in the place of a folder or file of the run.
         FileNotFoundError: If the folder holds no run, or a file of it is missing.
         ValueError: If a file of it is broken or the run has finished.
         FloatingPointError: If a loss or a gradient is not finite; the last checkpoint stays.
@@ -109,9 +112,12 @@ def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") 
         OSError: If the folder cannot be written to, or the disk is full; the last checkpoint
             stays.
     """
-    folder = Path(run)
+    folder = user_path(run)
     settings = RunSettings.read(folder)
+    _check_folders(folder)
     checkpoint = newest_checkpoint(folder)
+    if checkpoint is None:
+        _refuse_to_start_again(folder, settings.origin)
     if env_steps is not None:
         settings = replace(settings, schedule=replace(settings.schedule, env_steps=env_steps))
     if checkpoint is not None:
@@ -185,13 +191,56 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
         if kept is None:
             raise
         raise OSError(
-            f"{error}. The training has stopped; its last checkpoint, {kept}, is whole. When the "
-            f"cause is gone, go on with: core-repr train --resume {folder}"
+            f"{str(error).rstrip('.')}. The training in {folder} has stopped; its last checkpoint, "
+            f"{kept}, is whole. When the cause is gone, go on with: core-repr train --resume "
+            f"{folder}"
         ) from error
     finally:
         training_env.close()
         validation_env.close()
     return agent
+
+
+def _refuse_what_would_be_replaced(folder: Path) -> None:
+    """Refuses a folder for a new run in which something has a name of a run's file.
+
+    Folders that are empty may be there, and links to such, on another disk for example.
+    """
+    folders = (MODEL_FOLDER, CHECKPOINTS_FOLDER, REPLAY_FOLDER)
+    for name in (SETTINGS_FILE, *LOGS, DIAGNOSTICS_FILE, *folders):
+        path = folder / name
+        is_free = name in folders and path.is_dir() and not holds(path)
+        if os.path.lexists(path) and not is_free:
+            raise FileExistsError(
+                f"{folder} holds {name!r}, which is of no run, and a training would replace it; "
+                "choose another folder with --run, or move it away."
+            )
+
+
+def _check_folders(folder: Path) -> None:
+    """Refuses what a training could not write to, before hours have passed."""
+    for name in (MODEL_FOLDER, CHECKPOINTS_FOLDER, REPLAY_FOLDER):
+        path = folder / name
+        if os.path.lexists(path) and not path.is_dir():
+            what = "a link that leads nowhere" if path.is_symlink() else "a file"
+            raise FileExistsError(
+                f"{path} is {what} in the place of a run's folder; move it away, or link it to a "
+                "folder."
+            )
+    if (folder / MODEL_FOLDER).is_dir():
+        refuse_links(folder / MODEL_FOLDER, [*MODEL_FILES])
+
+
+def _refuse_to_start_again(folder: Path, origin: Origin | None) -> None:
+    """Refuses a run whose checkpoints were deleted: its logs would be lost."""
+    evaluations = folder / EVALUATIONS_FILE
+    lines = evaluations.read_bytes().count(b"\n") if evaluations.exists() else 0
+    # The evaluation of the origin comes before the first checkpoint.
+    if lines > (origin is not None):
+        raise ValueError(
+            f"{folder} has evaluations but no checkpoint to resume from; train on with "
+            f"core-repr train --from {folder} --run ANOTHER_FOLDER."
+        )
 
 
 def _check_goal(agent: CoReSAC, env_steps: int, origin: Origin | None) -> None:
@@ -217,21 +266,20 @@ def _close(logger: Logger) -> None:
 @contextmanager
 def _in_use(folder: Path) -> Iterator[None]:
     """Keeps other processes from writing to the same run; ends with the process, too."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise OSError(
-            f"The run cannot be written to {folder} ({error}); choose another folder with --run."
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ValueError(
-            f"Another process is training in {folder}; wait for it or end it."
-        ) from None
-    try:
+    with ExitStack() as at_end:
+        try:
+            at_end.enter_context(made_folders(folder))
+            handle = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise OSError(
+                f"The run cannot be written to {folder} ({error}); choose another folder with "
+                "--run."
+            ) from error
+        at_end.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"Another process is training in {folder}; wait for it or end it."
+            ) from None
         yield
-    finally:
-        os.close(handle)

@@ -15,6 +15,8 @@ import gymnasium as gym
 from core_repr.agent.checkpoint import read_json, write_json
 from core_repr.config import CoReConfig, EnvironmentConfig
 from core_repr.evaluation import split_arguments
+from core_repr.files.strict_json import parse_json
+from core_repr.files.values import decode, encode, plain_arguments
 from core_repr.training.origin import Origin
 
 SETTINGS_FILE = "settings.json"
@@ -101,18 +103,53 @@ class RunSettings:
     schedule: Schedule
     origin: Origin | None = None
 
-    def write(self, run: Path) -> None:
-        """Writes ``settings.json`` into a run's folder, whole or not at all."""
-        settings = {
-            "environment": asdict(self.environment),
+    def check(self) -> None:
+        """Refuses settings that would not be the same once they are written and read.
+
+        Raises:
+            ValueError: In a sentence that names what does not fit.
+        """
+        choice = self.environment
+        for arguments in (choice.arguments, choice.training, choice.validation):
+            plain_arguments(arguments)
+        again = RunSettings.of(parse_json(json.dumps(self.fields()).encode()))
+        if again != self:
+            raise ValueError(
+                f"The run's settings would differ once they are saved: {again} instead of {self}."
+            )
+
+    def fields(self) -> dict[str, Any]:
+        """Returns the settings in JSON's terms."""
+        fields = {
+            "environment": encode(asdict(self.environment)),
             "schedule": asdict(self.schedule),
             "config": json.loads(self.config.to_json()),
-            "versions": installed_versions(),
-            "commit": source_commit(),
         }
         if self.origin is not None:
-            settings["continued_from"] = asdict(self.origin)
-        write_json(run / SETTINGS_FILE, settings)
+            fields["continued_from"] = asdict(self.origin)
+        return fields
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> RunSettings:
+        """Returns what :meth:`fields` was called of; further fields are not looked at.
+
+        Raises:
+            KeyError: If a field is missing.
+            TypeError: If one is of another type.
+            ValueError: If one does not fit.
+        """
+        origin = fields.get("continued_from")
+        return cls(
+            _fill(EnvironmentChoice, decode(fields["environment"])),
+            CoReConfig.from_json(json.dumps(fields["config"])),
+            _fill(Schedule, fields["schedule"]),
+            None if origin is None else _fill(Origin, origin),
+        )
+
+    def write(self, run: Path) -> None:
+        """Writes ``settings.json`` into a run's folder, whole or not at all."""
+        versions = {"versions": installed_versions(), "commit": source_commit()}
+        write_json(run / SETTINGS_FILE, {**self.fields(), **versions})
 
     @classmethod
     def read(cls, run: Path) -> RunSettings:
@@ -130,13 +167,7 @@ class RunSettings:
             )
         settings = read_json(path)
         try:
-            origin = settings.get("continued_from")
-            return cls(
-                _fill(EnvironmentChoice, settings["environment"]),
-                CoReConfig.from_json(json.dumps(settings["config"])),
-                _fill(Schedule, settings["schedule"]),
-                None if origin is None else _fill(Origin, origin),
-            )
+            return cls.of(settings)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} lacks or has an unknown field: {error}.") from None
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from core_repr.config import CoReConfig, EnvironmentConfig
-from core_repr.world_model.storage import write_atomically
+from core_repr.files.writing import write_atomically
 
 CARD_FILE = "README.md"
 LEARNING_CURVE_FILE = "learning_curve.png"
@@ -80,12 +81,6 @@ def write(folder: Path, config: CoReConfig, name: str) -> None:
     files = frozenset(file.name for file in folder.iterdir())
     card = make_card(config, Facts(name, files))
     write_atomically(folder / CARD_FILE, str(card).encode())
-
-
-def write_missing(folder: Path, config: CoReConfig) -> None:
-    """Writes the card of a folder of model files, unless there is one."""
-    if not (folder / CARD_FILE).exists():
-        write(folder, config, f"path/to/{folder.name}")
 
 
 def label(environment: EnvironmentConfig) -> str:
@@ -317,4 +312,14 @@ def is_path(value: object) -> bool:
 
 def _code(value: object) -> str:
     """A value as one writes it in Python."""
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, list | tuple):
+        items = ", ".join(map(_code, value))
+        comma = "," * (len(value) == 1)
+        return f"[{items}]" if isinstance(value, list) else f"({items}{comma})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_code(k)}: {_code(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, float) and math.isinf(value):
+        return f'float("{value}")'
+    return repr(value)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
-from core_repr.world_model.strict_json import parse_json
+from core_repr.files.strict_json import parse_json
 
 MAX_HEADER_BYTES = 1_000_000
 LENGTH_BYTES = 8

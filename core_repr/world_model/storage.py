@@ -6,7 +6,6 @@ before anything is allocated for them, and what was checked is what is loaded.
 
 import hashlib
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -19,15 +18,17 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from core_repr.config import CoReConfig
+from core_repr.files.strict_json import parse_json
+from core_repr.files.writing import finish, write_atomically
 from core_repr.world_model.safetensors_header import (
     CHECKSUM,
     LENGTH_BYTES,
     MAX_HEADER_BYTES,
+    Entry,
     Header,
     check_header,
     read_header,
 )
-from core_repr.world_model.strict_json import parse_json
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
@@ -40,38 +41,52 @@ MAX_WEIGHT_BYTES = 1_000_000_000
 
 MAX_MESSAGE = 300
 
+COMPILED = "_orig_mod."
+"""What ``torch.compile`` puts before the names of a module's tensors."""
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def save(folder: str | Path, config: CoReConfig, modules: Mapping[str, nn.Module]) -> None:
-    """Writes a config and the weights of modules, each file whole or not at all.
+def write(
+    folder: Path,
+    config: CoReConfig,
+    modules: Mapping[str, nn.Module],
+    blanks: Mapping[str, nn.Module],
+) -> None:
+    """Writes a config and the weights of modules, if they could be loaded again.
 
     Args:
-        folder: Made if it does not exist.
+        folder: An empty one.
         config: Goes to ``config.json``.
         modules: File name → module.
+        blanks: File name → what a loader will make of the config; their device may be ``meta``.
+
+    Raises:
+        ValueError: If :func:`load_config` or :func:`load_weights` would refuse what was written.
+        OSError: If it cannot be written.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_config(config)
     for name, module in modules.items():
-        write_atomically(folder / name, _serialized(module))
+        write_atomically(folder / name, _serialized(name, module, blanks[name]))
     write_atomically(folder / CONFIG_FILE, config.to_json().encode())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file beside ``path`` and renames it, so that ``path`` is never half written."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    # With the permissions that the user's umask asks for.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def check_config(config: CoReConfig) -> None:
+    """Refuses a config that would not be the same once it is saved and loaded.
+
+    Raises:
+        ValueError: In one sentence that names the field.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        content = config.to_json().encode()
+        if len(content) > MAX_CONFIG_BYTES:
+            raise ValueError(f"it would take {len(content):,} bytes of {MAX_CONFIG_BYTES:,}")
+        if _parse_config(content) != config:
+            raise ValueError("its values would differ")
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"The config could not be loaded again once it is saved: {_shorten(error).rstrip('.')}."
+        ) from None
 
 
 def load_config(folder: str | Path) -> CoReConfig:
@@ -84,22 +99,27 @@ def load_config(folder: str | Path) -> CoReConfig:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no model folder {str(folder)!r}.")
+    finish(folder)
     path = folder / CONFIG_FILE
     content = read_bounded(path, MAX_CONFIG_BYTES)
     try:
-        parse_json(content)
-    except ValueError as error:
-        raise ValueError(f"{path}: The config is not valid JSON: {_shorten(error)}.") from None
-    try:
-        config = CoReConfig.from_json(content)
+        return _parse_config(content)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{path}: {_shorten(error)}") from None
+
+
+def _parse_config(content: bytes) -> CoReConfig:
+    try:
+        parse_json(content)
+    except ValueError as error:
+        raise ValueError(f"The config is not valid JSON: {_shorten(error)}.") from None
+    config = CoReConfig.from_json(content)
     if config.environment is None:
-        raise ValueError(f"{path}: The config's field 'environment' must not be null.")
+        raise ValueError("The config's field 'environment' must not be null.")
     if ":" in config.environment.id:
         # Gymnasium imports the module that stands before a colon.
         raise ValueError(
-            f"{path}: The config's field 'environment.id' is {config.environment.id[:60]!r}, but a "
+            f"The config's field 'environment.id' is {config.environment.id[:60]!r}, but a "
             "name with a colon would run a module's code; register the environment instead."
         )
     return config
@@ -119,7 +139,7 @@ def load_weights(path: Path, module: Module) -> Module:
         FileNotFoundError: If the file is missing.
         ValueError: If it is broken or a tensor does not fit.
     """
-    expected = module.state_dict()
+    expected = state(module)
     limit = LENGTH_BYTES + MAX_HEADER_BYTES + sum(tensor.nbytes for tensor in expected.values())
     with _open(path) as file:
         header = _check(path, file, expected)
@@ -138,13 +158,10 @@ def load_weights(path: Path, module: Module) -> Module:
         if not np.isfinite(tensor.float().numpy()).all():
             raise ValueError(f"{path}: tensor {name!r} holds values that are not finite.")
     if any(tensor.is_meta for tensor in expected.values()):
-        # Not Module.to_empty, whose first call takes half a second; memory formats are kept.
-        module.load_state_dict(
-            {name: _laid_out_like(loaded[name], tensor) for name, tensor in expected.items()},
-            assign=True,
-        )
-    else:
-        module.load_state_dict(loaded)
+        loaded = {name: _laid_out_like(loaded[name], tensor) for name, tensor in expected.items()}
+    # Memory formats are kept, and Module.to_empty is not called: it takes half a second at first.
+    named = {name: loaded[name.replace(COMPILED, "")] for name in module.state_dict()}
+    module.load_state_dict(named, assign=any(tensor.is_meta for tensor in expected.values()))
     return module
 
 
@@ -160,7 +177,7 @@ def check_weights(path: Path, module: nn.Module) -> None:
         ValueError: If it is broken or a tensor does not fit.
     """
     with _open(path) as file:
-        _check(path, file, module.state_dict())
+        _check(path, file, state(module))
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -235,11 +252,51 @@ def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> 
     return header
 
 
-def _serialized(module: nn.Module) -> bytes:
-    tensors = {key: value.contiguous() for key, value in module.state_dict().items()}
-    content = to_safetensors(tensors)
+def check_module(name: str, module: nn.Module, blank: nn.Module) -> None:
+    """Refuses a module whose weights could not be loaded again.
+
+    Args:
+        name: Of the file.
+        module: What is to be saved.
+        blank: As in :func:`write`.
+
+    Raises:
+        ValueError: At the first tensor that does not fit, or holds what is not a finite number.
+    """
+    tensors = state(module)
+    entries = {key: Entry(value.dtype, tuple(value.shape), 0, 0) for key, value in tensors.items()}
+    try:
+        check_header(entries, state(blank))
+        for key, value in tensors.items():
+            if not value.is_meta and not value.isfinite().all():
+                raise ValueError(f"has tensor {key!r} with values that are not finite")
+        size = sum(value.nbytes for value in tensors.values())
+        if size > MAX_WEIGHT_BYTES:
+            raise ValueError(f"has {size:,} bytes of weights, more than {MAX_WEIGHT_BYTES:,}")
+        if any(value.is_meta for value in tensors.values()):
+            raise ValueError("has tensors without values, on the device 'meta'")
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is not saved, because it could not be loaded again: it {error}; give the "
+            "networks finite weights and the names, shapes and types of their config."
+        ) from None
+
+
+def _serialized(name: str, module: nn.Module, blank: nn.Module) -> bytes:
+    check_module(name, module, blank)
+    # Copies: safetensors refuses tensors that share their memory.
+    copies = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in state(module).items()
+    }
+    content = to_safetensors(copies)
     header = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
-    return to_safetensors(tensors, {CHECKSUM: _checksum(content, header)})
+    return to_safetensors(copies, {CHECKSUM: _checksum(content, header)})
+
+
+def state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Returns the tensors by the names that they have where nothing is compiled."""
+    return {name.replace(COMPILED, ""): value for name, value in module.state_dict().items()}
 
 
 def _checksum(content: bytes, header_size: int) -> str:

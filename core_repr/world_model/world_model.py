@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core_repr.config import CoReConfig
-from core_repr.world_model import card, hub, storage
+from core_repr.world_model import card, hub, model_folder, storage
 from core_repr.world_model.encoder import Encoder
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import mlp
@@ -318,10 +318,17 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         """Writes ``config.json``, ``model.safetensors`` and a model card into a folder.
 
         Args:
-            folder: Made if needed. A ``README.md`` that is there already stays.
+            folder: Made if needed. A ``README.md`` that is there already stays, and so does
+                whatever has another name than these files.
+
+        Raises:
+            ValueError: If they could not be loaded again.
+            OSError: If they cannot be written; what was there before stays.
         """
-        storage.save(folder, self.config, {storage.MODEL_FILE: self})
-        card.write_missing(Path(folder), self.config)
+        with torch.device("meta"):
+            blank = type(self)(self.config)
+        file = storage.MODEL_FILE
+        model_folder.save(folder, self.config, {file: self}, {file: blank})
 
     def generate_model_card(self) -> ModelCard:
         """Returns the card that :meth:`save_pretrained` writes."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_repr.agent import CoReSAC, checkpoint, learning_state
+from core_repr.agent import CoReSAC, checkpoint, learning_state, replay
 
 MakeEnv = Callable[..., gym.Env[Any, Any]]
 MakeAgent = Callable[..., CoReSAC]
@@ -23,64 +22,6 @@ MakeAgent = Callable[..., CoReSAC]
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-# Folders
-
-
-def test_permissions_are_those_that_the_user_asks_for(tmp_path: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        with checkpoint.whole_folder(tmp_path / "folder") as folder:
-            checkpoint.write_json(folder / "values.json", {})
-    finally:
-        os.umask(before)
-    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("folder", "folder/values.json")]
-    assert modes == [0o700, 0o600]
-
-
-def test_a_folder_appears_whole(tmp_path: Path) -> None:
-    with checkpoint.whole_folder(tmp_path / "deep" / "one") as folder:
-        (folder / "file").write_text("new")
-        assert not (tmp_path / "deep" / "one").exists()
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["one"]
-    assert (tmp_path / "deep" / "one" / "file").read_text() == "new"
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_folder_that_could_not_be_written_stays_as_it_was(
-    tmp_path: Path, error: BaseException
-) -> None:
-    def write(text: str, error: BaseException | None) -> None:
-        with checkpoint.whole_folder(tmp_path / "one") as folder:
-            (folder / "file").write_text(text)
-            if error is not None:
-                raise error
-
-    write("old", None)
-    with pytest.raises(type(error)):
-        write("new", error)
-    assert contents(tmp_path) == {str(tmp_path / "one" / "file"): b"old"}
-    write("newer", None)
-    assert contents(tmp_path) == {str(tmp_path / "one" / "file"): b"newer"}
-
-
-def test_a_folder_is_replaced_on_file_systems_without_exchange(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Libc:
-        """It knows no exchange."""
-
-        def renameat2(self, *_: object) -> int:
-            ctypes.set_errno(errno.EINVAL)
-            return -1
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc())
-    for text in ("old", "new"):
-        with checkpoint.whole_folder(tmp_path / "one") as folder:
-            (folder / "file").write_text(text)
-    assert contents(tmp_path) == {str(tmp_path / "one" / "file"): b"new"}
-    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 # Optimisers and generators
@@ -268,6 +209,102 @@ def test_saving_replaces_nothing_but_what_was_saved(make_agent: MakeAgent, tmp_p
         agent.save(tmp_path / "paper.tex")
     assert (tmp_path / "paper.tex").read_text() == "mine"
     CoReSAC.load(tmp_path / "agent", device="cpu").load_replay_buffer(tmp_path / "episodes")
+
+
+def test_what_a_user_keeps_in_an_earlier_save_stays(make_agent: MakeAgent, tmp_path: Path) -> None:
+    agent = make_agent().learn(20)
+    saves = {tmp_path / "agent": agent.save, tmp_path / "replay": agent.save_replay_buffer}
+    for place, save in saves.items():
+        save(place)
+        mine = {"README.md": "# mine", ".DS_Store": "finder", "Thumbs.db": "", "x.segment": "copy"}
+        for name, text in mine.items():
+            (place / name).write_text(text)
+        agent.learn(8, reset_num_timesteps=False)
+        save(place)
+        assert {name: (place / name).read_text() for name in mine} == mine
+    loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    loaded.load_replay_buffer(tmp_path / "replay")
+    assert loaded.num_timesteps < len(loaded.replay_buffer) == agent.num_timesteps
+
+
+def test_a_smaller_replay_buffer_leaves_no_segments_of_a_larger_one(
+    make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "SEGMENT_SLOTS", 20)
+    agent, smaller = make_agent().learn(48), make_agent().learn(16)
+    agent.save_replay_buffer(tmp_path / "replay")
+    assert len(list((tmp_path / "replay").iterdir())) == 4
+    smaller.save_replay_buffer(tmp_path / "replay")
+    names = sorted(path.name for path in (tmp_path / "replay").iterdir())
+    assert names == ["00000000.segment", "replay.json"]
+    agent.load_replay_buffer(tmp_path / "replay")
+    assert len(agent.replay_buffer) == 16
+
+
+def test_places_to_save_to(
+    make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent()
+    for name in ("disk", "here", "home"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "latest").symlink_to("disk")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    for path in ("../latest", ".", "~/agent.zip", "new.zip.old", "deep/er/", "a.zip/"):
+        for _ in range(2):
+            if path == ".":
+                monkeypatch.chdir(tmp_path / "here")
+            agent.save(path)
+        assert CoReSAC.load(path, device="cpu").num_timesteps == 0
+        shutil.rmtree(tmp_path / "here")
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+    assert (tmp_path / "latest").is_symlink() and (tmp_path / "disk" / "config.json").exists()
+    assert (tmp_path / "home" / "agent" / "config.json").exists()
+    for path, words in (("..", "holds 'disk'"), (".zip", "no folder"), ("", "empty")):
+        with pytest.raises((FileExistsError, ValueError), match=words):
+            agent.save(path)
+    assert not list(Path().iterdir())
+
+
+def test_a_full_disk_is_named_and_the_earlier_save_stays(
+    make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent().learn(20)
+    agent.save(tmp_path / "agent")
+    agent.save_replay_buffer(tmp_path / "replay")
+    before = contents(tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for save in (agent.save, agent.save_replay_buffer):
+        for name in ("agent" if save == agent.save else "replay", "new"):
+            with pytest.raises(OSError, match=rf"{tmp_path}/{name}.*No space left.*make room"):
+                save(tmp_path / name)
+    assert contents(tmp_path) == before
+
+
+def test_weights_alone_do_not_come_between_an_agent_and_its_optimizers(
+    make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent()
+    agent.save(tmp_path / "agent")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match=r"use CoReSAC\.save, or choose another folder"):
+        agent.save_pretrained(tmp_path / "agent")
+    assert contents(tmp_path) == before
+
+
+def test_a_save_does_not_go_into_a_checkpoint_of_a_run(
+    make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent()
+    agent.save(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "replay.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="not an earlier save of this kind"):
+        agent.save(tmp_path / "checkpoint")
 
 
 def test_a_saved_replay_buffer_samples_the_same(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pickle
@@ -177,28 +178,99 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(
     CoReWorldModel.from_pretrained(folder)
 
 
-def test_new_content_is_on_disk_before_it_takes_the_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_user_keeps_beside_a_model_stays(model: CoReWorldModel, folder: Path) -> None:
+    for name in (CARD, "notes.txt"):
+        (folder / name).write_text("mine")
+    model.save_pretrained(folder)
+    assert [(folder / name).read_text() for name in (CARD, "notes.txt")] == ["mine", "mine"]
+
+
+class Grown(torch.nn.Linear):
+    """A layer with a tensor that no config asks for."""
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__(layer.in_features, layer.out_features)
+        self.more = torch.nn.Parameter(torch.zeros(1))
+
+
+def _set(tensor: torch.Tensor, value: float) -> None:
+    with torch.no_grad():
+        tensor.fill_(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.to(torch.bfloat16), "as torch.bfloat16 instead of torch.float32"),
+        (lambda m: m.half(), "as torch.float16 instead"),
+        (lambda m: m.encoder.double(), "as torch.float64 instead"),
+        (lambda m: m.to("meta"), "without values, on the device 'meta'"),
+        (lambda m: _set(m.inverse_temperature_logit, float("nan")), "values that are not finite"),
+        (lambda m: _set(next(m.encoder.parameters()), float("-inf")), "values that are not finite"),
+        (lambda m: setattr(m, "encoder", torch.nn.Identity()), 'lacks tensor "encoder'),
+        (lambda m: setattr(m, "more", Grown(torch.nn.Linear(1, 1))), 'an unknown tensor "more'),
+        (lambda m: setattr(m, "reward_head", torch.nn.Linear(2, 1)), "tensor .*reward_head"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(
+    model: CoReWorldModel, folder: Path, change: Callable[[CoReWorldModel], object], words: str
 ) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    order: list[str] = []
-    replace, fsync = os.replace, os.fsync
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    change(model)
+    with pytest.raises(ValueError, match=rf"^model\.safetensors is not saved.*{words}.*\.$"):
+        model.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    with pytest.raises(ValueError, match="is not saved"):
+        model.save_pretrained(folder.parent / "new")
+    assert not (folder.parent / "new").exists()
 
-    def note_fsync(handle: int) -> None:
-        assert path.read_bytes() == b"old"
-        order.append("fsync")
-        fsync(handle)
 
-    def note_replace(source: str, target: Path) -> None:
-        assert Path(source).read_bytes() == b"new" and Path(source).parent == tmp_path
-        order.append("replace")
-        replace(source, target)
+def test_weights_of_any_layout_are_saved(model: CoReWorldModel, folder: Path) -> None:
+    expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    vector = torch.cat([parameter.data.flatten() for parameter in model.parameters()])
+    # Views of one tensor.
+    torch.nn.utils.vector_to_parameters(vector, model.parameters())
+    model.save_pretrained(folder)
+    for name, tensor in CoReWorldModel.from_pretrained(folder).state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(os, "replace", note_replace)
-    storage.write_atomically(path, b"new")
-    assert order == ["fsync", "replace"] and path.read_bytes() == b"new"
+
+def test_a_compiled_part_is_saved_and_filled_like_any_other(
+    model: CoReWorldModel, folder: Path
+) -> None:
+    expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.encoder = torch.compile(model.encoder)  # type: ignore[assignment]
+    model.save_pretrained(folder)
+    for name, tensor in CoReWorldModel.from_pretrained(folder).state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    storage.load_weights(folder / WEIGHTS, model)
+    for tensor, value in zip(model.state_dict().values(), expected.values(), strict=True):
+        assert torch.equal(tensor, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "module:Name-v0"}, "a name with a colon"),
+        ({"id": "a\x1b"}, "control character"),
+        ({"arguments": {"text": "x" * 1_000_000}}, "bytes of 1,000,000"),
+        ({"arguments": {"text": "a\udcff"}}, "surrogate"),
+        ({"arguments": {"a": {1: 2}}}, "has the key 1"),
+    ],
+)
+def test_a_config_that_could_not_be_loaded_is_not_saved(
+    model: CoReWorldModel, folder: Path, change: dict[str, Any], words: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert model.config.environment is not None
+    environment = dataclasses.replace(model.config.environment, **change)
+    model.config = model.config.replace(environment=environment)
+    with pytest.raises(ValueError, match=rf"could not be loaded again.*{words}"):
+        model.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def header_of(folder: Path) -> dict[str, Any]:

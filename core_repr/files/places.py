@@ -1,0 +1,76 @@
+"""Paths as users write them, and which folders may be saved to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+HIDDEN = frozenset(
+    {"thumbs.db", "desktop.ini", "lost+found", "@eadir", "$recycle.bin", "icon\r"}
+    | {"system volume information", "__macosx"}
+)
+"""What systems put into folders unasked, in lower case, besides names that begin with a dot."""
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Returns a path with ``~`` as the user's home folder.
+
+    Raises:
+        TypeError: If it is not a path, such as an open file.
+        ValueError: If it is empty, or there is no such user.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"Expected the path of a folder, not {path!r}.")
+    if not os.fspath(path):
+        raise ValueError("Expected the path of a folder, not an empty one; '.' is this folder.")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"The path {os.fspath(path)!r} leads nowhere: {error}") from None
+
+
+def without_ending(path: str | os.PathLike[str], ending: str) -> Path:
+    """Returns a path without an ending that SB3's callbacks add; ours are folders.
+
+    Raises:
+        TypeError: If it is not a path, such as an open file.
+        ValueError: If nothing is left.
+    """
+    place = user_path(path)
+    if place.name == ending:
+        raise ValueError(
+            f"The path {os.fspath(path)!r} names no folder before the ending {ending}."
+        )
+    return place.with_name(place.name.removesuffix(ending)) if place.name else place
+
+
+def holds(folder: Path) -> list[str]:
+    """Returns the sorted names in a folder, without hidden files and what systems put there."""
+    names = (entry.name for entry in os.scandir(folder))
+    return sorted(n for n in names if not n.startswith(".") and n.lower() not in HIDDEN)
+
+
+def refuse_others(place: Path, marks: Sequence[str], foreign: str) -> None:
+    """Refuses to save to anything but a new folder, an empty one or an earlier save.
+
+    Args:
+        place: Where to save.
+        marks: Files that an earlier save has, all of them.
+        foreign: A file that tells another kind of save, which would no longer be whole.
+
+    Raises:
+        FileExistsError: With what is there.
+    """
+    if not os.path.lexists(place):
+        return
+    if not place.exists():
+        raise FileExistsError(f"{place} is a link that leads nowhere; choose another path.")
+    if not place.is_dir():
+        raise FileExistsError(f"{place} is a file; choose another path for the folder.")
+    found = holds(place)
+    if foreign in found or (found and not set(marks) <= set(found)):
+        raise FileExistsError(
+            f"The folder {place} holds {found[0]!r} and is not an earlier save of this kind; "
+            "choose another path, or move it away."
+        )
