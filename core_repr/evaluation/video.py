@@ -79,7 +79,8 @@ def downscale(frame: Frame, factor: int) -> Frame:
         )
     height, width = frame.shape[0] // factor, frame.shape[1] // factor
     squares = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
-    return squares.mean((1, 3)).round().astype(np.uint8)
+    means: npt.NDArray[np.uint8] = squares.mean((1, 3)).round().astype(np.uint8)
+    return means
 
 
 def side_by_side(frames: Sequence[Frame], gap: int = 4) -> Frame:
