@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from core_repr.world_model import CoReWorldModel, hub, storage
+from core_repr.world_model.hub_names import find_repository
 from core_repr.zoo import recipes
 from core_repr.zoo.summary import RECORDS, Summary, summarize
 from core_repr.zoo.verification import verify
@@ -34,7 +35,8 @@ def find(model: str | os.PathLike[str], *, revision: str | None = None) -> Path:
     """Returns the folder of a model with all its files, fetched from the Hub if need be.
 
     Args:
-        model: A zoo name, a folder, or a Hub repository ``"user/repo"``. A zoo name goes first.
+        model: A zoo name, a folder, a Hub repository ``"user/repo"``, or the address of its page.
+            A zoo name goes first.
         revision: Branch, tag, pull request or commit of the repository.
 
     Raises:
@@ -61,8 +63,9 @@ def load(
     """Loads a world model.
 
     Args:
-        model: A zoo name, such as ``"cartpole-swingup-easy-v0"``, a model folder, or a Hub
-            repository, ``"user/repo"``. A zoo name goes first.
+        model: A zoo name, such as ``"cartpole-swingup-easy-v0"``, a model folder, a Hub
+            repository, ``"user/repo"``, or the address of its page, such as
+            ``"https://huggingface.co/user/repo"``. A zoo name goes first.
         device: Where the model goes.
         revision: Branch, tag, pull request or commit of the repository.
         **options: For the Hub: ``token``, ``cache_dir``, ``local_files_only`` and
@@ -84,7 +87,7 @@ def load(
 def _local(model: str | os.PathLike[str], revision: str | None) -> Path | None:
     """The folder of what needs no network; ``None`` for a Hub repository."""
     name, names = os.fspath(model), list_models()
-    folder = PRETRAINED / name if name in names else Path(name)
+    folder = PRETRAINED / name if name in names else Path(name).expanduser()
     if name and folder.is_dir():
         if revision is not None:
             raise ValueError(
@@ -92,7 +95,7 @@ def _local(model: str | os.PathLike[str], revision: str | None) -> Path | None:
                 f"{revision!r}; leave it out, or name a Hub repository."
             )
         return folder
-    if hub.is_repository(model):
+    if find_repository(name, revision) is not None:
         return None
     if name in recipes.list_recipes():
         newer = [other for other in names if _stem(other) == _stem(name)]

@@ -136,12 +136,12 @@ class ZooPush:
     def __call__(self) -> int:
         """Prepares, shows, asks and uploads."""
         from core_repr import publishing, zoo
-        from core_repr.world_model import hub
+        from core_repr.world_model import hub, hub_names
         from core_repr.world_model.card import is_path
 
         use_one_thread()
         import_module(self.import_)
-        hub.check_repository(self.repository)
+        hub_names.check_repository(self.repository)
         if self.episodes < 0:
             raise ValueError(f"--episodes must be at least 0, not {self.episodes}.")
         if not self.yes and not sys.stdin.isatty():

@@ -7,10 +7,13 @@ with the checksum under which the Hub lists it.
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,23 +27,26 @@ from huggingface_hub import (
 from huggingface_hub.hf_api import RepoFile
 
 from core_repr.config import CoReConfig
+from core_repr.files.places import user_path
+from core_repr.files.strict_json import parse_json
+from core_repr.files.writing import write_atomically
 from core_repr.world_model import card, storage
-from core_repr.world_model.hub_errors import PatientApi, ask_again, plain_errors
+from core_repr.world_model.hub_errors import ask_again, check_token, patient, plain_errors
+from core_repr.world_model.hub_names import check_repository, find_repository
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_log = logging.getLogger(__name__)
+
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LIMITS = {
     storage.CONFIG_FILE: storage.MAX_CONFIG_BYTES,
     storage.MODEL_FILE: storage.MAX_WEIGHT_BYTES,
     storage.AGENT_FILE: storage.MAX_WEIGHT_BYTES,
 }
+CHECKSUMS_FOLDER = "core-repr"
+"""Beside a repository's snapshots in the cache, for files that are not links to their checksums."""
+
 CLIENT = "core-repr"
 """How requests name this library to the Hub."""
-
-
-def is_repository(name: str | os.PathLike[str]) -> bool:
-    """Whether a name has the form of a Hub repository's, ``"user/repo"``."""
-    return isinstance(name, str) and REPOSITORY.fullmatch(name) is not None
 
 
 def locate(
@@ -56,7 +62,7 @@ def locate(
     """Returns the folder of a model, fetched from the Hub where it is not one on this disk.
 
     Args:
-        model: A folder, or a Hub repository ``"user/repo"``.
+        model: A folder, a Hub repository ``"user/repo"``, or the address of its page.
         files: What the model consists of.
         revision: Branch, tag, pull request (``"refs/pr/1"``) or commit; the newest commit of
             ``main`` by default. A folder has none.
@@ -76,21 +82,24 @@ def locate(
         OSError: If it fails otherwise, or a file is not what the Hub lists.
         ValueError: If a file is too large, or a folder is given together with a revision.
     """
-    if os.path.isdir(model):
+    if os.fspath(model) and (place := user_path(model)).is_dir():
         if revision is not None:
             raise ValueError(
                 f"{os.fspath(model)!r} is a folder, which has no revision {revision!r}; leave the "
                 "revision out, or name a Hub repository."
             )
-        return Path(model)
-    repository = os.fspath(model)
-    if not is_repository(model):
+        return place
+    found = find_repository(model, revision)
+    if found is None:
         raise FileNotFoundError(
-            f"There is no model folder {repository!r}, and a Hub repository has the form "
+            f"There is no model folder {os.fspath(model)!r}, and a Hub repository has the form "
             "'user/repo'; what the zoo has is found by core_repr.zoo.find(name)."
         )
-    api = PatientApi(token=token, library_name=CLIENT)
-    with plain_errors(repository, revision, local_files_only):
+    repository, revision = found
+    cache_dir = None if cache_dir is None else user_path(cache_dir)
+    check_token(token)
+    api = HfApi(token=token, library_name=CLIENT)
+    with plain_errors(repository, revision, local_files_only, token=token):
         commit = ask_again(
             lambda: api.resolve_revision(
                 repository,
@@ -101,7 +110,7 @@ def locate(
         ).resolved
         if COMMIT.fullmatch(commit) is None:
             raise OSError(f"The Hub names {commit[:60]!r} as a commit of {repository!r}: no hash.")
-        snapshot = _Snapshot(api, repository, commit, cache_dir)
+        snapshot = _Snapshot(api, repository, commit, cache_dir, local_files_only)
         if force_download or any(snapshot.path(name) is None for name in files):
             if local_files_only:
                 raise FileNotFoundError(
@@ -117,11 +126,17 @@ def available(repository: str, names: Sequence[str], *, revision: str | None = N
 
     Raises:
         OSError: As :func:`locate`.
+        ValueError: If it is not the name or address of a repository.
     """
-    api = PatientApi(library_name=CLIENT)
+    found = find_repository(repository, revision)
+    if found is None:
+        raise ValueError(f"A Hub repository has the form 'user/repo', not {repository!r}.")
+    repository, revision = found
+    check_token()
+    api = HfApi(library_name=CLIENT)
     with plain_errors(repository, revision):
         commit = ask_again(lambda: api.resolve_revision(repository, revision=revision)).resolved
-        snapshot = _Snapshot(api, repository, commit, None)
+        snapshot = _Snapshot(api, repository, commit, None, local_files_only=False)
         cached = [name for name in names if snapshot.path(name) is not None]
         if len(cached) == len(names) or is_offline_mode():
             return cached
@@ -136,7 +151,8 @@ class _Snapshot:
     api: HfApi
     repository: str
     commit: str
-    cache_dir: str | Path | None
+    cache_dir: Path | None
+    local_files_only: bool
 
     def path(self, name: str) -> Path | None:
         """Where a file lies in the cache; ``None`` if it does not."""
@@ -170,8 +186,7 @@ class _Snapshot:
                     f"{limit:,} that it may have; it was not fetched."
                 )
         for name in names:
-            large = listed[name].lfs
-            checksum = listed[name].blob_id if large is None else large.sha256
+            checksum = _checksum(listed[name])
             self._download(name, force)
             if not self._is_sound(name, checksum):
                 self._download(name, force=True)
@@ -185,15 +200,43 @@ class _Snapshot:
     def folder(self, names: Sequence[str]) -> Path:
         """The folder in the cache, once its files have been compared with their checksums."""
         paths = [path for name in names if (path := self.path(name)) is not None]
+        # The cache links to files that are named after their checksums, where links are possible.
+        checksums = {path.name: Path(os.readlink(path)).name for path in paths if path.is_symlink()}
+        folder = paths[0].parent
+        unlinked = [path.name for path in paths if path.name not in checksums]
+        if unlinked:
+            checksums |= self._kept_checksums(folder, unlinked)
         for path in paths:
-            # The cache links to files that are named after their checksums.
-            if path.is_symlink() and not has_checksum(path, Path(os.readlink(path)).name):
+            if path.name in checksums and not has_checksum(path, checksums[path.name]):
                 self._forget(path.name)
                 raise OSError(
                     f"{path} was damaged: it differed from its checksum and has been removed from "
                     "the cache; fetch it again."
                 )
-        return paths[0].parent
+        return folder
+
+    def _kept_checksums(self, folder: Path, names: Sequence[str]) -> dict[str, str]:
+        """Checksums that were kept beside the snapshots, or else are asked for and kept."""
+        record = folder.parent.parent / CHECKSUMS_FOLDER / f"{self.commit}.json"
+        kept: dict[str, str] = {}
+        if record.exists():
+            with suppress(ValueError):
+                kept = dict(parse_json(storage.read_bounded(record, storage.MAX_RECORD_BYTES)))
+        missing = [name for name in names if not isinstance(kept.get(name), str)]
+        if missing and (self.local_files_only or is_offline_mode()):
+            _log.warning(
+                "%s in %s cannot be compared with a checksum, because the Hub may not be asked.",
+                " and ".join(missing),
+                folder,
+            )
+            return {name: kept[name] for name in names if name not in missing}
+        if missing:
+            kept |= {name: _checksum(file) for name, file in self.listed(missing).items()}
+            # A cache that cannot be written to is asked about again.
+            with suppress(OSError):
+                record.parent.mkdir(exist_ok=True)
+                write_atomically(record, json.dumps(kept).encode())
+        return {name: kept[name] for name in names if name in kept}
 
     def _download(self, name: str, force: bool) -> None:
         ask_again(
@@ -216,6 +259,10 @@ class _Snapshot:
             if storage.stays_inside(path):
                 path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+
+
+def _checksum(file: RepoFile) -> str:
+    return str(file.blob_id if file.lfs is None else file.lfs.sha256)
 
 
 def has_checksum(path: Path, checksum: str) -> bool:
@@ -269,8 +316,9 @@ def upload(
         ValueError: If the repository's name is not of that form, or the Hub refuses the card.
     """
     check_repository(repository)
-    api = PatientApi(token=token, library_name=CLIENT)
-    with plain_errors(repository, branch, uploads=True):
+    check_token(token)
+    api = HfApi(token=token, library_name=CLIENT)
+    with plain_errors(repository, branch, uploads=True, token=token), patient():
         if not create_pr:
             api.create_repo(repository, private=private, exist_ok=True)
             if branch is not None:
@@ -280,16 +328,6 @@ def upload(
             repository, operations, commit_message=message, revision=branch, create_pr=create_pr
         )
     return str(commit.pr_url or commit.commit_url)
-
-
-def check_repository(name: str) -> None:
-    """Refuses a name that is not of the form ``"user/repo"``.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if not is_repository(name):
-        raise ValueError(f"A Hub repository has the form 'user/repo', not {name!r}.")
 
 
 def push(

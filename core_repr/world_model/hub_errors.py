@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_session, is_offline_mode
+from huggingface_hub import constants, get_session, is_offline_mode
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -23,8 +26,14 @@ from huggingface_hub.errors import (
     RevisionResolutionError,
 )
 
+from core_repr.files.secrets import redact
+
 _log = logging.getLogger(__name__)
 
+BAD_TOKEN = (
+    "The token of the Hub is empty or holds a line end, a space or another character that no token "
+    "has; pass the token alone, or run `hf auth login`."
+)
 SECONDS_TO_ANSWER = 60.0
 RETRIES = 2
 
@@ -41,12 +50,55 @@ _CLIENT_ERRORS = (
 )
 
 
-class PatientApi(HfApi):
-    """The Hub's client, which would wait for ever for an answer about a repository."""
+_hooks = threading.Lock()
 
-    def repo_info(self, repo_id: str, *, timeout: float | None = None, **options: Any) -> Any:
-        """As the client has it, with a time limit."""
-        return super().repo_info(repo_id, timeout=timeout or _patience(), **options)
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Gives requests of this thread a time limit; the client would wait for an answer for ever.
+
+    A hook sets it on each request that has none. The client's own settings stay as they are, for
+    other threads and their requests.
+    """
+    client, thread = get_session(), threading.get_ident()
+    limits = httpx2.Timeout(_patience()).as_dict()
+
+    def limit(request: httpx2.Request) -> None:
+        own = request.extensions.get("timeout") or {}
+        if threading.get_ident() == thread and not any(own.values()):
+            request.extensions["timeout"] = limits
+
+    # Lists are replaced, not changed: a request that is under way goes through the one it began.
+    with _hooks:
+        client.event_hooks = {**client.event_hooks, "request": [*_requests(client), limit]}
+    try:
+        yield
+    finally:
+        with _hooks:
+            others = [hook for hook in _requests(client) if hook is not limit]
+            client.event_hooks = {**client.event_hooks, "request": others}
+
+
+def _requests(client: httpx2.Client) -> list[Callable[..., Any]]:
+    return client.event_hooks.get("request", [])
+
+
+def check_token(token: str | bool | None = None) -> None:
+    """Refuses what cannot be a token of the Hub, without naming it.
+
+    Args:
+        token: That was passed; without one, the environment's ``HF_TOKEN`` is looked at.
+
+    Raises:
+        PermissionError: If it is empty, or holds a line end, a space or what is not ASCII.
+    """
+    if token is False:
+        return
+    if not isinstance(token, str):
+        # The client itself leaves out what surrounds that one.
+        token = os.environ.get("HF_TOKEN", "").strip() or None
+    if token is not None and re.fullmatch("[!-~]+", token) is None:
+        raise PermissionError(BAD_TOKEN)
 
 
 def ask_again(ask: Callable[[], T]) -> T:
@@ -63,13 +115,15 @@ def ask_again(ask: Callable[[], T]) -> T:
     """
     for attempt in range(RETRIES):
         try:
-            return ask()
+            with patient():
+                return ask()
         except (httpx2.TransportError, HfHubHTTPError, RevisionResolutionError) as error:
             if not _may_pass(_cause(error)):
                 raise
             _log.warning("The Hub failed (%s); asking again.", type(_cause(error)).__name__)
             time.sleep(2**attempt)
-    return ask()
+    with patient():
+        return ask()
 
 
 @contextmanager
@@ -78,21 +132,37 @@ def plain_errors(
     revision: str | None,
     local_files_only: bool = False,
     uploads: bool = False,
+    token: str | bool | None = None,
 ) -> Iterator[None]:
     """Turns the errors of the Hub's client into an :class:`OSError` or :class:`ValueError`.
 
-    Requests that set no time limit of their own get one, so that a silent server ends in an error.
+    None of them holds a token, or a password of an address.
 
     Args:
         repository: ``"user/repo"``.
         revision: Of it.
         local_files_only: Whether the cache alone is looked at.
         uploads: Whether files are sent, not fetched.
+        token: That was passed.
     """
-    client = get_session()
-    timeout, client.timeout = client.timeout, httpx2.Timeout(_patience())
+    try:
+        with _plain_errors(repository, revision, local_files_only, uploads):
+            yield
+    except (OSError, ValueError) as error:
+        message = redact(str(error), token, os.environ.get("HF_TOKEN"))
+        if message == str(error):
+            raise
+        raise type(error)(message) from None
+
+
+@contextmanager
+def _plain_errors(
+    repository: str, revision: str | None, local_files_only: bool, uploads: bool
+) -> Iterator[None]:
     try:
         yield
+    except UnicodeError:
+        raise PermissionError(BAD_TOKEN) from None
     except _CLIENT_ERRORS as error:
         raise _plain(_cause(error), repository, revision, local_files_only, uploads) from None
     except HFValidationError as error:
@@ -100,13 +170,11 @@ def plain_errors(
     except (KeyError, json.JSONDecodeError) as error:
         raise OSError(
             f"{constants.ENDPOINT} does not answer as the Hub does ({error!r}); check HF_ENDPOINT."
-        ) from error
+        ) from None
     except (OSError, ValueError) as error:
         if "\n" not in str(error):
             raise
         raise type(error)(f"{_flat(error)}.") from None
-    finally:
-        client.timeout = timeout
 
 
 def _patience() -> float:
@@ -148,6 +216,8 @@ def _plain(
             f"The cache does not have {repository!r}{at}, and the Hub may not be asked; fetch it "
             "once without HF_HUB_OFFLINE and local_files_only."
         )
+    if isinstance(error, httpx2.LocalProtocolError) and "header" in str(error):
+        return PermissionError(BAD_TOKEN)
     if isinstance(error, LocalTokenNotFoundError):
         return PermissionError("No token of the Hub was found; run `hf auth login` or pass one.")
     if isinstance(error, TimeoutError | httpx2.TimeoutException):

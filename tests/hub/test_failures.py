@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
@@ -13,7 +16,7 @@ from local_hub import LocalHub
 from repositories import Repository
 
 from core_repr.config import CoReConfig
-from core_repr.world_model import CoReWorldModel, storage
+from core_repr.world_model import CoReWorldModel, hub_errors, storage
 
 REPOSITORY = "user/cartpole"
 INFO = "GET /api/models/[^/]+/[^/]+$"
@@ -262,3 +265,142 @@ def test_offline_push(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     message = refusal(lambda: other.push_to_hub("user/new"), ConnectionError)
     assert "HF_HUB_OFFLINE" in message
+
+
+# Secrets, and what others of the process see
+
+
+@pytest.mark.parametrize(
+    "token", ["hf_SECRET\n", "SECRET\r\n", " SECRET", "SEC RET", "SECRÉT", "", "\n", "SECRET\x00"]
+)
+def test_a_token_that_cannot_be_one_is_refused_and_never_printed(
+    model: CoReWorldModel, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for act in (
+        lambda: CoReWorldModel.from_pretrained(REPOSITORY, token=token),
+        lambda: model.push_to_hub("user/new", token=token),
+    ):
+        with pytest.raises(PermissionError, match="The token of the Hub is empty or") as seen:
+            act()
+        told = "".join(traceback.format_exception(seen.value)) + caplog.text
+        assert not token.strip() or token.strip() not in told
+
+
+@pytest.mark.parametrize("token", ["hf_SECRÉT", "hf_SEC\nRET", "hf_SEC RET\x7f"])
+def test_a_token_of_the_surroundings_is_never_printed(
+    token: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(OSError) as seen:
+        load()
+    assert "SEC" not in str(seen.value) and "SEC" not in caplog.text
+    assert isinstance(seen.value, PermissionError)
+
+
+def test_what_the_hub_says_of_a_token_is_not_repeated(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("https://me:SECRET@hub/x with api_SECRET and Bearer hf_SECRET was refused")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "resolve_revision", fail)
+    with pytest.raises(ValueError, match="was refused") as seen:
+        CoReWorldModel.from_pretrained(REPOSITORY, token="api_SECRET")
+    assert "SECRET" not in str(seen.value)
+    assert seen.value.__cause__ is None and seen.value.__suppress_context__
+
+
+def test_an_address_of_the_hub_with_a_password_is_not_printed(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = hub.endpoint.replace("://", "://me:SECRET@").rsplit(":", 1)[0] + ":9"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    assert "SECRET" not in refusal(load, ConnectionError)
+
+
+def test_the_clients_own_settings_stay_as_they_are(hub: LocalHub) -> None:
+    client = huggingface_hub.get_session()
+    before = client.timeout, list(client.event_hooks["request"])
+    seen = []
+
+    def work() -> None:
+        load()
+        seen.append(client.timeout)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert huggingface_hub.get_session() is client and seen == [before[0]] * 8
+    assert (client.timeout, client.event_hooks["request"]) == before
+
+
+def test_requests_of_other_threads_have_no_time_limit_of_ours(hub: LocalHub) -> None:
+    client = huggingface_hub.get_session()
+
+    def limits() -> dict[str, float | None]:
+        response = client.get(f"{hub.endpoint}/api/models/{REPOSITORY}")
+        return dict(response.request.extensions["timeout"])
+
+    others = []
+    with hub_errors.patient():
+        ours = limits()
+        thread = threading.Thread(target=lambda: others.append(limits()))
+        thread.start()
+        thread.join()
+        assert client.get(f"{hub.endpoint}/", timeout=7).request.extensions["timeout"]["read"] == 7
+    assert ours["read"] == hub_errors.SECONDS_TO_ANSWER
+    assert others == [limits()] and set(others[0].values()) == {None}
+
+
+# A cache without links
+
+
+@pytest.fixture
+def unlinked(monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
+    return Path(constants.HF_HUB_CACHE)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("offline", [False, True])
+def test_without_links_what_changed_in_the_cache_is_noticed(
+    hub: LocalHub, unlinked: Path, name: str, offline: bool
+) -> None:
+    expected = load().config
+    [path] = unlinked.rglob(name)
+    assert not path.is_symlink()
+    asked = len(hub.requests)
+    assert CoReWorldModel.from_pretrained(REPOSITORY, local_files_only=True).config == expected
+    assert len(hub.requests) == asked
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    act = lambda: CoReWorldModel.from_pretrained(REPOSITORY, local_files_only=offline)  # noqa: E731
+    assert f"{path} was damaged" in refusal(act, OSError)
+    assert not path.exists() and load().config == expected
+
+
+def test_without_links_and_records_the_hub_is_asked_or_a_warning_is_given(
+    hub: LocalHub, unlinked: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load()
+    for record in unlinked.rglob("core-repr/*.json"):
+        record.unlink()
+    caplog.set_level(logging.WARNING)
+    CoReWorldModel.from_pretrained(REPOSITORY, local_files_only=True)
+    assert "cannot be compared with a checksum" in caplog.text
+    [path] = unlinked.rglob("config.json")
+    path.write_text(path.read_text().replace("0.99", "0.98"))
+    assert "was damaged" in refusal(load, OSError)
+
+
+def test_a_cache_is_found_in_the_home_folder(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    CoReWorldModel.from_pretrained(REPOSITORY, cache_dir="~/hub")
+    assert list((tmp_path / "home" / "hub").rglob("config.json"))
