@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import tyro
 
+from core_repr.commands import output
 from core_repr.commands.bench import Bench
 from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
@@ -34,10 +35,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What was typed; ``sys.argv[1:]`` by default.
 
     Returns:
-        The exit status: 0 for success, 1 for an error, 130 when it was interrupted.
+        The exit status: 0 for success, 1 for an error, 130 when it was interrupted, 141 when
+        nobody reads any more what it prints.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    with output.forgiving():
+        try:
+            try:
+                return _run(typed)
+            finally:
+                output.flush()
+        except SystemExit as leaving:
+            # So does rich end the program.
+            if isinstance(leaving.__context__, BrokenPipeError):
+                return output.CLOSED_PIPE
+            raise
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) and output.nobody_reads():
+                return output.CLOSED_PIPE
+            output.drop(sys.stdout)
+            print(f"core-repr: what it prints cannot be written: {error}", file=sys.stderr)
+            return 1
+
+
+def _run(typed: list[str]) -> int:
     command = tyro.cli(
         _commands(_starting_point(typed)),
         prog="core-repr",
@@ -48,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command())
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError as error:
+        if output.nobody_reads():
+            return output.CLOSED_PIPE
+        print(f"core-repr: {error}", file=sys.stderr)
+        return 1
     except (*EXPECTED, gym.error.Error) as error:
         print(f"core-repr: {error}", file=sys.stderr)
         return 1

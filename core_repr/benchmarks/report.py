@@ -41,7 +41,6 @@ def report(title: str, figures: Sequence[Figure], json_file: Path | None = None)
     table.add_column("unit")
     for figure in figures:
         table.add_row(figure.name, _readable(figure.value), figure.unit)
-    Console().print(table)
     if json_file is not None:
         outcome = {
             "title": title,
@@ -51,6 +50,7 @@ def report(title: str, figures: Sequence[Figure], json_file: Path | None = None)
         }
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(outcome, indent=2) + "\n")
+    Console().print(table)
 
 
 def _readable(value: float) -> str:
