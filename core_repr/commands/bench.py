@@ -219,4 +219,8 @@ class Bench:
 
     def __call__(self) -> int:
         """Runs the benchmark."""
+        from core_repr.files.places import check_file
+
+        if self.benchmark.json is not None:
+            check_file(self.benchmark.json)
         return self.benchmark()

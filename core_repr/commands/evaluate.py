@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -57,6 +56,7 @@ class Evaluate:
             make_environment,
             record_episode,
         )
+        from core_repr.evaluation.recording import check_renders
 
         self._check_files()
         use_one_thread()
@@ -67,6 +67,8 @@ class Evaluate:
         changes = self.changes.apply(environment, self.split, source)
         rendering = {} if self.video is None else {"render_mode": "rgb_array"}
         env = make_environment(environment, **rendering, **changes)
+        if self.video is not None:
+            check_renders(env)
         with tqdm(total=self.episodes, unit="episode") as bar:
             result = evaluate(
                 agent, env, self.episodes, self.seed, progress=lambda *_: bar.update()
@@ -91,14 +93,13 @@ class Evaluate:
 
     def _check_files(self) -> None:
         """Before the episodes, not after them."""
-        from core_repr.evaluation.video import check_name
+        from core_repr.evaluation.video import check_place
+        from core_repr.files.places import check_file
 
         if self.video is not None:
-            check_name(self.video)
-        for path in filter(None, (self.output, self.video)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
-                raise OSError(f"{path} cannot be written; choose another file.")
+            check_place(self.video)
+        if self.output is not None:
+            check_file(self.output)
 
     def _sentence(self, result: Evaluation) -> str:
         if self.episodes == 1:

@@ -44,7 +44,10 @@ class Probe:
         from core_repr.agent import CoReSAC
         from core_repr.evaluation import make_environment
         from core_repr.evaluation.probes import probe
+        from core_repr.files.places import check_file
 
+        if self.output is not None:
+            check_file(self.output)
         use_one_thread()
         source = zoo.find(self.model)
         agent = CoReSAC.from_pretrained(source, device="cpu")
@@ -76,7 +79,6 @@ class Probe:
             soft_wrap=True,
         )
         if self.output is not None:
-            self.output.parent.mkdir(parents=True, exist_ok=True)
             outcome = {"model": self.model, **result.to_dict()}
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
         training.close()

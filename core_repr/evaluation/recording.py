@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,27 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from core_repr.adapters import ObservationReader, find_pixels
 from core_repr.evaluation.episodes import Agent, evaluate
-from core_repr.evaluation.video import downscale, side_by_side, upscale, write_video
+from core_repr.evaluation.video import (
+    check_place,
+    downscale,
+    side_by_side,
+    upscale,
+    write_video,
+)
 
 FPS = 30
 """Frames a second of an environment that does not say how many it has."""
+
+
+def check_renders(env: gym.Env[Any, Any]) -> None:
+    """Refuses with a ``ValueError`` an environment that does not render pictures."""
+    if env.render_mode != "rgb_array":
+        raise ValueError(
+            f"the render_mode of {env} is {env.render_mode!r}, but a video needs 'rgb_array': make "
+            'the environment with gym.make(..., render_mode="rgb_array")'
+        )
 
 
 def record_episode(
@@ -39,17 +54,22 @@ def record_episode(
         The path.
 
     Raises:
-        ValueError: If the path does not end in ``.mp4``.
+        TypeError: If the observations hold no RGB frames.
+        ValueError: If the path does not end in ``.mp4``, or the environment does not render
+            pictures.
+        OSError: If the path cannot be written to, or ffmpeg does not work here.
     """
+    check_place(Path(path))
+    check_renders(env)
+    space = env.observation_space
+    read = ObservationReader(space, None, find_pixels(space), {})
     frames: list[npt.NDArray[np.uint8]] = []
 
     def collect(env: gym.Env[Any, Any], observation: Any) -> None:
-        if isinstance(observation, Mapping):
-            # The frames among them, not the proprioception.
-            (observation,) = (part for part in observation.values() if np.ndim(part) == 3)
         scene: Any = env.render()
-        factor = max(1, len(scene) // len(observation))
-        frames.append(downscale(side_by_side([scene, upscale(observation, factor)]), shrink))
+        (seen,) = read(observation).frames
+        factor = max(1, len(scene) // len(seen))
+        frames.append(downscale(side_by_side([scene, upscale(seen, factor)]), shrink))
 
     evaluate(agent, env, episodes=1, seed=seed, on_step=collect)
-    return write_video(path, frames, env.unwrapped.metadata.get("render_fps", FPS))
+    return write_video(path, frames, env.unwrapped.metadata.get("render_fps") or FPS)

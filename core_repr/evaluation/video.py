@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import UInt8
+
+from core_repr.files.places import check_file
 
 Frame = UInt8[np.ndarray, "height width 3"]
 
@@ -23,7 +27,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     Odd heights and widths, which H.264 does not know, grow by one repeated row or column.
 
     Args:
-        path: where to, ending in ".mp4". Missing folders are made.
+        path: where to, ending in ".mp4". Missing folders are made, and a link is followed.
         frames: uint8 images of one size; a generator is read frame by frame.
         fps: frames a second of the video.
 
@@ -33,10 +37,10 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     Raises:
         ValueError: if there is no frame, a frame is not such an image or differs in size from the
             first, the path does not end in ".mp4", or `fps` is not positive.
-        OSError: if ffmpeg fails.
+        OSError: if the place cannot be written to, or ffmpeg fails.
     """
     path = Path(path)
-    check_name(path)
+    check_place(path)
     if not fps > 0:
         raise ValueError(f"fps is {fps}, but a video needs a positive number of frames a second")
     frames = iter(frames)
@@ -44,20 +48,39 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     if first is None:
         raise ValueError(f"there are no frames to write to {path}: collect at least one")
     _check(first, number=0, shape=None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.unfinished.mp4")
+    # ffmpeg takes some names for something else, such as what comes before a colon; not this one.
+    final = path.resolve()
+    unfinished = final.with_name(f".unfinished-{uuid.uuid4().hex}.mp4")
     try:
         _encode(unfinished, chain([first], frames), first.shape, fps)
-        unfinished.replace(path)
+        unfinished.replace(final)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
 
 
-def check_name(path: Path) -> None:
-    """Refuse with a `ValueError` what does not end in ".mp4"."""
-    if path.suffix != ".mp4":
+def check_place(path: Path) -> None:
+    """Refuse what no video can be written to, before anything is filmed.
+
+    Args:
+        path: of the video.
+
+    Raises:
+        ValueError: if it does not end in ".mp4".
+        OSError: if it cannot be written, or ffmpeg does not work here.
+    """
+    if not path.name.lower().endswith(".mp4"):
         raise ValueError(f"the video's name is {path.name!r}, but must end in '.mp4'")
+    check_file(path)
+    import imageio_ffmpeg
+
+    try:
+        subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-version"], capture_output=True)
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"there is no ffmpeg to write {path} with ({error}): install imageio-ffmpeg again, or "
+            "set IMAGEIO_FFMPEG_EXE to an ffmpeg"
+        ) from error
 
 
 def upscale(frame: Frame, factor: int) -> Frame:

@@ -1,8 +1,10 @@
-"""Paths as users write them, and which folders may be saved to."""
+"""Paths as users write them, and which files and folders may be written to."""
 
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,3 +76,40 @@ def refuse_others(place: Path, marks: Sequence[str], foreign: str) -> None:
             f"The folder {place} holds {found[0]!r} and is not an earlier save of this kind; "
             "choose another path, or move it away."
         )
+
+
+def check_file(path: Path) -> None:
+    """Refuses what a file cannot be written to; makes missing folders.
+
+    Args:
+        path: Where a file will be written or replaced. Links are followed.
+
+    Raises:
+        OSError: It is a folder, its folder cannot be written to, or no file can have that name.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode(path)
+        if mode is not None and not os.access(path, os.W_OK):
+            raise PermissionError("it is write-protected")
+        if mode is None or stat.S_ISREG(mode):
+            # Permissions do not tell of disks that are read-only or full.
+            with tempfile.TemporaryFile(dir=path.resolve().parent):
+                pass
+        elif stat.S_ISDIR(mode):
+            raise IsADirectoryError("it is a folder")
+    except FileExistsError:
+        raise _refused(path, "its folder is a file") from None
+    except (OSError, ValueError) as error:
+        raise _refused(path, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _refused(path: Path, reason: str) -> OSError:
+    return OSError(f"{path} cannot be written ({reason}); choose another file.")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from core_repr.evaluation import side_by_side, upscale, video, write_video
+from core_repr.evaluation import (
+    RandomAgent,
+    record_episode,
+    side_by_side,
+    upscale,
+    video,
+    write_video,
+)
 
 
 def read(path: Path) -> tuple[dict[str, object], list[np.ndarray]]:
@@ -79,6 +90,117 @@ def test_bad_input_is_refused(
     with pytest.raises(ValueError, match=message):
         write_video(tmp_path / name, frames, fps)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+NAMES = [
+    "2026-11-25T16:00:00.mp4",
+    "-dash.mp4",
+    "%d of %s, 100%.mp4",
+    "file:nothing.mp4",
+    "pipe:1.mp4",
+    "Füße, 手 and a smile 🙂.mp4",
+    "a 'quoted' \"name\".mp4",
+    "UPPER.MP4",
+    ".mp4",
+    "x" * 251 + ".mp4",
+    os.fsdecode(b"not utf-8: \xff.mp4"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert write_video(name, colours(8, 8), fps=10) == Path(name)
+    assert os.listdir() == [name]
+    Path(name).rename("plain.mp4")
+    assert len(read(Path("plain.mp4"))[1]) == 12
+
+
+def test_a_folder_of_any_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video("16:00:00/%d/a.mp4", colours(8, 8), fps=10)
+    assert os.listdir("16:00:00/%d") == ["a.mp4"]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "video.mp4").symlink_to("elsewhere/video.mp4")
+    write_video(tmp_path / "video.mp4", colours(8, 8), fps=10)
+    assert (tmp_path / "video.mp4").is_symlink()
+    assert os.listdir(tmp_path / "elsewhere") == ["video.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("video", ValueError),
+        ("video.webm", ValueError),
+        ("mp4", ValueError),
+        ("", ValueError),
+        ("folder.mp4", OSError),
+        ("file/video.mp4", OSError),
+        ("x" * 300 + ".mp4", OSError),
+    ],
+)
+def test_what_cannot_be_filmed_is_refused_before_an_episode(
+    tmp_path: Path, name: str, error: type[Exception]
+) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    untouched: Any = object()
+    with pytest.raises(error, match=r"must end in|cannot be written"):
+        record_episode(untouched, untouched, tmp_path / name if name else name)
+
+
+def test_an_environment_without_pictures_is_refused(
+    tmp_path: Path, make_pixels: Callable[..., gym.Env[Any, Any]]
+) -> None:
+    untouched: Any = object()
+    with pytest.raises(ValueError, match=r"render_mode of .*Pixels.* is None, but a video needs"):
+        record_episode(untouched, make_pixels(), tmp_path / "video.mp4")
+
+
+class Flipped(gym.Env[Any, Any]):
+    """Floats, channels first, in a ``Dict``, as views that run backwards."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": None}  # noqa: RUF012
+    render_mode = "rgb_array"
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    observation_space = gym.spaces.Dict(
+        camera=gym.spaces.Box(0, 1, (3, 8, 8), np.float32),
+        arm=gym.spaces.Box(-1, 1, (2, 2), np.float32),
+    )
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        self.steps = 0
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self._observe(), 0.0, False, self.steps == 5, {}
+
+    def render(self) -> Any:
+        return np.zeros((16, 16, 3), np.uint8)[::-1]
+
+    def _observe(self) -> dict[str, Any]:
+        red = np.zeros((3, 8, 8), np.float32)
+        red[0, 4:] = 1
+        return {"camera": red[:, ::-1], "arm": np.zeros((2, 2), np.float32)}
+
+
+def test_what_an_agent_sees_is_filmed_in_any_layout(tmp_path: Path) -> None:
+    env = Flipped()
+    path = record_episode(RandomAgent(env.action_space), env, tmp_path / "video.mp4")
+    about, shown = read(path)
+    assert about["fps"] == 30 and len(shown) == 6
+    seen = shown[-1][:16, 20:]
+    assert seen[:6, :, 0].mean() > 200 and seen[10:, :, 0].mean() < 40
+
+
+def test_without_ffmpeg_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
+    with pytest.raises(OSError, match=r"no ffmpeg to write .*video\.mp4 with"):
+        video.check_place(tmp_path / "video.mp4")
 
 
 def test_ffmpeg_failing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
