@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
@@ -22,6 +21,7 @@ from stable_baselines3.common.type_aliases import (
     RolloutReturn,
     Schedule,
 )
+from stable_baselines3.common.utils import get_system_info
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     VecEnv,
@@ -29,26 +29,21 @@ from stable_baselines3.common.vec_env import (
 from torch import Tensor, nn
 
 from core_repr.adapters import Observation, bounded, last_observations
-from core_repr.agent import environment, learning_state
+from core_repr.agent import agent_folder, environment, learning_state
 from core_repr.agent.augmentation import CameraJitter, TextureOverlay
 from core_repr.agent.averaging import MovingAverage
-from core_repr.agent.networks import Agent
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import MANIFEST_FILE, SequenceReplayBuffer
 from core_repr.config import PRESETS, CoReConfig
 from core_repr.files.places import refuse_others, user_path, without_ending
 from core_repr.world_model import (
-    CoReWorldModel,
     LatentState,
     SequenceBatch,
     WorldModelLosses,
     hub,
-    model_folder,
     storage,
 )
 from core_repr.world_model.losses import masked_mean
-
-MODEL_FILES = (storage.CONFIG_FILE, storage.MODEL_FILE, storage.AGENT_FILE)
 
 
 class CoReSAC(OffPolicyAlgorithm):
@@ -268,7 +263,7 @@ class CoReSAC(OffPolicyAlgorithm):
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.n_envs = env.num_envs
         super().set_env(env, force_reset)
-        self.config = self.world_model.config = config
+        self.config = self.policy.config = self.world_model.config = config
         assert config.environment is not None
         self.environment_config = config.environment
 
@@ -693,20 +688,7 @@ class CoReSAC(OffPolicyAlgorithm):
                 f"{folder} holds an agent with its optimisers, which would not belong to new "
                 "weights; use CoReSAC.save, or choose another folder."
             )
-        self._save_model(folder)
-
-    def _save_model(
-        self, folder: str | Path, further: Callable[[Path], None] = lambda _: None
-    ) -> None:
-        model_folder.save(folder, self.config, *self._modules(), further)
-
-    def _modules(self) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
-        """File name → what it holds, and the same without values, as loading will make it."""
-        model, agent = blank_modules(self.config)
-        return (
-            {storage.MODEL_FILE: self.world_model, storage.AGENT_FILE: self.agent.published()},
-            {storage.MODEL_FILE: model, storage.AGENT_FILE: agent.published()},
-        )
+        agent_folder.save(folder, self.config, self.world_model, self.agent)
 
     def push_to_hub(
         self,
@@ -750,21 +732,23 @@ class CoReSAC(OffPolicyAlgorithm):
             OSError: If they cannot be written; what was there before stays.
         """
         place = without_ending(path, ".zip")
-        refuse_others(place, MODEL_FILES, foreign=MANIFEST_FILE)
-        self._save_model(place, lambda folder: learning_state.write(self, folder))
+        refuse_others(place, agent_folder.FILES, foreign=MANIFEST_FILE)
+        agent_folder.save(
+            place,
+            self.config,
+            self.world_model,
+            self.agent,
+            lambda folder: learning_state.write(self, folder),
+        )
 
     def save_checkpoint(self, folder: Path) -> None:
         """Writes the files of :meth:`save`, without a card, into an empty folder."""
-        storage.write(folder, self.config, *self._modules())
+        agent_folder.write(folder, self.config, self.world_model, self.agent)
         learning_state.write(self, folder)
 
     def load_weights(self, folder: Path) -> None:
         """Takes the weights of a folder of :meth:`save_pretrained`; see there for the errors."""
-        storage.load_weights(folder / storage.MODEL_FILE, self.world_model)
-        part = _stored_part(self.agent, folder)
-        storage.load_weights(folder / storage.AGENT_FILE, part)
-        if part is not self.agent:
-            self.agent.reset_targets()
+        agent_folder.load(folder, self.world_model, self.agent)
         self._average.reset()
 
     def averaged_weights(self) -> AbstractContextManager[None]:
@@ -815,7 +799,7 @@ class CoReSAC(OffPolicyAlgorithm):
         """
         folder = hub.locate(
             model,
-            MODEL_FILES,
+            agent_folder.FILES,
             revision=revision,
             token=token,
             cache_dir=cache_dir,
@@ -823,10 +807,8 @@ class CoReSAC(OffPolicyAlgorithm):
             force_download=force_download,
         )
         config = storage.load_config(folder)
-        blank, agent = blank_modules(config)
         # Before anything is allocated that the files do not hold.
-        storage.check_weights(folder / storage.MODEL_FILE, blank)
-        storage.check_weights(folder / storage.AGENT_FILE, _stored_part(agent, folder))
+        agent_folder.check(folder, config)
         algorithm = cls("CoRePolicy", env, config, device=device, **kwargs)
         algorithm.load_weights(folder)
         algorithm._acts_at_random = False
@@ -838,26 +820,77 @@ class CoReSAC(OffPolicyAlgorithm):
         path: str | Path,
         env: GymEnv | None = None,
         device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
         **kwargs: Any,
     ) -> "CoReSAC":
-        """Loads a folder that :meth:`save` wrote, and learning goes on where it was.
+        """Loads a folder that :meth:`save` wrote, and learning resumes where it was.
 
         Args:
             path: The folder; one of :meth:`save_pretrained` will do, without optimisers.
             env: An environment to go on learning in; not needed for ``predict``, whose actions are
                 flat without one.
             device: Where the networks go.
+            custom_objects: Not supported: SB3 replaces pickled objects by them, and nothing is
+                pickled here.
+            print_system_info: Whether to print the versions of what is installed.
+            force_reset: Must be true: episodes that were under way are not saved.
             **kwargs: Further arguments of the constructor.
 
         Raises:
             FileNotFoundError: If a file is missing.
+            TypeError: If ``path`` is not a path, such as an open file.
             ValueError: If a file is broken or does not fit, in one sentence that says where.
         """
-        folder = without_ending(path, ".zip")
+        if custom_objects:
+            raise ValueError(
+                f"CoReSAC.load replaces no objects, but got custom_objects for "
+                f"{', '.join(map(str, custom_objects))}: nothing is pickled, so leave them out, "
+                "and pass a schedule as learning_rate_schedule."
+            )
+        if force_reset is False:
+            raise ValueError(
+                "CoReSAC.load starts new episodes, for those under way are not saved; leave out "
+                "force_reset=False."
+            )
+        if print_system_info:
+            get_system_info()
+        folder = _saved_folder(path, ".zip")
         algorithm = cls.from_pretrained(folder, env, device, **kwargs)
         if (folder / learning_state.VALUES_FILE).exists():
             learning_state.restore(algorithm, folder)
         return algorithm
+
+    def set_parameters(
+        self,
+        load_path_or_dict: Any,
+        exact_match: bool = True,
+        device: torch.device | str = "auto",
+    ) -> None:
+        """Takes the weights, and the optimisers if there are any, of a save or a dictionary.
+
+        Args:
+            load_path_or_dict: A folder that :meth:`save` or :meth:`save_pretrained` wrote, or what
+                ``get_parameters`` returned.
+            exact_match: Whether a dictionary must hold every network and optimiser.
+            device: Not used: the networks stay where they are.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            TypeError: If it is neither a dictionary nor a path.
+            ValueError: If something is missing, broken or does not fit.
+        """
+        if isinstance(load_path_or_dict, dict):
+            super().set_parameters(load_path_or_dict, exact_match, device)
+            self._average.reset()
+            return
+        folder = _saved_folder(load_path_or_dict, ".zip")
+        storage.load_config(folder)
+        agent_folder.check(folder, self.config)
+        self.load_weights(folder)
+        if (folder / learning_state.TENSORS_FILE).exists():
+            learning_state.restore_tensors(self, folder)
 
     def save_replay_buffer(self, path: str | Path) -> None:  # type: ignore[override]
         """Saves the finished episodes to a folder, whole or not at all, without a pickle.
@@ -886,29 +919,21 @@ class CoReSAC(OffPolicyAlgorithm):
             FileNotFoundError: If a file is missing.
             ValueError: If a file is broken or holds other observations or actions.
         """
-        self.replay_buffer.load(without_ending(path, ".pkl"))
+        self.replay_buffer.load(_saved_folder(path, ".pkl"))
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", *learning_state.OPTIMIZERS], []
 
 
-def blank_modules(config: CoReConfig) -> tuple[CoReWorldModel, Agent]:
-    """Returns the networks that a config with its environment asks for, without values."""
-    assert config.environment is not None
-    with torch.device("meta"):
-        model = CoReWorldModel(config)
-        agent = Agent(model.latent_size, config.environment.action_size, config.agent)
-    return model, agent
-
-
-def _stored_part(agent: Agent, folder: Path) -> nn.Module:
-    """Returns the part of an agent that a folder holds; earlier releases kept all of it."""
-    try:
-        with safe_open(folder / storage.AGENT_FILE, framework="pt") as file:
-            whole = any(name.startswith("critic_target.") for name in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError):
-        whole = False  # What is wrong with the file, its loader says.
-    return agent if whole else agent.published()
+def _saved_folder(path: str | Path, ending: str) -> Path:
+    """The folder to load from; refuses the files that SB3's own algorithms write."""
+    folder = without_ending(path, ending)
+    if user_path(path).is_file() and not folder.is_dir():
+        raise ValueError(
+            f"{path} is a file, such as Stable-Baselines3 writes; CoReSAC loads folders that it "
+            "saved itself, and unpickles nothing."
+        )
+    return folder
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -146,21 +146,7 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
             "learning_rate_schedule again.",
             folder,
         )
-    tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
-    for name in OPTIMIZERS:
-        checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
-    # Checkpoints of earlier releases have none: it starts with the weights that were loaded.
-    if average := _part(tensors, AVERAGE):
-        algorithm._average.restore(average)
-    # Those of earlier releases have them beside the critics, where they were loaded from.
-    if targets := _part(tensors, TARGET):
-        try:
-            algorithm.agent.critic_target.load_state_dict(targets)
-        except RuntimeError:
-            raise ValueError(
-                f"{folder}: the target critics are not those of the config; resume from another "
-                "checkpoint."
-            ) from None
+    tensors = restore_tensors(algorithm, folder)
     algorithm.num_timesteps = values.agent_steps
     algorithm._n_updates = values.updates
     algorithm._episode_num = values.episodes
@@ -178,6 +164,35 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
             f"{folder}: the state of a random generator does not fit ({error}); "
             "go on from another checkpoint."
         ) from None
+
+
+def restore_tensors(algorithm: CoReSAC, folder: Path) -> dict[str, Tensor]:
+    """Fills optimisers, average and target critics, and returns all tensors of the file.
+
+    Args:
+        algorithm: One of the same config, with the weights of the same folder.
+        folder: Where :func:`write` wrote.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is broken or belongs to another config.
+    """
+    tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
+    for name in OPTIMIZERS:
+        checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
+    # Checkpoints of earlier releases have none: it starts with the weights that were loaded.
+    if average := _part(tensors, AVERAGE):
+        algorithm._average.restore(average)
+    # Those of earlier releases have them beside the critics, where they were loaded from.
+    if targets := _part(tensors, TARGET):
+        try:
+            storage.fill(algorithm.agent.critic_target, targets)
+        except (KeyError, RuntimeError):
+            raise ValueError(
+                f"{folder}: the target critics are not those of the config; resume from another "
+                "checkpoint."
+            ) from None
+    return tensors
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The recurrent policy of CoReSAC: world model, actor and critics in one SB3 policy."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,12 +11,15 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from core_repr.adapters import ActionScaler, Observation, ObservationReader
+from core_repr.agent import agent_folder, environment
 from core_repr.agent.networks import Agent
 from core_repr.config import CoReConfig
-from core_repr.world_model import CoReWorldModel, LatentState, Noise
+from core_repr.files.places import user_path
+from core_repr.world_model import CoReWorldModel, LatentState, Noise, storage
 
 
 class RecurrentState(NamedTuple):
@@ -79,6 +83,75 @@ class CoRePolicy(BasePolicy):
         )
         self.actions = ActionScaler(action_space, environment)
         self.observation_space, self.action_space = observation_space, action_space
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Saves the policy to one file: a zip of JSON and safetensors, without a pickle.
+
+        Args:
+            path: The file.
+
+        Raises:
+            TypeError: If it is not a path.
+            ValueError: If the policy could not be loaded again.
+            OSError: If it cannot be written; what was there before stays.
+        """
+        place = user_path(path)
+        if place.is_dir():
+            raise FileExistsError(f"{place} is a folder; choose another path for the file.")
+        agent_folder.pack(place, self.config, self.world_model, self.agent)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], device: torch.device | str = "auto"
+    ) -> "CoRePolicy":
+        """Loads a file that :meth:`save` wrote; nothing is unpickled.
+
+        Args:
+            path: The file.
+            device: Where the networks go.
+
+        Returns:
+            The policy, for the observations and (flat) actions that its config records.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is broken or is not such a file.
+        """
+        with agent_folder.unpacked(user_path(path)) as folder:
+            config = storage.load_config(folder)
+            assert config.environment is not None
+            agent_folder.check(folder, config)
+            space = environment.observation_space(config)
+            policy = cls(space, environment.action_space(config.environment), config=config)
+            agent_folder.load(folder, policy.world_model, policy.agent)
+        return policy.to(get_device(device))
+
+    def parameters_to_vector(self) -> NDArray[np.float32]:
+        """Returns all parameters in one vector."""
+        parts = [parameter.detach().flatten() for parameter in self.parameters()]
+        vector: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+        return vector
+
+    def load_from_vector(self, vector: NDArray[np.float32]) -> None:
+        """Takes the values of all parameters from one vector; each stays where it is in memory.
+
+        Args:
+            vector: What :meth:`parameters_to_vector` returned.
+
+        Raises:
+            ValueError: If it has another length.
+        """
+        parameters = list(self.parameters())
+        sizes = [parameter.numel() for parameter in parameters]
+        values = torch.as_tensor(vector, dtype=torch.float32, device=self.device)
+        if values.shape != (sum(sizes),):
+            raise ValueError(
+                f"The policy has {sum(sizes)} parameters, but the vector has the shape "
+                f"{tuple(values.shape)}."
+            )
+        with torch.no_grad():
+            for parameter, part in zip(parameters, values.split(sizes), strict=True):
+                parameter.copy_(part.view(parameter.shape))
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         read = self.reader(observation)

@@ -23,9 +23,9 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         ValueError: If it is empty, or there is no such user.
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        raise TypeError(f"Expected the path of a folder, not {path!r}.")
+        raise TypeError(f"Expected a path, not {path!r}.")
     if not os.fspath(path):
-        raise ValueError("Expected the path of a folder, not an empty one; '.' is this folder.")
+        raise ValueError("Expected a path, not an empty one; '.' is this folder.")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from stable_baselines3.common.logger import Logger
 
-from core_repr.agent import CoReSAC, learning_state
+from core_repr.agent import CoReSAC, agent_folder, learning_state
 from core_repr.agent.checkpoint import read_json
-from core_repr.agent.core_sac import MODEL_FILES
 from core_repr.agent.replay import MANIFEST_FILE
 from core_repr.config import CoReConfig
 from core_repr.files.places import holds, user_path
@@ -228,7 +227,7 @@ def _check_folders(folder: Path) -> None:
                 "folder."
             )
     if (folder / MODEL_FOLDER).is_dir():
-        refuse_links(folder / MODEL_FOLDER, [*MODEL_FILES])
+        refuse_links(folder / MODEL_FOLDER, [*agent_folder.FILES])
 
 
 def _refuse_to_start_again(folder: Path, origin: Origin | None) -> None:

@@ -160,9 +160,19 @@ def load_weights(path: Path, module: Module) -> Module:
     if any(tensor.is_meta for tensor in expected.values()):
         loaded = {name: _laid_out_like(loaded[name], tensor) for name, tensor in expected.items()}
     # Memory formats are kept, and Module.to_empty is not called: it takes half a second at first.
-    named = {name: loaded[name.replace(COMPILED, "")] for name in module.state_dict()}
-    module.load_state_dict(named, assign=any(tensor.is_meta for tensor in expected.values()))
+    fill(module, loaded, assign=any(tensor.is_meta for tensor in expected.values()))
     return module
+
+
+def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], assign: bool = False) -> None:
+    """Fills a module, parts of which may be compiled, with what :func:`state` returned.
+
+    Raises:
+        KeyError: If a tensor is missing.
+        RuntimeError: If one has another shape.
+    """
+    named = {name: tensors[name.replace(COMPILED, "")] for name in module.state_dict()}
+    module.load_state_dict(named, assign=assign)
 
 
 def check_weights(path: Path, module: nn.Module) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import functools
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from core_repr.agent import CoReSAC
+from core_repr.agent.policy import CoRePolicy
 from core_repr.config import CoReConfig
 
 MakeEnv = Callable[..., gym.Env[Any, Any]]
@@ -69,6 +73,149 @@ def test_eval_callback_keeps_the_best_model_and_stops(
     best = CoReSAC.load(tmp_path / "best_model", make_pixels(), device="cpu")
     mean, _ = evaluate_policy(best, Monitor(make_pixels()), 2)
     assert np.isfinite(mean)
+
+
+# Saving and loading as SB3 has it
+
+
+def test_a_policy_is_saved_to_a_file_without_a_pickle(
+    make_pixels: MakeEnv, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    policy = make_agent(make_pixels()).policy
+    for _ in range(2):
+        policy.save(tmp_path / "policy.pth")
+    with zipfile.ZipFile(tmp_path / "policy.pth") as archive:
+        assert sorted(archive.namelist()) == [
+            "agent.safetensors",
+            "config.json",
+            "model.safetensors",
+        ]
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.pth"]
+    loaded = type(policy).load(str(tmp_path / "policy.pth"), device="cpu")
+    frame = np.full((16, 16, 3), 100, np.uint8)
+    actions = [p.predict(frame, deterministic=True)[0] for p in (policy, loaded)]
+    assert np.array_equal(*actions) and loaded.config == policy.config
+    assert np.array_equal(loaded.parameters_to_vector(), policy.parameters_to_vector())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"not a zip", "is not a whole file of CoRePolicy.save"),
+        ({"data": b"", "policy.pth": b""}, "holds data, policy.pth instead of config.json"),
+        ({}, "holds nothing instead of"),
+        (
+            {"config.json": b"{}", "model.safetensors": b"", "agent.safetensors": b""},
+            r"policy.pth/config.json: The config lacks",
+        ),
+        ({"../config.json": b"", "model.safetensors": b"", "agent.safetensors": b""}, "instead of"),
+    ],
+)
+def test_a_file_that_is_not_a_policy_is_refused(
+    make_agent: MakeAgent, tmp_path: Path, content: Any, words: str
+) -> None:
+    path = tmp_path / "policy.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, value in content.items():
+                archive.writestr(name, value)
+    with pytest.raises(ValueError, match=words) as seen:
+        CoRePolicy.load(path)
+    assert str(path) in str(seen.value) and "\n" not in str(seen.value)
+
+
+def test_a_cut_or_compressed_policy_is_refused(make_agent: MakeAgent, tmp_path: Path) -> None:
+    path, other = tmp_path / "policy", tmp_path / "other"
+    make_agent().policy.save(path)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other, "w") as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name), zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="is compressed or too large"):
+        CoRePolicy.load(other)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a whole file"):
+        CoRePolicy.load(path)
+    for kind, place in ((FileNotFoundError, tmp_path / "none"), (TypeError, io.BytesIO())):
+        with pytest.raises(kind):
+            CoRePolicy.load(place)  # type: ignore[arg-type]
+    with pytest.raises(FileExistsError, match="is a folder"):
+        make_agent().policy.save(tmp_path)
+
+
+def test_parameters_as_a_vector(make_agent: MakeAgent, tmp_path: Path) -> None:
+    agent, other = make_agent(), make_agent(seed=1)
+    places = [parameter.data_ptr() for parameter in other.policy.parameters()]
+    other.policy.load_from_vector(agent.policy.parameters_to_vector())
+    for name, tensor in agent.policy.state_dict().items():
+        assert torch.equal(tensor, other.policy.state_dict()[name])
+    # The optimisers and the average know them by their places.
+    assert places == [parameter.data_ptr() for parameter in other.policy.parameters()]
+    other.save(tmp_path / "agent")
+    with pytest.raises(ValueError, match=r"parameters, but the vector has the shape \(3,\)"):
+        other.policy.load_from_vector(np.zeros(3, np.float32))
+
+
+def test_parameters_are_set_from_a_dictionary_or_a_save(
+    make_pixels: MakeEnv, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent(make_pixels()).learn(40)
+    agent.save(tmp_path / "agent.zip")
+    for source in (agent.get_parameters(), tmp_path / "agent.zip", str(tmp_path / "agent")):
+        other = make_agent(make_pixels(), seed=1)
+        other.set_parameters(source)
+        for name, tensor in agent.policy.state_dict().items():
+            assert torch.equal(tensor, other.policy.state_dict()[name]), name
+        for name in ("model_optimizer", "critic_optimizer"):
+            state, expected = (getattr(a, name).state_dict()["state"] for a in (other, agent))
+            assert torch.equal(state[0]["exp_avg"], expected[0]["exp_avg"])
+        with other.averaged_weights():
+            assert torch.equal(
+                other.policy.state_dict()["agent.log_entropy_weight"],
+                agent.policy.state_dict()["agent.log_entropy_weight"],
+            )
+    with pytest.raises(ValueError, match="does not belong to the config"):
+        make_agent(agent={"actor_layers": (20,)}).set_parameters(tmp_path / "agent")
+    with pytest.raises(TypeError, match="Expected a path"):
+        other.set_parameters(io.BytesIO())
+
+
+def test_options_of_load(
+    make_agent: MakeAgent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_agent().save(tmp_path / "agent")
+    load = functools.partial(CoReSAC.load, tmp_path / "agent", device="cpu")
+    load(custom_objects=None, print_system_info=False, force_reset=True)
+    load(custom_objects={}, print_system_info=True, force_reset=None)  # type: ignore[arg-type]
+    assert "Stable-Baselines3" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"custom_objects for lr_schedule.*nothing is pickled"):
+        load(custom_objects={"lr_schedule": None})
+    with pytest.raises(ValueError, match="leave out force_reset=False"):
+        load(force_reset=False)
+
+
+def test_open_files_and_sb3s_own_files_are_refused(make_agent: MakeAgent, tmp_path: Path) -> None:
+    agent = make_agent()
+    for act in (
+        agent.save,
+        agent.policy.save,
+        agent.save_replay_buffer,
+        agent.load_replay_buffer,
+        CoReSAC.load,
+    ):
+        with pytest.raises(TypeError, match="Expected a path, not"):
+            act(io.BytesIO())
+    for name in ("agent.zip", "replay.pkl"):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"agent.zip is a file, such as Stable-Baselines3 writes"):
+        CoReSAC.load(tmp_path / "agent.zip")
+    with pytest.raises(ValueError, match=r"replay.pkl is a file, such as Stable-Baselines3 writes"):
+        agent.load_replay_buffer(tmp_path / "replay.pkl")
+    with pytest.raises(FileNotFoundError, match="no model folder"):
+        CoReSAC.load("user/repo")
 
 
 def test_vec_monitor_and_evaluate_policy(make_pixels: MakeEnv, make_agent: MakeAgent) -> None:

@@ -21,7 +21,7 @@ def test_home_folders_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", [io.BytesIO(), 3, None, b"bytes", ["list"]])
 def test_what_is_not_a_path_is_refused(path: Any) -> None:
-    with pytest.raises(TypeError, match="Expected the path of a folder"):
+    with pytest.raises(TypeError, match="Expected a path, not"):
         user_path(path)
 
 
