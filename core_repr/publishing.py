@@ -121,6 +121,7 @@ def _evaluate(
     environment = agent.environment_config
     env = make_environment(environment, render_mode="rgb_array", **changes)
     try:
+        agent.set_env(env)
         if not (folder / EVALUATION_FILE).exists():
             outcome = {
                 "model": name,

@@ -184,7 +184,7 @@ class CoRePolicy(BasePolicy):
         """
         frames, proprioception = observation.tensors(self.device)
         steps = torch.where(is_first.cpu(), 0, state.steps)
-        noise = self._noise(steps, deterministic)
+        noise = self.noise(steps, deterministic)
         latent = self.world_model.step(
             state.latent, state.action, frames, is_first, noise, proprioception
         )
@@ -198,7 +198,13 @@ class CoRePolicy(BasePolicy):
             action = torch.from_numpy(self.actions.to_model(whole)).to(action.device)
         return RecurrentState(latent, action, steps + 1)
 
-    def _noise(self, steps: Int64[Tensor, " b"], deterministic: bool) -> Noise | None:
+    def noise(self, steps: Int64[Tensor, " b"], deterministic: bool) -> Noise | None:
+        """Returns the draws for the latent states of some frames; ``None`` for the means.
+
+        Args:
+            steps: Numbers of the frames in their episodes.
+            deterministic: As in :meth:`advance`.
+        """
         if not deterministic:
             return self.world_model.noise(self.generator, len(steps))
         if self._mean_recurrence:

@@ -69,6 +69,7 @@ class Evaluate:
         env = make_environment(environment, **rendering, **changes)
         if self.video is not None:
             check_renders(env)
+        agent.set_env(env)
         with tqdm(total=self.episodes, unit="episode") as bar:
             result = evaluate(
                 agent, env, self.episodes, self.seed, progress=lambda *_: bar.update()

@@ -61,6 +61,7 @@ class Probe:
         training, validation = (
             make_environment(environment, physics_state=True, **further) for further in changes
         )
+        agent.set_env(training)
         with tqdm(total=3 * self.episodes, unit="episode") as bar:
             result = probe(agent, training, validation, self.episodes, self.seed, bar.update)
         table = Table(title=f"R² of linear probes of {self.model}", title_justify="left")

@@ -134,7 +134,7 @@ def evaluate(
         The returns, lengths and seeds of the episodes.
 
     Raises:
-        ValueError: if `episodes` is less than one.
+        ValueError: if `episodes` is less than one, or an action is not finite.
         TypeError: if `env` is a vector environment.
     """
     if episodes < 1:
@@ -158,6 +158,12 @@ def evaluate(
                 episode_start=episode_start,
                 deterministic=deterministic,
             )
+            if not np.isfinite(action).all():
+                raise ValueError(
+                    f"the agent's action at step {length} of the episode with seed {episode_seed} "
+                    f"is {action}, which is not finite: look for what is not finite in the "
+                    "observation, or for a model that has diverged"
+                )
             observation, reward, terminated, truncated, _ = env.step(action)
             if on_step is not None:
                 on_step(env, observation)

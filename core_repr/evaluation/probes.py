@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
+from core_repr.adapters import Observation
 from core_repr.agent import CoReSAC
 from core_repr.evaluation.episodes import RandomAgent
-from core_repr.world_model import CoReWorldModel
+from core_repr.world_model import CoReWorldModel, Noise
 from core_repr.world_model.encoder import Encoder
 
 STACK = 3
@@ -28,13 +29,15 @@ class Recording(NamedTuple):
 
     Attributes:
         seed: What it was reset with.
-        frames: ``(T + 1, side, side, 3)``.
+        frames: As the model takes them, ``(T + 1, side, side, 3)``.
+        proprioception: What came with them, ``(T + 1, P)``.
         actions: In the environment's units, ``(T, ...)``.
         quantities: Physical quantities, ``(T + 1, Q)``.
     """
 
     seed: int
     frames: UInt8[np.ndarray, "n side side 3"]
+    proprioception: Float32[np.ndarray, "n p"]
     actions: NDArray[np.float32]
     quantities: Float[np.ndarray, "n q"]
 
@@ -122,16 +125,23 @@ def latents(
     model: CoReWorldModel, agent: CoReSAC, recording: Recording
 ) -> Float[np.ndarray, "n z"]:
     """Returns what agents see of an episode, from the third frame on."""
-    actions = agent.policy.scale_action(recording.actions).reshape(len(recording.actions), -1)
-    padded = np.concatenate([actions, np.zeros_like(actions[:1])]).astype(np.float32)
+    actions = agent.policy.actions.to_model(recording.actions)
+    padded = np.concatenate([actions, np.zeros_like(actions[:1])])
+    noise = agent.policy.noise(torch.arange(len(padded)), deterministic=True)
     with torch.inference_mode():
         # All frames of an episode at once would take gigabytes at the paper's sizes.
-        x = torch.cat(
-            [model.encode(part.to(model.device)) for part in _tensor(recording.frames).split(64)]
+        parts = zip(
+            torch.from_numpy(recording.frames).split(64),
+            torch.from_numpy(recording.proprioception).split(64),
+            strict=True,
         )
+        x = torch.cat([model.encode(*(part.to(model.device) for part in pair)) for pair in parts])
         is_first = torch.zeros(len(x), 1, dtype=torch.bool, device=x.device)
         _, posterior = model.observe_encodings(
-            x[:, None], torch.from_numpy(padded)[:, None].to(x.device), is_first
+            x[:, None],
+            torch.from_numpy(padded)[:, None].to(x.device),
+            is_first,
+            None if noise is None else Noise(*(draw[:, None] for draw in noise)),
         )
     seen: NDArray[np.float32] = posterior.features[STACK - 1 :, 0].cpu().numpy()
     return seen
@@ -189,19 +199,29 @@ def _record(
     progress: Callable[[], object],
 ) -> Recording:
     actor: Any = RandomAgent(env.action_space, seed) if at_random else agent
-    frame, info = env.reset(seed=seed)
-    frames, quantities = [frame], [info["physics_quantities"]]
+    observation, info = env.reset(seed=seed)
+    # Copies: an environment may write to what it gave, and to what it was given.
+    seen, quantities = [_read(agent, observation)], [np.array(info["physics_quantities"])]
     actions: list[NDArray[np.float32]] = []
     state, over = None, False
     while not over:
-        action, state = actor.predict(frame, state, np.array([not actions]), deterministic=False)
-        frame, _, terminated, truncated, info = env.step(action)
-        frames.append(frame)
-        quantities.append(info["physics_quantities"])
-        actions.append(action)
+        start = np.array([not actions])
+        action, state = actor.predict(observation, state, start, deterministic=False)
+        actions.append(np.array(action))
+        observation, _, terminated, truncated, info = env.step(action)
+        seen.append(_read(agent, observation))
+        quantities.append(np.array(info["physics_quantities"]))
         over = terminated or truncated
     progress()
-    return Recording(seed, np.stack(frames), np.stack(actions), np.stack(quantities))
+    return Recording(seed, *_joined(seen), np.stack(actions), np.stack(quantities))
+
+
+def _read(agent: CoReSAC, observation: Any) -> Observation:
+    return agent.policy.reader.finite(observation).copy()
+
+
+def _joined(seen: Sequence[Observation]) -> Observation:
+    return Observation(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
 
 
 def _invariance(
@@ -213,9 +233,11 @@ def _invariance(
     same, different = [], []
     rng = np.random.default_rng(0)
     for recording in recordings:
-        frames = [env.reset(seed=recording.seed, options={"distraction_seed": recording.seed})[0]]
-        frames += [env.step(action)[0] for action in recording.actions]
-        other = recording._replace(frames=np.stack(frames))
+        options = {"distraction_seed": recording.seed}
+        seen = [_read(agent, env.reset(seed=recording.seed, options=options)[0])]
+        seen += [_read(agent, env.step(action.copy())[0]) for action in recording.actions]
+        frames, proprioception = _joined(seen)
+        other = recording._replace(frames=frames, proprioception=proprioception)
         one, two = (latents(agent.world_model, agent, each) for each in (recording, other))
         same.append(np.linalg.norm(one - two, axis=-1).mean())
         shuffled = two[rng.permutation(len(two))]

@@ -44,8 +44,8 @@ def record_episode(
 
     Args:
         agent: Who acts.
-        env: Environment with RGB frames, or a ``Dict`` with one entry of them, made with
-            ``render_mode="rgb_array"``.
+        env: Environment with RGB frames in any form that an agent learns from, or a ``Dict`` with
+            one entry of them, made with ``render_mode="rgb_array"``.
         path: The video, ending in ``.mp4``.
         seed: Seed of the episode.
         shrink: How many pixels of the scene become one of the video, in height and in width.

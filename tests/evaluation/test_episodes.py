@@ -122,6 +122,17 @@ def test_what_is_not_a_number_is_none_in_json() -> None:
     assert (broken["mean"], broken["returns"]) == (None, [None, 1.0])
 
 
+def test_no_action_that_is_not_finite_reaches_an_environment() -> None:
+    class Broken:
+        def predict(self, observation: Any, **_: Any) -> tuple[np.ndarray, None]:
+            return np.array([np.nan if observation[0] == 3 else 1], np.float32), None
+
+    env = Counter()
+    with pytest.raises(ValueError, match=r"step 2 of the episode with seed 5 is \[nan\]"):
+        evaluate(Broken(), env, 1, seed=5)
+    assert env._left == 3
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="episodes is 0"):
         evaluate(Recurrent(), Counter(), episodes=0)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from core_repr import cli
 from core_repr.agent import CoReSAC
 from core_repr.config import CoReConfig
-from core_repr.evaluation.probes import latents, linear_r2, probe
+from core_repr.evaluation.probes import Recording, _record, latents, linear_r2, probe
 
 LENGTH = 12
 
@@ -79,12 +80,71 @@ def test_latents_are_those_that_the_agent_acts_on(agent: CoReSAC) -> None:
         _, state = agent.predict(frames[-1], state, np.array([t == 0]), deterministic=True)
         features.append(torch.cat([state.latent.h, state.latent.mean], -1)[0].numpy())
         if t < LENGTH:
-            action = agent.policy.unscale_action(state.action.numpy())[0]
+            (action,) = agent.policy.actions.to_environment(state.action.numpy())
             frames.append(env.step(action)[0])
             actions.append(action)
-    recording = type("R", (), {"frames": np.stack(frames), "actions": np.stack(actions)})
+    recording = Recording(
+        0,
+        np.stack(frames),
+        np.zeros((LENGTH + 1, 0), np.float32),
+        np.stack(actions),
+        np.zeros((0, 2)),
+    )
     seen = latents(agent.world_model, agent, recording)
     np.testing.assert_allclose(seen, features[2:], atol=1e-4)
+
+
+class Reused(gym.Wrapper[Any, Any, Any, Any]):
+    """Gives joint angles too, writes each frame to one array, and to the action that it was given.
+
+    The frames are larger, upside down in memory and have their channels first.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        frames = spaces.Box(0, 255, (3, 32, 32), np.uint8)
+        angles = spaces.Box(-1, 1, (2,), np.float64)
+        self.observation_space = spaces.Dict(camera=frames, angles=angles)
+        self.frame, self.angles = np.zeros((3, 32, 32), np.uint8), np.zeros(2)
+
+    def reset(self, **arguments: Any) -> Any:
+        frame, info = self.env.reset(**arguments)
+        return self.observe(frame), info
+
+    def step(self, action: Any) -> Any:
+        frame, *others = self.env.step(action.copy())
+        action[:] = 77
+        return self.observe(frame), *others
+
+    def observe(self, frame: Any) -> Any:
+        self.frame[:] = frame.transpose(2, 0, 1).repeat(2, 1).repeat(2, 2)
+        self.angles[:] = frame[0, 0, :2] / 255
+        return {"camera": self.frame[:, ::-1], "angles": self.angles}
+
+
+def test_an_episode_of_any_form_is_recorded_as_the_model_takes_it(
+    tiny_config: Callable[..., CoReConfig],
+) -> None:
+    env = Reused(Lamp())
+    config = tiny_config().replace(environment=None)
+    agent = CoReSAC("CoRePolicy", env, config, seed=0, device="cpu")
+    recording = _record(agent, env, 0, False, lambda: None)
+    frames, proprioception = recording.frames, recording.proprioception
+    assert frames.shape == (LENGTH + 1, 16, 16, 3) and proprioception.shape == (LENGTH + 1, 2)
+    assert all((one != two).any() for one, two in pairwise(frames))
+    assert all((one != two).any() for one, two in pairwise(proprioception))
+    assert (np.abs(recording.actions) <= 3).all()
+    # The policy's own latents along the way.
+    again, state = env.reset(seed=0)[0], None
+    for t, action in enumerate(recording.actions):
+        _, state = agent.predict(again, state, np.array([t == 0]), deterministic=True)
+        state = state._replace(action=torch.from_numpy(agent.policy.actions.to_model(action)))
+        again = env.step(action.copy())[0]
+    _, state = agent.predict(again, state, deterministic=True)
+    seen = latents(agent.world_model, agent, recording)
+    np.testing.assert_allclose(seen[-1], state.latent.features[0], atol=1e-4)
+    # A probe goes through all of it.
+    assert probe(agent, env, Reused(Lamp()), 4).invariance > 0
 
 
 def test_probes_score_latents_beside_what_needs_no_learning(agent: CoReSAC) -> None:

@@ -56,6 +56,30 @@ def test_a_video_shows_its_frames(tmp_path: Path, height: int, width: int) -> No
     assert [file.name for file in path.parent.iterdir()] == ["video.mp4"]
 
 
+@pytest.mark.parametrize(
+    "lay_out",
+    [
+        lambda frame: frame[::-1].copy()[::-1],
+        lambda frame: frame[:, ::-1].copy()[:, ::-1],
+        np.asfortranarray,
+        lambda frame: np.frombuffer(frame.tobytes(), np.uint8).reshape(frame.shape),
+    ],
+    ids=["upside down", "mirrored", "Fortran order", "read-only"],
+)
+def test_frames_of_any_layout_in_memory_are_shown(
+    tmp_path: Path, lay_out: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    plain = colours(32, 48)
+    plain[0][:16] = 90
+    laid_out = [lay_out(frame) for frame in plain]
+    one, other = (
+        read(write_video(tmp_path / f"{number}.mp4", frames, fps=10))[1]
+        for number, frames in enumerate((plain, laid_out))
+    )
+    assert np.array_equal(one, other)
+    assert np.array_equal(side_by_side(laid_out), side_by_side(plain))
+
+
 def test_noise_does_not_make_a_large_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.random.default_rng(0).integers(256, size=(10, 64, 64, 3), dtype=np.uint8)
     small = write_video(tmp_path / "small.mp4", frames, fps=10).stat().st_size
