@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
@@ -173,3 +174,174 @@ def test_a_crop_that_hides_much_is_told_in_numbers_when_a_training_starts(
     assert [record.levelname for record in caplog.records] == ["WARNING"] * (words is not None)
     if words is not None:
         assert re.search(words, caplog.text)
+
+
+# Steps
+
+
+class Robot(gym.Env[Any, Any]):
+    """Frames and joint angles, with everything that goes wrong among environments.
+
+    Args:
+        length: Steps of an episode.
+        actions: Its action space.
+        broken_at: Step of each episode at which an angle is not a number.
+        scales: Whether it writes to the action that it was given.
+    """
+
+    def __init__(
+        self,
+        length: int = 8,
+        actions: gym.spaces.Box = BOX(-2, 3, (2,)),  # noqa: B008
+        broken_at: int | None = None,
+        scales: bool = False,
+    ) -> None:
+        frames = BOX(0, 255, (16, 16, 3), np.uint8)
+        self.observation_space = gym.spaces.Dict(angles=BOX(-9, 9, (2,)), camera=frames)
+        self.action_space = actions
+        self.length, self.broken_at, self.scales = length, broken_at, scales
+        self.sent: list[np.ndarray] = []
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._observe(), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        self.sent.append(action.copy())
+        if self.scales:
+            action[:] = 0
+        return self._observe(), 1.0, self.steps == self.length, False, {}
+
+    def _observe(self) -> Any:
+        angles = self.np_random.normal(size=2).astype(np.float32)
+        if self.steps == self.broken_at:
+            angles[1] = np.nan
+        return {
+            "angles": angles,
+            "camera": self.np_random.integers(256, size=(16, 16, 3), dtype=np.uint8),
+        }
+
+
+@pytest.fixture
+def make_robot_agent(tiny_config: Callable[..., CoReConfig]) -> MakeAgent:
+    def make(env: Any, **agent: Any) -> CoReSAC:
+        config = tiny_config(agent=agent).replace(environment=None)
+        return CoReSAC("CoRePolicy", env, config, seed=0, device="cpu")
+
+    return make
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_what_is_not_finite_is_refused_before_anything_acts_on_it(
+    make_robot_agent: MakeAgent, at_end: bool
+) -> None:
+    step = 8 if at_end else 3
+    robots = [Robot(), Robot(broken_at=step)]
+    agent = make_robot_agent(DummyVecEnv([lambda r=r: r for r in robots]), learning_starts=0)
+    words = rf"At agent step {2 * step}: Environment 1: .*not finite, \[.*nan\], in 'angles'"
+    with pytest.raises(ValueError, match=words):
+        agent.learn(100)
+    for robot in robots:
+        assert len(robot.sent) == step and np.isfinite(robot.sent).all()
+    with pytest.raises(ValueError, match=r"At agent step 0: Environment 0: .*in 'angles'"):
+        make_robot_agent(DummyVecEnv([lambda: Robot(broken_at=0)])).learn(9)
+
+
+class OneBuffer(DummyVecEnv):
+    """Gives the same arrays at each step, as simulators on a GPU do, and writes to them."""
+
+    def _obs_from_buf(self) -> Any:
+        return self.buf_obs
+
+
+def test_what_is_stored_is_what_was_seen_and_sent(make_robot_agent: MakeAgent) -> None:
+    def learned(vector: type[DummyVecEnv], scales: bool) -> list[np.ndarray]:
+        agent = make_robot_agent(vector([lambda: Robot(scales=scales)] * 2), learning_starts=20)
+        agent.learn(60)
+        return [episode.records.copy() for episode in agent.replay_buffer.episodes]
+
+    plain = learned(DummyVecEnv, False)
+    assert len(plain) > 4
+    for other in (learned(OneBuffer, False), learned(DummyVecEnv, True)):
+        assert all(np.array_equal(one, two) for one, two in zip(plain, other, strict=True))
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+@pytest.mark.parametrize("envs", [1, 3])
+def test_episodes_of_a_single_step_are_learned_from(
+    make_pixels: MakeEnv, make_agent: MakeAgent, terminated: bool, envs: int
+) -> None:
+    def make() -> gym.Env[Any, Any]:
+        return make_pixels(length=1, terminates=terminated)
+
+    agent = make_agent(DummyVecEnv([make] * envs), agent={"initial_updates": 3}).learn(60)
+    assert agent._n_updates > 3 and len(agent.replay_buffer) >= 60
+    assert all(torch.isfinite(p).all() for p in agent.policy.parameters())
+    wrapped = CoReWrapper(make(), agent.world_model)
+    for _ in range(3):
+        assert np.isfinite(wrapped.reset()[0]).all()
+        assert np.isfinite(wrapped.step(wrapped.action_space.sample())[0]).all()
+
+
+def test_an_environment_that_takes_whole_numbers_gets_them(make_robot_agent: MakeAgent) -> None:
+    robot = Robot(actions=BOX(-1, 3, (2,), np.int64))
+    agent = make_robot_agent(robot)
+    agent.learn(60)
+    sent = np.stack(robot.sent)
+    assert sent.dtype == np.int64 and set(sent.flat) == {-1, 0, 1, 2, 3}
+    # What is learned from, and what the next latent state sees, is what was sent.
+    stored = np.concatenate(
+        [episode.records["action"][:-1] for episode in agent.replay_buffer.episodes]
+    )
+    np.testing.assert_allclose(stored, (sent - 1) / 2)
+    action, state = agent.predict(robot._observe(), deterministic=True)
+    assert action.dtype == np.int64 and np.allclose(state.action[0], (action - 1) / 2)
+
+
+def test_a_dimension_that_cannot_vary_is_none_of_the_model_s(
+    make_robot_agent: MakeAgent, tmp_path: Path
+) -> None:
+    actions = BOX(np.float32([-2, 7, 0]), np.float32([3, 7, 1]))
+    robot = Robot(actions=actions)
+    agent = make_robot_agent(robot, mean_recurrence=True)
+    agent.learn(60)
+    assert agent.environment_config.action_size == 2 and agent.target_entropy == -2
+    assert all(torch.isfinite(p).all() for p in agent.policy.parameters())
+    sent = np.stack(robot.sent)
+    assert (sent[:, 1] == 7).all() and all(actions.contains(action) for action in sent)
+    assert agent.replay_buffer.sample(2, 3).actions.shape == (3, 2, 2)
+    agent.save(tmp_path / "agent")
+    for env in (None, robot):
+        loaded = CoReSAC.load(tmp_path / "agent", env, device="cpu")
+        action, state = loaded.predict(robot.reset(seed=1)[0], deterministic=True)
+        assert actions.contains(action)
+    # Wrapped, its latents are those of the agent.
+    wrapped = CoReWrapper(robot, agent.world_model)
+    wrapped.reset(seed=1)
+    seen = wrapped.step(action)[0]
+    robot.reset(seed=1)
+    _, state = agent.predict(robot.step(action)[0], state, deterministic=True)
+    np.testing.assert_allclose(seen, state.latent.features[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    [(None, "reward None"), (np.ones(2), "reward"), (np.nan, "reward nan")],
+)
+def test_rewards_that_are_not_one_number_are_refused(
+    make_agent: MakeAgent, make_pixels: MakeEnv, reward: Any, words: str
+) -> None:
+    env = gym.wrappers.TransformReward(make_pixels(), lambda _: reward)
+    with pytest.raises(ValueError, match=rf"Step 1 of episode 1 .* {words}.*not one finite number"):
+        make_agent(env).learn(9)
+
+
+@pytest.mark.parametrize("reward", [np.ones(()), np.ones(1), np.float64(1), 1, True])
+def test_rewards_of_any_form_are_numbers(
+    make_agent: MakeAgent, make_pixels: MakeEnv, reward: Any
+) -> None:
+    agent = make_agent(gym.wrappers.TransformReward(make_pixels(), lambda _: reward)).learn(9)
+    assert (agent.replay_buffer.episodes[0].records["reward"][:-1] == 1).all()

@@ -137,11 +137,88 @@ def test_frames_of_the_caller_are_left_as_they_are(agent: CoReSAC) -> None:
     assert np.array_equal(frames, before)
 
 
-def test_frames_need_not_be_contiguous(agent: CoReSAC) -> None:
+LAYOUTS = {
+    "upside down": lambda frames: frames[..., ::-1, :, :].copy()[..., ::-1, :, :],
+    "mirrored": lambda frames: frames[..., ::-1, :].copy()[..., ::-1, :],
+    "Fortran order": np.asfortranarray,
+    "read-only": lambda frames: np.frombuffer(frames.tobytes(), np.uint8).reshape(frames.shape),
+    "lists": lambda frames: frames.tolist(),
+    "a list of frames": list,
+    "a tensor": torch.from_numpy,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one", "batch"])
+def test_frames_of_any_layout_in_memory_do(
+    agent: CoReSAC, layout: str, batch: tuple[int, ...]
+) -> None:
+    frames = random_frames(*batch)
+    expected, _ = agent.predict(frames, deterministic=True)
+    assert np.array_equal(agent.predict(LAYOUTS[layout](frames), deterministic=True)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        (lambda f: f.astype(np.float32) / 255, "are float32, but .* says uint8 from 0 to 255"),
+        (lambda f: f.astype(np.float64), "are float64, but"),
+        (lambda f: f.astype(np.int8), "are int8, but"),
+        (lambda f: f.astype(bool), "are bool, but"),
+        (lambda f: f.astype(np.int64), "are int64, but"),
+        (lambda f: (f.astype(int) + 1000).tolist(), "are int64, but"),
+        (lambda f: f[:0], "not an empty batch"),
+    ],
+    ids=["floats in [0, 1]", "floats", "int8", "bool", "int64", "large numbers", "none"],
+)
+def test_frames_of_another_type_are_refused(
+    agent: CoReSAC, form: Callable[[np.ndarray], Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as refusal:
+        agent.predict(form(random_frames(2)))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_state_of_other_environments_is_refused(
+    agent: CoReSAC, make_agent: Callable[..., CoReSAC]
+) -> None:
+    frames = random_frames(4)
+    states = {count: agent.predict(frames[:count])[1] for count in (1, 2, 4)}
+    for observation, count, batch in ((frames, 1, 4), (frames, 2, 4), (frames[0], 4, 1)):
+        with pytest.raises(ValueError, match=rf"batch of {count}, but .* batch of {batch};"):
+            agent.predict(observation, states[count])
+    with pytest.raises(TypeError, match=r"what the last call of predict returned.*not a tuple"):
+        agent.predict(frames, (None, None))
+    other = make_agent(world_model={"deterministic_size": 11})
+    with pytest.raises(ValueError, match="of another model"):
+        other.predict(frames, states[4])
+
+
+@pytest.mark.parametrize("starts", [[True], True, [[True] * 4], np.ones((4, 1), bool), []])
+def test_episode_starts_of_other_environments_are_refused(agent: CoReSAC, starts: Any) -> None:
+    frames = random_frames(4)
+    _, state = agent.predict(frames)
+    with pytest.raises(ValueError, match=r"batch of 4: expected shape \(4,\)"):
+        agent.predict(frames, state, starts)
+
+
+@pytest.mark.parametrize("start", [True, [True], np.array([1.0])])
+def test_a_single_environment_says_in_any_form_that_it_starts(agent: CoReSAC, start: Any) -> None:
+    first, second = random_frames(2)
+    _, state = agent.predict(first, deterministic=True)
+    afresh, _ = agent.predict(second, deterministic=True)
+    assert np.array_equal(agent.predict(second, state, start, deterministic=True)[0], afresh)
+
+
+def test_what_is_not_finite_ends_with_its_episode(agent: CoReSAC) -> None:
     frames = random_frames(2)
-    flipped = frames[:, ::-1]
-    expected, _ = agent.predict(flipped.copy(), deterministic=True)
-    assert np.array_equal(agent.predict(flipped, deterministic=True)[0], expected)
+    expected, state = agent.predict(frames, deterministic=True)
+    broken = state._replace(
+        latent=type(state.latent)(*(field * torch.nan for field in state.latent)),
+        action=state.action * torch.nan,
+    )
+    again, _ = agent.predict(frames, broken, np.array([True, True]), deterministic=True)
+    assert np.array_equal(again, expected)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 17, 3), (3, 16, 16), (2, 2, 16, 16, 3), ()])
