@@ -1,0 +1,94 @@
+"""Environments that this project did not prepare: trained in, wrapped, and loaded again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from core_repr.agent import CoReSAC
+from core_repr.config import CoReConfig
+from core_repr.world_model import CoReWorldModel
+from core_repr.wrappers import CoReWrapper
+
+SCRIPT = Path(__file__).with_name("other_environments.py")
+PACKAGES = {
+    "Reacher-v5": "mujoco",
+    "Pusher-v5": "mujoco",
+    "HalfCheetah-v5": "mujoco",
+    "FetchReach-v4": "gymnasium_robotics",
+    "CarRacing-v3": "Box2D",
+    "dm_control/walker-run-v0": "shimmy",
+    "dm_control/quadruped-walk-v0": "shimmy",
+    "dm_control/hopper-hop-v0": "shimmy",
+}
+
+
+def reacher(side: int) -> gym.Env[Any, Any]:
+    pytest.importorskip("mujoco")
+    env = gym.make("Reacher-v5", render_mode="rgb_array", width=side, height=side)
+    return gym.wrappers.AddRenderObservation(env)
+
+
+@pytest.mark.parametrize("side", [16, 24], ids=["own size", "larger"])
+def test_gymnasium_s_mujoco_environments_train_and_wrap(
+    tiny_config: Callable[..., CoReConfig], side: int
+) -> None:
+    env = reacher(side)
+    frame, _ = env.reset(seed=0)
+    assert frame.strides[0] < 0, "the renderer gives another layout now: try another one here"
+    config = tiny_config().replace(environment=None)
+    agent = CoReSAC("CoRePolicy", env, config, seed=0, device="cpu").learn(50)
+    assert agent._n_updates > 0
+    recorded = agent.environment_config
+    assert (recorded.id, recorded.arguments) == ("Reacher-v5", {"width": side, "height": side})
+    # Wrapped, it is the environment of the training: no warning.
+    wrapped = CoReWrapper(reacher(side), agent.world_model, keep=["pixels"])
+    seen, _ = wrapped.reset(seed=0)
+    _, state = agent.predict(seen["pixels"], deterministic=True)
+    np.testing.assert_allclose(seen["latent"], state.latent.features[0], atol=1e-5)
+    assert np.isfinite(wrapped.step(wrapped.action_space.sample())[0]["latent"]).all()
+    wrapped.close()
+    env.close()
+
+
+def test_frames_that_are_larger_than_in_the_training_are_told(
+    tiny_config: Callable[..., CoReConfig],
+) -> None:
+    config = tiny_config()
+    with pytest.warns(UserWarning, match="it is Reacher-v5.*24 × 24 pixels are reduced to 16 × 16"):
+        CoReWrapper(reacher(24), CoReWorldModel(config)).close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["own size", "another"])
+@pytest.mark.parametrize("environment_id", PACKAGES)
+def test_a_newcomer_s_environment(tmp_path: Path, environment_id: str, size: str) -> None:
+    pytest.importorskip(PACKAGES[environment_id])
+    rendered, side = (72, 72) if size == "own size" else (100, 72)
+    if environment_id == "CarRacing-v3":
+        rendered, side = (96, 96) if size == "own size" else (96, 72)
+    for command in ("first", "again"):
+        done = subprocess.run(
+            [
+                sys.executable,
+                SCRIPT,
+                command,
+                tmp_path,
+                environment_id,
+                str(rendered),
+                str(side),
+            ],
+            env={"MUJOCO_GL": "egl", **os.environ},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "the same" in done.stdout
