@@ -26,6 +26,8 @@ FORMS = {
 class Shown(gym.Wrapper[Any, Any, Any, Any]):
     """Gives frames of a form, in a dictionary with other entries or alone, and renders a scene."""
 
+    render_mode = "rgb_array"
+
     def __init__(self, env: gym.Env[Any, Any], name: str, in_dict: bool) -> None:
         super().__init__(env)
         self.form, high, dtype = FORMS[name]
