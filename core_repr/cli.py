@@ -23,6 +23,7 @@ from core_repr.commands.probe import Probe
 from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS
+from core_repr.envs.rendering import explain
 
 EXPECTED = (ValueError, TypeError, OSError, ArithmeticError, ImportError)
 """Errors whose message says all that a user needs."""
@@ -75,8 +76,11 @@ def _run(typed: list[str]) -> int:
             return output.CLOSED_PIPE
         print(f"core-repr: {error}", file=sys.stderr)
         return 1
-    except (*EXPECTED, gym.error.Error) as error:
-        print(f"core-repr: {error}", file=sys.stderr)
+    except Exception as error:
+        unrendered = explain(error)
+        if unrendered is None and not isinstance(error, (*EXPECTED, gym.error.Error)):
+            raise
+        print(f"core-repr: {unrendered or error}", file=sys.stderr)
         return 1
 
 

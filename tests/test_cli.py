@@ -218,3 +218,17 @@ def test_a_run_s_folder_in_the_place_of_its_model_s(
     (tmp_path / "model" / "config.json").write_text("{}")
     assert cli.main(["evaluate", str(tmp_path)]) == 1
     assert f"did you mean '{tmp_path / 'model'}'?" in capsys.readouterr().err
+
+
+def test_an_environment_that_cannot_render_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class FatalError(Exception):
+        """As MuJoCo's, which is none that the command line expects."""
+
+    names: dict[str, Any] = {"__name__": "mujoco.egl", "FatalError": FatalError}
+    exec("def find(*_): raise FatalError('no OpenGL context')", names)
+    monkeypatch.setattr(zoo, "find", names["find"])
+    assert cli.main(["evaluate", "model"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("core-repr: The environment cannot render") and error.count("\n") == 1

@@ -10,8 +10,10 @@ import select
 import signal
 import sys
 import unicodedata
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+from core_repr.envs.rendering import happened_in_opengl
 
 CLOSED_PIPE = 128 + signal.SIGPIPE
 """The exit status of what ends because its reader did, as a shell gives it."""
@@ -38,9 +40,12 @@ _DEFAULTS = ("strict", "surrogateescape", "backslashreplace")
 def forgiving() -> Iterator[None]:
     """Prints what the terminal can: for other characters what comes near, or a question mark.
 
-    Where standard output or error is closed, what is printed there is dropped.
+    Where standard output or error is closed, what is printed there is dropped. So is what other
+    packages' renderers complain of when they are cleared away without having started.
     """
     with contextlib.ExitStack() as at_end:
+        at_end.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = _without_opengl(sys.unraisablehook)
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is None:
@@ -52,6 +57,16 @@ def forgiving() -> Iterator[None]:
                 at_end.callback(stream.reconfigure, errors=stream.errors)
                 stream.reconfigure(errors=_HANDLER)
         yield
+
+
+def _without_opengl(usual: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Passes on what Python cannot raise, such as errors of destructors, but those of OpenGL."""
+
+    def complain(unraisable: Any) -> None:
+        if not happened_in_opengl(unraisable.exc_traceback):
+            usual(unraisable)
+
+    return complain
 
 
 def flush() -> None:

@@ -12,12 +12,25 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
+from types import TracebackType
 
 import gymnasium
 
 from core_repr.load_order import load_triton
 
 HEADLESS_BACKENDS = ("egl", "osmesa")
+_OPENGL_ROOMS = (
+    "OpenGL.",
+    "glfw.",
+    *(
+        f"mujoco.{room}."
+        for room in ("egl", "glfw", "osmesa", "gl_context", "rendering", "renderer")
+    ),
+    "dm_control._render.",
+    "gymnasium.envs.mujoco.mujoco_rendering.",
+)
+"""Modules that start OpenGL or draw with it."""
 _WINDOWED = ("glfw", "on", "enable", "enabled", "true", "1")
 _OFF = ("off", "false", "0", "disable", "disabled")
 INSTALL_HINT = (
@@ -112,6 +125,33 @@ def importing_opengl(backend: str) -> Iterator[None]:
             f"OpenGL does not start with MUJOCO_GL={backend or 'unset'} ({error}): {INSTALL_HINT}, "
             "and see `core-repr doctor`."
         ) from error
+
+
+def explain(error: BaseException) -> RenderingError | None:
+    """Says what to do about an error that OpenGL made in any environment, also in other packages'.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The explained error; None if OpenGL has nothing to do with it.
+    """
+    if isinstance(error, RenderingError):
+        return error
+    if not happened_in_opengl(error.__traceback__):
+        return None
+    reason = str(error).splitlines()[0] if str(error) else repr(error)
+    chosen = os.environ.get("MUJOCO_GL") or "unset"
+    return RenderingError(
+        f"The environment cannot render, with MUJOCO_GL {chosen}: {reason.rstrip('.')}. Set "
+        f"MUJOCO_GL to egl or osmesa; if neither works, {INSTALL_HINT}, and see `core-repr doctor`."
+    )
+
+
+def happened_in_opengl(traceback: TracebackType | None) -> bool:
+    """Tells whether an error came from what starts OpenGL or draws with it."""
+    rooms = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(traceback))
+    return any(f"{room}.".startswith(_OPENGL_ROOMS) for room in rooms)
 
 
 def _candidates() -> list[str]:

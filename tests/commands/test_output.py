@@ -70,6 +70,31 @@ def test_a_closed_output_swallows_what_is_printed(monkeypatch: pytest.MonkeyPatc
     assert sys.stdout is None
 
 
+class Renderer:
+    """Ends as a module's destructor does."""
+
+    def __init__(self, room: str) -> None:
+        names: dict[str, Any] = {"__name__": room}
+        exec("def free(): raise AttributeError('no context')", names)
+        self.free = names["free"]
+
+    def __del__(self) -> None:
+        self.free()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_renderers_that_never_started_are_cleared_away_quietly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: said.append(unraisable.object))
+    with output.forgiving():
+        Renderer("gymnasium.envs.mujoco.mujoco_rendering")
+        assert not said
+        Renderer("mine")
+        assert len(said) == 1
+
+
 def without_a_reader(*typed: str, **options: Any) -> tuple[int, str]:
     """Runs a command whose output nobody reads; returns its status and what it said as error."""
     reader, writer = os.pipe()

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from core_repr.envs import rendering
 from core_repr.envs.rendering import (
     RenderingError,
+    explain,
     importing_opengl,
     prefer_headless,
     select_backend,
@@ -184,3 +186,41 @@ def test_gymnasium_s_own_environments_render_without_a_screen() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split("spread")[1]) > 1
+
+
+def raised_in(room: str, error: str) -> BaseException:
+    """Returns an error as a module raises it, called from here."""
+    names: dict[str, Any] = {"__name__": room}
+    exec(f"def draw(): raise {error}", names)
+    try:
+        names["draw"]()
+    except Exception as caught:
+        return caught
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "room",
+    [
+        "OpenGL.platform.egl",
+        "mujoco.egl",
+        "mujoco.rendering.classic.renderer",
+        "gymnasium.envs.mujoco.mujoco_rendering",
+        "dm_control._render",
+    ],
+)
+def test_what_opengl_does_in_other_environments_is_explained(
+    monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    explained = explain(raised_in(room, "ValueError('no display\\nat all')"))
+    assert isinstance(explained, RenderingError)
+    assert "with MUJOCO_GL glfw: no display. Set MUJOCO_GL to egl or osmesa" in str(explained)
+    assert "apt-get install libegl1" in str(explained) and "\n" not in str(explained)
+
+
+@pytest.mark.parametrize("room", ["mujoco", "mujoco.eglantine", "OpenGLX", "mine"])
+def test_what_others_do_is_not_explained(room: str) -> None:
+    assert explain(raised_in(room, "ValueError('no display')")) is None
+    own = RenderingError("said already")
+    assert explain(own) is own

@@ -53,7 +53,7 @@ class Lamp(gym.Env[Any, Any]):
 
 @pytest.fixture
 def agent(tiny_config: Callable[..., CoReConfig]) -> CoReSAC:
-    config = tiny_config().replace(environment=None)
+    config = tiny_config(agent={"mean_recurrence": True}).replace(environment=None)
     return CoReSAC("CoRePolicy", Lamp(), config, seed=0, device="cpu")
 
 
