@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,14 @@ from core_repr.evaluation import (
     record_episode,
     split_arguments,
 )
+from core_repr.files.places import user_path
+from core_repr.files.strict_json import parse_json
+from core_repr.files.writing import write_atomically
 from core_repr.wrappers import CoReWrapper
+
+VIDEO_FILE, CURVE_FILE = "agent.mp4", "learning_curve.png"
+PROGRESS_FILE, RESULTS_FILE = "progress.csv", "results.json"
+RANDOM, OWN_AGENT, ON_LATENTS = "random policy", "CoRe's own agent", "SB3 SAC on latents"
 
 _console = Console()
 
@@ -50,13 +58,8 @@ def demo(
     Returns:
         The evaluations by the agents' names.
     """
-    folder = Path(folder)
-    for name in ("settings.json", "config.json"):
-        if (folder / name).exists():
-            raise FileExistsError(
-                f"{folder} holds a run or a model ({name}), whose curve the demo would replace; "
-                "choose another --folder."
-            )
+    folder = user_path(folder)
+    _refuse_what_is_not_a_demo(folder)
     source = zoo.find(model)
     core_agent = CoReSAC.from_pretrained(source, device="cpu")
     environment = core_agent.environment_config
@@ -67,6 +70,8 @@ def demo(
         if value < least:
             raise ValueError(f"{option} must be at least {least}, not {value}.")
     folder.mkdir(parents=True, exist_ok=True)
+    # Whoever finds it knows that the other files are a demo's, also of one that was broken off.
+    write_atomically(folder / RESULTS_FILE, b"{}\n")
     _console.print(
         f"[bold]{escape(Path(model).name)}[/] was trained in {environment.id} with "
         f"{escape(str(environment.arguments))}."
@@ -78,10 +83,10 @@ def demo(
     results = {}
     _console.print("\n[bold]1. Validation backgrounds, which no training has seen[/]")
     random_agent = RandomAgent(validation.action_space, seed)
-    results["random policy"] = _evaluate("random policy", random_agent, validation, episodes, seed)
-    name = "CoRe's own agent"
+    results[RANDOM] = _evaluate(RANDOM, random_agent, validation, episodes, seed)
+    name = OWN_AGENT
     results[name] = _evaluate(name, core_agent, validation, episodes, seed)
-    video = record_episode(core_agent, validation, folder / "agent.mp4", seed)
+    video = record_episode(core_agent, validation, folder / VIDEO_FILE, seed)
 
     _console.print(
         f"\n[bold]2. SB3 SAC with an MlpPolicy, from nothing, on the frozen latents[/]: "
@@ -92,21 +97,42 @@ def demo(
         core_agent.world_model,
     )
     sb3_agent = train_on_latents(training, latent_validation, folder, env_steps, seed)
-    name = "SB3 SAC on latents"
+    name = ON_LATENTS
     results[name] = _evaluate(name, sb3_agent, latent_validation, episodes, seed)
     training.close()
     latent_validation.close()
 
-    curve = learning_curve({name: folder / "progress.csv"}, folder / "learning_curve.png")
-    results_file = folder / "results.json"
-    results_file.write_text(
-        json.dumps({name: result.to_dict() for name, result in results.items()}, indent=2) + "\n"
-    )
+    curve = learning_curve({name: folder / PROGRESS_FILE}, folder / CURVE_FILE)
+    results_file = folder / RESULTS_FILE
+    content = json.dumps({name: result.to_dict() for name, result in results.items()}, indent=2)
+    write_atomically(results_file, f"{content}\n".encode())
     _print_results(results)
     _console.print(f"What the agent saw:  {video}", soft_wrap=True, markup=False)
     _console.print(f"Learning curve:      {curve}", soft_wrap=True, markup=False)
     _console.print(f"Every episode:       {results_file}", soft_wrap=True, markup=False)
     return results
+
+
+def _refuse_what_is_not_a_demo(folder: Path) -> None:
+    """Refuses a folder with files of a demo's names that no demo wrote."""
+    for name in ("settings.json", "config.json"):
+        if (folder / name).exists():
+            raise FileExistsError(
+                f"{folder} holds a run or a model ({name}), whose curve the demo would replace; "
+                "choose another --folder."
+            )
+    names = (VIDEO_FILE, CURVE_FILE, PROGRESS_FILE, RESULTS_FILE)
+    found = [name for name in names if os.path.lexists(folder / name)]
+    try:
+        results = parse_json((folder / RESULTS_FILE).read_bytes()) if found else {}
+        is_demo = isinstance(results, dict) and results.keys() <= {RANDOM, OWN_AGENT, ON_LATENTS}
+    except (OSError, ValueError):
+        is_demo = False
+    if not is_demo:
+        raise FileExistsError(
+            f"{folder} holds {found[0]!r}, which is not of an earlier demo, and this one would "
+            "replace it; choose another --folder."
+        )
 
 
 def train_on_latents(
@@ -154,8 +180,7 @@ def train_on_latents(
         seed=seed,
         device="cpu",
     )
-    (folder / "progress.csv").unlink(missing_ok=True)
-    sac.set_logger(Logger(str(folder), [CSVOutputFormat(str(folder / "progress.csv"))]))
+    sac.set_logger(Logger(str(folder), [CSVOutputFormat(str(folder / PROGRESS_FILE))]))
     with warnings.catch_warnings():
         # SB3's progress bar is tqdm's with rich, which tqdm calls experimental.
         warnings.simplefilter("ignore", TqdmExperimentalWarning)

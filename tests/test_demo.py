@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core_repr import cli
+from core_repr import cli, demo
 from core_repr.agent import CoReSAC
 from core_repr.config import AgentConfig, CoReConfig, EncoderConfig, WorldModelConfig
 from core_repr.evaluation import make_environment
@@ -104,3 +104,32 @@ def test_the_environment_is_made_again(model: Path) -> None:
     assert env.get_wrapper_attr("action_repeat") == 50
     assert env.spec is not None and env.spec.kwargs["split"] == "val"
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("progress.csv", "mine"),
+        ("agent.mp4", "mine"),
+        ("results.json", '{"accuracy": 1}'),
+        ("results.json", "mine"),
+        ("results.json", "[]"),
+    ],
+)
+def test_files_that_no_demo_wrote_are_not_replaced(
+    model: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(FileExistsError, match=rf"holds '{name}', which is not of an earlier demo"):
+        demo.demo(model, tmp_path, 50, 1, 0)
+    assert [path.read_text() for path in tmp_path.iterdir()] == [content]
+
+
+@pytest.mark.parametrize("results", ["{}\n", '{"random policy": {}}'])
+def test_files_of_an_earlier_demo_may_be_replaced(
+    model: Path, tmp_path: Path, results: str
+) -> None:
+    (tmp_path / "results.json").write_text(results)
+    (tmp_path / "progress.csv").write_text("ours")
+    with pytest.raises(ValueError, match="--episodes must be at least 1"):
+        demo.demo(model, tmp_path, 50, 0, 0)

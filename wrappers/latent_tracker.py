@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, get_args
@@ -121,15 +122,35 @@ class LatentTracker:
         return seen
 
 
+class _Threads:
+    """How many threads PyTorch has outside of all blocks of :func:`torch_threads`.
+
+    Attributes:
+        blocks: Of all threads of the process that are under way.
+        before: What it was before the first of them.
+    """
+
+    lock = threading.Lock()
+    blocks, before = 0, 1
+
+
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """PyTorch computes with so many threads within, and with as many as before after it."""
-    before = torch.get_num_threads()
-    if threads == before:
-        yield
-        return
-    torch.set_num_threads(threads)
+    """PyTorch computes with so many threads within, and with as many as before after it.
+
+    Several threads of a process may be within at once: the last one that leaves sets what was
+    before the first one came.
+    """
+    with _Threads.lock:
+        if not _Threads.blocks:
+            _Threads.before = torch.get_num_threads()
+        _Threads.blocks += 1
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _Threads.lock:
+            _Threads.blocks -= 1
+            if _Threads.before != torch.get_num_threads():
+                torch.set_num_threads(_Threads.before)

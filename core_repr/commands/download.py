@@ -15,6 +15,7 @@ import tyro
 
 from core_repr.commands.resumable_download import download
 from core_repr.envs.distracting_control import davis, davis_archive
+from core_repr.files.secrets import redact
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Download:
         return 0
 
     def _install(self, folder: Path) -> None:
-        archive = folder.with_name(f".{folder.name}.zip")
+        archive = folder.with_name(f".{folder.name}.core-repr.zip")
         if not archive.exists():
             download(self.url, archive, room=2)
         try:
@@ -68,7 +69,7 @@ class Download:
             archive.unlink()
             raise ValueError(
                 f"{error} It has been deleted; download it again, or pass another --url than "
-                f"{self.url}"
+                f"{redact(self.url)}"
             ) from error
         archive.unlink()
 

@@ -11,6 +11,7 @@ import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
 from core_repr.commands.threads import use_one_thread
+from core_repr.files.secrets import redact
 from core_repr.files.values import encode
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Evaluate:
         arguments = {**environment.arguments, **changes}
         if self.output is not None:
             outcome = {
-                "model": self.model,
+                "model": redact(self.model),
                 "environment": {"id": environment.id, "arguments": encode(arguments)},
                 "deterministic": True,
                 **result.to_dict(),

@@ -11,6 +11,7 @@ import tyro
 
 from core_repr.commands.environment import EnvironmentChanges
 from core_repr.commands.threads import use_one_thread
+from core_repr.files.secrets import redact
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Probe:
             soft_wrap=True,
         )
         if self.output is not None:
-            outcome = {"model": self.model, **result.to_dict()}
+            outcome = {"model": redact(self.model), **result.to_dict()}
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
         training.close()
         validation.close()

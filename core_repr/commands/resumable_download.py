@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tqdm import tqdm
+
+from core_repr.files.secrets import redact
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
@@ -48,13 +52,22 @@ def download(url: str, path: Path, *, room: float = 1.0) -> None:
         ConnectionError: The server cannot be reached, does not have the file, or stops sending.
         OSError: The disk has no room, or cannot be written.
     """
+    shown = redact(url)
     if not re.match(r"https?://[^/]", url):
         raise ValueError(
-            f"{url!r} is no address to download from: it begins with https:// or http://."
+            f"{shown!r} is no address to download from: it begins with https:// or http://."
+        )
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        raise ValueError(
+            f"{shown!r} holds a user name or password, which could reach other servers; take an "
+            "address without one, or download the file by other means."
         )
     part, notes = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
     failures = 0
-    with part.open("ab", buffering=0) as file, _bar(url.rpartition("/")[2]) as bar:
+    with (
+        part.open("ab", buffering=0) as file,
+        _bar(shown.partition("?")[0].rpartition("/")[2]) as bar,
+    ):
         while True:
             before = _size(file)
             try:
@@ -64,8 +77,8 @@ def download(url: str, path: Path, *, room: float = 1.0) -> None:
                 failures = failures + 1 if _size(file) <= before else 1
                 if failures == _ATTEMPTS:
                     raise ConnectionError(
-                        f"{url} cannot be downloaded ({error}). {_advice(file, part)}"
-                    ) from error
+                        f"{shown} cannot be downloaded ({error}). {_advice(file, part)}"
+                    ) from None
                 bar.set_postfix_str(f"{error}, trying again")
                 time.sleep(_PAUSE * 2 ** (failures - 1))
         os.fsync(file.fileno())
@@ -103,7 +116,7 @@ class _Version:
 def _attempt(url: str, file: IO[bytes], notes: Path, room: float, bar: tqdm[Any]) -> bool:
     """Asks for what is still missing; returns whether the file is whole then."""
     known = _read_notes(notes)
-    if known is None or known.url != url:
+    if known is None or known.url != _digest(url):
         known = None
         file.truncate(0)
     have = _size(file)
@@ -117,7 +130,9 @@ def _attempt(url: str, file: IO[bytes], notes: Path, room: float, bar: tqdm[Any]
     with _open(url, headers) as response:
         version = _version(url, response.status, response.headers)
         if response.status != 200 and "Range" not in headers:
-            raise ConnectionError(f"{url} cannot be downloaded: {response.status} is no answer.")
+            raise ConnectionError(
+                f"{redact(url)} cannot be downloaded: {response.status} is no answer."
+            )
         if response.status != 200 and not (version == known and _begins_at(have, response)):
             # Another file than the one that was begun: the next attempt asks for all of it.
             file.truncate(0)
@@ -152,12 +167,12 @@ def _open(url: str, headers: Mapping[str, str]) -> Any:
         if error.code in _PASSING:
             raise _CutOffError(answer) from error
         raise ConnectionError(
-            f"{url} cannot be downloaded: {answer}. Check the address, or take another one."
+            f"{redact(url)} cannot be downloaded: {answer}. Check the address, or take another one."
         ) from error
     except urllib.error.URLError as error:
-        raise _CutOffError(str(error.reason)) from error
+        raise _CutOffError(redact(str(error.reason))) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _CutOffError(str(error) or type(error).__name__) from error
+        raise _CutOffError(redact(str(error)) or type(error).__name__) from error
 
 
 def _chunks(response: Any) -> Iterator[bytes]:
@@ -167,7 +182,7 @@ def _chunks(response: Any) -> Iterator[bytes]:
         except http.client.IncompleteRead as error:
             chunk = error.partial
         except (OSError, http.client.HTTPException) as error:
-            raise _CutOffError(str(error) or type(error).__name__) from error
+            raise _CutOffError(redact(str(error)) or type(error).__name__) from error
         if not chunk:
             return
         yield chunk
@@ -178,11 +193,16 @@ def _version(url: str, status: int, headers: Mapping[str, str]) -> _Version:
     if status == 206:
         length = headers.get("Content-Range", "").rpartition("/")[2]
     return _Version(
-        url,
+        _digest(url),
         headers.get("ETag"),
         headers.get("Last-Modified"),
         int(length) if length and length.isdecimal() else None,
     )
+
+
+def _digest(url: str) -> str:
+    """Tells addresses apart; one that is written down must not tell its signature."""
+    return hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()
 
 
 def _begins_at(start: int, response: Any) -> bool:

@@ -266,9 +266,12 @@ def find_origin(model: str) -> Origin:
     """
     from core_repr import zoo
     from core_repr.training import Origin
+    from core_repr.world_model.hub_names import find_repository
 
     # A path would tell others where it lies here; of a folder, its name is enough.
-    return Origin.find(zoo.find(model), None if Path(model).is_dir() else model)
+    folder, repository = zoo.find(model), find_repository(model)
+    name = model if repository is None else repository.name
+    return Origin.find(folder, None if Path(model).expanduser().is_dir() else name)
 
 
 def _environment_of(recipe: Recipe) -> DistractingControl:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -93,13 +94,15 @@ class ZooDownload:
         import shutil
 
         from core_repr import zoo
+        from core_repr.files.writing import new_folder
 
-        if self.folder is not None and self.folder.exists():
+        if self.folder is not None and os.path.lexists(self.folder):
             raise FileExistsError(f"{self.folder} exists already; name a new folder.")
         source = zoo.find(self.model, revision=self.revision)
         zoo.load(source)
         if self.folder is not None:
-            shutil.copytree(source, self.folder)
+            with new_folder(self.folder) as folder:
+                shutil.copytree(source, folder, dirs_exist_ok=True)
         print(f"{self.folder or source} holds {self.model}{_commit(source)}.")
         return 0
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import resource
 import signal
 import socket
 import time
+import traceback
 from collections import namedtuple
 from pathlib import Path
 
@@ -208,3 +210,33 @@ def test_a_process_that_is_killed(site, path) -> None:
         process.join()
     download(site.url, path)
     assert_done(path, CONTENT * 10)
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("address", ["http://me:SECRET@127.0.0.1:9/x", "http://SECRET@127.0.0.1/x"])
+def test_an_address_with_a_password_is_refused_and_not_printed(path, address) -> None:
+    with pytest.raises(ValueError, match="holds a user name or password") as refusal:
+        download(address, path)
+    assert "SECRET" not in str(refusal.value)
+    assert not list(path.parent.iterdir())
+
+
+def test_a_signature_of_an_address_is_neither_printed_nor_written(
+    site, path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(resumable_download, "_ATTEMPTS", 1)
+    site.content = CONTENT
+    signed = f"{site.url}?X-Amz-Signature=SECRET"
+    for url in (signed, signed.replace(site.url.rpartition(":")[2].partition("/")[0], "9")):
+        with contextlib.suppress(ConnectionError):
+            download(url, path)
+    with pytest.raises(ConnectionError) as refusal:
+        download("http://127.0.0.1:9/x?X-Amz-Signature=SECRET", path)
+    assert "SECRET" not in str(refusal.value)
+    assert "SECRET" not in "".join(traceback.format_exception(refusal.value)[-1:])
+    shown = capsys.readouterr()
+    assert "SECRET" not in shown.out + shown.err
+    for kept in path.parent.iterdir():
+        assert b"SECRET" not in kept.read_bytes()

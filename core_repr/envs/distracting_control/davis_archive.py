@@ -38,7 +38,7 @@ def unpack(archive: Path, folder: Path) -> None:
         ValueError: The archive is damaged, or is another one.
         OSError: The disk has no room, or cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = folder.with_name(f".{folder.name}.core-repr.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _extract(archive, partial)
