@@ -142,7 +142,7 @@ class BenchAgents:
     """Compares SB3's agents on the latents of a model with agents on pixels and on the state.
 
     Every training writes its curve into the folder. What is there is not done again: a run that
-    was cut off goes on at the training that it was at, and several processes, each with seeds or
+    was cut off continues at the training that it was at, and several processes, each with seeds or
     agents of its own, can fill one folder.
 
     Attributes:

@@ -20,7 +20,7 @@ from core_repr.files.secrets import redact
 
 @dataclass
 class Download:
-    """Downloads a data set and checks it. What was cut off goes on where it stopped.
+    """Downloads a data set and checks it. What was cut off is resumed.
 
     Attributes:
         dataset: "davis", the videos of DAVIS 2017 at 480p, for ``backgrounds="davis"``.

@@ -38,18 +38,19 @@ class Train:
     Attributes:
         run: Folder for the run, which must not hold one; by default, one under runs/ that is
             named after the environment and the seed.
-        resume: A run's folder: goes on with it from its newest checkpoint, with its settings;
+        resume: A run's folder: resumes the run from its newest checkpoint, with its settings;
             only env-steps can be changed.
-        from_: A zoo name, a Hub repository, a model folder or a run's folder: goes on from its
-            weights, and from its optimisers if it has them, in a new run with its environment,
-            and with its settings where no other ones are given.
+        from_: A zoo name, a Hub repository, a model folder or a run's folder: starts a new run
+            from its weights, and from its optimisers if it has them, in its environment, and with
+            its settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
             settings, where no other ones are given, and from its model's weights if it names one
             (with --from, from those of a model that was trained like it).
-        preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU.
+        preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
+            which also renders in full.
         environment: Where to train.
-        env_steps: Simulator steps to train for, before action repeat, with those of the model
-            that the training goes on from; 500,000 by default.
+        env_steps: Total simulator steps (agent steps × action repeat), including those of the
+            model that the training starts from; 500,000 by default.
         seed: Seeds everything that is random.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation on the validation videos.
@@ -122,7 +123,7 @@ class Train:
             assert config.environment is not None
             if self.world_model != config.world_model:
                 raise ValueError(
-                    f"--{option} goes on with the sizes of {self.from_}; "
+                    f"--{option} starts with the sizes of {self.from_}; "
                     "leave out the options that begin with --world-model."
                 )
             choice = training.EnvironmentChoice.recorded(config.environment, Path(origin.model))
@@ -169,7 +170,7 @@ class Train:
                 what = "the environment's options" if name == "environment" else typed
                 which = "in the environment" if name == "environment" else "with the settings"
                 raise ValueError(
-                    f"--{option} goes on {which} of an earlier training; leave out {what}."
+                    f"--{option} continues {which} of an earlier training; leave out {what}."
                 )
 
 
@@ -255,7 +256,7 @@ def _require_origin(recipe: str, origin: str) -> None:
 
 
 def find_origin(model: str) -> Origin:
-    """Returns where a training starts that goes on from a model.
+    """Returns where a training that continues from a model starts.
 
     Args:
         model: A zoo name, a Hub repository, a model folder or a run's folder.

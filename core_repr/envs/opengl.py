@@ -22,7 +22,7 @@ _open_contexts: weakref.WeakSet[OffscreenContext] = weakref.WeakSet()
 _first_process: int | None = None
 """The process that started OpenGL; its forks inherit what it started."""
 _outlives_fork = False
-"""Whether OpenGL goes on in a fork: it draws in software, in the thread that calls it."""
+"""Whether OpenGL works on in a fork: it draws in software, in the thread that calls it."""
 
 
 class OffscreenContext:

@@ -13,7 +13,7 @@ from core_repr.envs.checks import (
     require_switch,
 )
 from core_repr.envs.distracting_control.clips import DATA_SETS
-from core_repr.envs.distracting_control.tasks import LEVELS, SPLITS, TASKS
+from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, SPLITS, TASKS
 from core_repr.envs.distracting_control.view import RENDERINGS
 
 RENDER_MODES = ["rgb_array"]
@@ -36,7 +36,9 @@ _SWITCHES = (
     "clean_frames",
     "physics_state",
 )
-_NUMBERS = ("num_videos", "action_repeat")
+_NUMBERS = {"num_videos": None, "action_repeat": EPISODE_STEPS, "frame_size": MAX_FRAME_SIZE}
+"""The argument and the largest number that makes sense, if there is one."""
+_OPTIONAL = ("num_videos", "action_repeat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +76,10 @@ class Arguments:
             self._keep(name, require_choice(name, getattr(self, name), choices))
         for name in _SWITCHES:
             self._keep(name, require_switch(name, getattr(self, name)))
-        for name in _NUMBERS:
-            if getattr(self, name) is not None:
-                self._keep(name, require_integer(name, getattr(self, name)))
-        self._keep("frame_size", require_integer("frame_size", self.frame_size, 1, MAX_FRAME_SIZE))
+        for name, highest in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                self._keep(name, require_integer(name, value, highest=highest))
         if self.backgrounds is not None:
             self._keep("backgrounds", require_place("backgrounds", self.backgrounds, DATA_SETS))
         if self.difficulty is not None and not (self.has_clips or self.camera or self.color):

@@ -185,7 +185,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         """Starts an episode.
 
         Args:
-            seed: Fixes the start, the distractions and all that follows; None goes on with the
+            seed: Fixes the start, the distractions and all that follows; None continues with the
                 random numbers that there are.
             options: With `{"distraction_seed": n}`, the same episode is seen through other
                 distractions: only they follow from n.

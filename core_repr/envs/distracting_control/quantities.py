@@ -1,4 +1,4 @@
-"""What goes on in the simulator, as named physical quantities."""
+"""What happens in the simulator, as named physical quantities."""
 
 from __future__ import annotations
 

@@ -197,6 +197,8 @@ def test_closing_twice_and_going_on(make) -> None:
         ({"frame_size": True}, TypeError, "frame_size=True is a bool: expected an integer"),
         ({"frame_size": 7.5}, TypeError, "integer"),
         ({"action_repeat": 0}, ValueError, "at least 1"),
+        ({"action_repeat": 10**400}, ValueError, "action_repeat=10+ is too large: .* 1000"),
+        ({"frame_size": None}, TypeError, "frame_size=None"),
         ({"difficulty": "easy", "num_videos": 0}, ValueError, "at least 1"),
         ({"difficulty": "easy", "num_videos": 61}, ValueError, "60 clips.*61"),
         ({"difficulty": "easy", "num_videos": -1}, ValueError, "at least 1"),
