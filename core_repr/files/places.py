@@ -26,6 +26,8 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         raise TypeError(f"Expected a path, not {path!r}.")
     if not os.fspath(path):
         raise ValueError("Expected a path, not an empty one; '.' is this folder.")
+    if "\0" in os.fspath(path):
+        raise ValueError(f"The path {os.fspath(path)!a} holds a null character, which no path can.")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

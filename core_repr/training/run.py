@@ -92,7 +92,9 @@ def train(
 def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") -> CoReSAC:
     """Goes on with a run from its newest checkpoint.
 
-    On one thread of the same machine, it ends bit for bit as if it had never stopped.
+    On one thread of the same machine, it ends bit for bit as if it had never stopped: the
+    generators of torch, NumPy and Python, which the whole process shares, are set to where they
+    were.
 
     Args:
         run: A folder that :func:`train` made.

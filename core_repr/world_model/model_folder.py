@@ -39,5 +39,7 @@ def save(
     with whole_files(folder) as staged:
         storage.write(staged, config, modules, blanks)
         if not os.path.lexists(folder / card.CARD_FILE):
-            card.write(staged, config, f"path/to/{folder.resolve().name}")
+            # Names of folders may hold line ends, and bytes that are not UTF-8.
+            name = "".join(c if c.isprintable() else "?" for c in folder.resolve().name)
+            card.write(staged, config, f"path/to/{name}")
         further(staged)

@@ -28,6 +28,8 @@ def test_what_is_not_a_path_is_refused(path: Any) -> None:
 def test_an_empty_path_is_refused() -> None:
     with pytest.raises(ValueError, match="not an empty one"):
         user_path("")
+    with pytest.raises(ValueError, match="null character"):
+        user_path("a\0b")
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,13 @@ def test_what_a_user_keeps_beside_a_model_stays(model: CoReWorldModel, folder: P
     assert [(folder / name).read_text() for name in (CARD, "notes.txt")] == ["mine", "mine"]
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\udcffb", "a: b #c", "['x']", "a\x1b[31m"])
+def test_folders_of_any_name_hold_models(model: CoReWorldModel, tmp_path: Path, name: str) -> None:
+    model.save_pretrained(tmp_path / name)
+    assert CoReWorldModel.from_pretrained(tmp_path / name).config == model.config
+    assert "\x1b" not in (tmp_path / name / CARD).read_text()
+
+
 class Grown(torch.nn.Linear):
     """A layer with a tensor that no config asks for."""
 
