@@ -97,9 +97,10 @@ def locate(
         )
     repository, revision = found
     cache_dir = None if cache_dir is None else user_path(cache_dir)
-    check_token(token)
     api = HfApi(token=token, library_name=CLIENT)
     with plain_errors(repository, revision, local_files_only, token=token):
+        if not local_files_only:
+            check_token(token)
         commit = ask_again(
             lambda: api.resolve_revision(
                 repository,
@@ -132,9 +133,9 @@ def available(repository: str, names: Sequence[str], *, revision: str | None = N
     if found is None:
         raise ValueError(f"A Hub repository has the form 'user/repo', not {repository!r}.")
     repository, revision = found
-    check_token()
     api = HfApi(library_name=CLIENT)
     with plain_errors(repository, revision):
+        check_token()
         commit = ask_again(lambda: api.resolve_revision(repository, revision=revision)).resolved
         snapshot = _Snapshot(api, repository, commit, None, local_files_only=False)
         cached = [name for name in names if snapshot.path(name) is not None]
@@ -316,9 +317,9 @@ def upload(
         ValueError: If the repository's name is not of that form, or the Hub refuses the card.
     """
     check_repository(repository)
-    check_token(token)
     api = HfApi(token=token, library_name=CLIENT)
     with plain_errors(repository, branch, uploads=True, token=token), patient():
+        check_token(token)
         if not create_pr:
             api.create_repo(repository, private=private, exist_ok=True)
             if branch is not None:

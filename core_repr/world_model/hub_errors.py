@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx2
-from huggingface_hub import constants, get_session, is_offline_mode
+from huggingface_hub import constants, get_session, get_token, is_offline_mode
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -84,20 +84,17 @@ def _requests(client: httpx2.Client) -> list[Callable[..., Any]]:
 
 
 def check_token(token: str | bool | None = None) -> None:
-    """Refuses what cannot be a token of the Hub, without naming it.
+    """Refuses what cannot be a token of the Hub; the client would name it in a warning.
 
     Args:
-        token: That was passed; without one, the environment's ``HF_TOKEN`` is looked at.
+        token: That was passed; without one, that which the client finds is looked at.
 
     Raises:
         PermissionError: If it is empty, or holds a line end, a space or what is not ASCII.
     """
-    if token is False:
-        return
-    if not isinstance(token, str):
-        # The client itself leaves out what surrounds that one.
-        token = os.environ.get("HF_TOKEN", "").strip() or None
-    if token is not None and re.fullmatch("[!-~]+", token) is None:
+    implicit = token is True or (token is None and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN)
+    sent = get_token() if implicit else token
+    if isinstance(sent, str) and re.fullmatch("[!-~]+", sent) is None:
         raise PermissionError(BAD_TOKEN)
 
 

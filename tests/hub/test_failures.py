@@ -15,6 +15,7 @@ from huggingface_hub import constants
 from local_hub import LocalHub
 from repositories import Repository
 
+from core_repr import zoo
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel, hub_errors, storage
 
@@ -287,16 +288,29 @@ def test_a_token_that_cannot_be_one_is_refused_and_never_printed(
         assert not token.strip() or token.strip() not in told
 
 
-@pytest.mark.parametrize("token", ["hf_SECRÉT", "hf_SEC\nRET", "hf_SEC RET\x7f"])
+@pytest.mark.parametrize("token", ["hf_SECRÉT", "hf_SEC RET", "hf_SEC\x7fRET"])
+@pytest.mark.parametrize("place", ["environment", "file"])
 def test_a_token_of_the_surroundings_is_never_printed(
-    token: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    token: str,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    load()  # The client would take what the cache has, with a warning that names the token.
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(OSError) as seen:
-        load()
-    assert "SEC" not in str(seen.value) and "SEC" not in caplog.text
-    assert isinstance(seen.value, PermissionError)
+    if place == "environment":
+        monkeypatch.setenv("HF_TOKEN", token)
+    else:
+        monkeypatch.delenv("HF_TOKEN")
+        (tmp_path / "token").write_text(token)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    for act in (load, lambda: zoo.find(REPOSITORY)):
+        with pytest.raises(PermissionError, match="The token of the Hub is empty or") as seen:
+            act()
+        assert "SEC" not in str(seen.value) and "SEC" not in caplog.text
+    CoReWorldModel.from_pretrained(REPOSITORY, token=False)
+    CoReWorldModel.from_pretrained(REPOSITORY, local_files_only=True)
 
 
 def test_what_the_hub_says_of_a_token_is_not_repeated(
