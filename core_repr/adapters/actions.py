@@ -40,7 +40,8 @@ class ActionScaler:
             )
         self.whole = bool(np.issubdtype(box.dtype, np.integer))
         self._space = box
-        self._varies = np.less(trained.action_low, trained.action_high)
+        varies = np.less(trained.action_low, trained.action_high)
+        self._varies = slice(None) if varies.all() else varies
         # As SB3 computes: float32 in a float32 space.
         dtype = np.result_type(box.dtype, np.float32)
         self._low, self._high = low.astype(dtype), high.astype(dtype)

@@ -148,6 +148,8 @@ class ObservationReader:
                 environment.
         """
         read = self(observations, rows)
+        if not self._size:
+            return read
         finite = np.isfinite(read.proprioception)
         if not finite.all():
             number, column = np.argwhere(~finite)[0]
