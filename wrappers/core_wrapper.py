@@ -26,7 +26,7 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
     Args:
         env: Environment with square RGB frames and a bounded ``Box`` of actions. Frames may have
             their channels first, may be stacked (the newest, last one is taken), floats in
-            [0, 1], or larger than the model's.
+            [0, 1], or larger than the model's, and of any layout in memory.
         model: A zoo name, a model folder, a Hub repository ("user/name"), or a
             :class:`~core_repr.CoReWorldModel`.
         revision: Branch, tag or commit of a Hub repository.
@@ -37,7 +37,7 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         pixels_key: Name of the pixels in a ``Dict`` of observations; by default as in the model's
             training, or "pixels".
         keep: Names of observations to keep. The observation is then a ``Dict`` of the latents,
-            "latent", and these; an observation that is no ``Dict`` has the name "pixels".
+            "latent", and copies of these; an observation that is no ``Dict`` has the name "pixels".
         device: Where the model runs; the CPU by default, or where a given model is.
         threads: CPU threads that the model takes. More than one pays with many environments and
             an idle machine only.

@@ -54,9 +54,11 @@ class CoReSAC(OffPolicyAlgorithm):
 
     Args:
         policy: ``"CoRePolicy"``, or a subclass of it.
-        env: Environment with square RGB frames ``(side, side, 3)`` of uint8, or a ``Dict`` of
-            them and flat ``Box`` entries, which are taken as proprioception, and a bounded
-            ``Box`` of actions; a Gymnasium environment, an id, or an SB3 ``VecEnv``.
+        env: Environment with square RGB frames, or a ``Dict`` of them and flat ``Box`` entries,
+            which are taken as proprioception, and a bounded ``Box`` of actions; a Gymnasium
+            environment, an id, or an SB3 ``VecEnv``. As :class:`~core_repr.CoReWrapper`'s, frames
+            may have their channels first, may be stacked, floats in [0, 1], or larger than
+            ``config.world_model.frame_size``, and of any layout in memory.
         config: A preset's name (``"compact"``, ``"paper"``) or a config; the environment in it
             is filled in from ``env``.
         stats_window_size: Episodes over which the logged return is averaged.
@@ -75,7 +77,8 @@ class CoReSAC(OffPolicyAlgorithm):
             can take a checkpoint there, or raise an error to stop.
 
     Raises:
-        ValueError: If policy, observations or actions are not of these forms.
+        TypeError: If the observations hold no RGB frames, or the actions are not a ``Box``.
+        ValueError: If policy, frames, proprioception or actions are not of these forms.
 
     Example:
         >>> import gymnasium as gym, core_repr  # doctest: +SKIP
