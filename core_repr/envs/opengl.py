@@ -130,7 +130,8 @@ def _check_size(height: int, width: int) -> None:
     from OpenGL import GL
 
     limit = int(GL.glGetIntegerv(GL.GL_MAX_RENDERBUFFER_SIZE))
-    if max(height, width) > limit:
+    # It is 0 where OpenGL has not started, such as for a window on a screen that is not there.
+    if 0 < limit < max(height, width):
         raise RenderingError(
             f"OpenGL has no room for a picture of {width}×{height} pixels, it draws at most "
             f"{limit} a side here: take a smaller frame_size."

@@ -157,3 +157,17 @@ def test_a_picture_too_large_for_opengl(make) -> None:
     model.vis.global_.offheight = model.vis.global_.offwidth = 200_000
     with pytest.raises(RenderingError, match="for a picture of 200000×200000 pixels"):
         opengl.OffscreenContext(model, 200_000, 200_000)
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(0, False), (99, True), (100, False)])
+def test_only_an_opengl_that_has_started_says_how_large_a_picture_may_be(
+    monkeypatch: pytest.MonkeyPatch, limit: int, refused: bool
+) -> None:
+    from OpenGL import GL
+
+    monkeypatch.setattr(GL, "glGetIntegerv", lambda name: limit)
+    if not refused:
+        opengl._check_size(20, 100)
+        return
+    with pytest.raises(RenderingError, match="at most 99 a side here: take a smaller frame_size"):
+        opengl._check_size(20, 100)
