@@ -272,7 +272,7 @@ def _pixel_components(
 
     def pixels(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         flat = _crop(frames, side)[:, ::2, ::2].reshape(len(frames), -1)
-        return flat.astype(np.float32) / 255
+        return flat.astype(np.float32) / np.float32(255)
 
     # Every few frames: neighbours are nearly the same.
     sample = np.concatenate([pixels(recording.frames[::4]) for recording in recordings])

@@ -70,7 +70,7 @@ class Background:
         Raises:
             ValueError: The clip cannot be decoded, or has a single frame and should play.
         """
-        self.clip = self._clips[rng.integers(len(self._clips))]
+        self.clip = self._clips[int(rng.integers(len(self._clips)))]
         self._frames = self.clip.frames()
         length = len(self._frames)
         if length == 1 and self._dynamic:
