@@ -59,6 +59,13 @@ AGENT_LABELS: dict[AgentName, str] = {
 }
 MISSING = "–"
 NO_LIMIT = 1e6
+LABELS = {
+    "without-contrast": "without L_c",
+    "published-entropy-weight": "published entropy weight",
+    "-seed-": ", seed ",
+    "seed-": "seed ",
+}
+"""What stands in the names of curves → what a picture says."""
 
 
 def write(source: Path = ZOO, target: Path = ZOO) -> Path:
@@ -160,6 +167,10 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 The package holds one model for each task, and `cartpole-swingup-easy-v0` for the demo. Better ones
 have taken the place of {gone}, which their recipes train again.
 
+They were trained with an entropy weight α that minimised log α · (H − H̄). Now it minimises the
+published α · (H − H̄), with which it falls more slowly, so that their recipes give other returns
+today: see [finger-spin](../docs/compact.md#the-entropy-weight).
+
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
 apart. A model that goes on from another one has optimisers and a replay buffer of its own, and
 counts the other one's steps too.
@@ -223,7 +234,9 @@ def _seeds(rows: Sequence[Row]) -> str:
             if first["seed"] == "0" != row["seed"] and not row["model"]
             if all(row[key] == first[key] for key in ("task", "setting", "method", "env_steps"))
         ]
-        if not again or (first["model"] and _level(first["model"]) != first["setting"]):
+        if first["method"] not in (OURS, ABLATION) or not again:
+            continue
+        if first["model"] and _level(first["model"]) != first["setting"]:
             continue
         every = [first, *again]
         others += every
@@ -445,8 +458,10 @@ def _training_curves(source: Path) -> dict[str, dict[str, Path]]:
             task = name.rsplit("-medium", 1)[0]
             curves.setdefault(task, {})[name] = source / "pretrained" / name / "progress.csv"
     for path in sorted((source / "results" / "curves").glob("*/*.csv")):
-        label = path.stem.replace("without-contrast", "without L_c").replace("-seed-", ", seed ")
-        curves.setdefault(path.parent.name, {})[label.replace("seed-", "seed ")] = path
+        label = path.stem
+        for part, words in LABELS.items():
+            label = label.replace(part, words)
+        curves.setdefault(path.parent.name, {})[label] = path
     return {task: curves[task] for task in task_names() if task in curves}
 
 
