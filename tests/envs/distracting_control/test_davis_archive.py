@@ -80,7 +80,7 @@ def test_an_empty_folder_is_filled(archive, tmp_path) -> None:
 
 
 def test_what_a_killed_process_left_is_cleared(archive, tmp_path) -> None:
-    left = tmp_path / ".DAVIS.partial" / "JPEGImages/480p/bear"
+    left = tmp_path / ".DAVIS.core-repr.partial" / "JPEGImages/480p/bear"
     left.mkdir(parents=True)
     (left / "00000.jpg").write_bytes(b"half")
     (left / "00003.jpg").write_bytes(b"half")
