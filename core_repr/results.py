@@ -62,6 +62,7 @@ NO_LIMIT = 1e6
 LABELS = {
     "without-contrast": "without L_c",
     "published-entropy-weight": "published entropy weight",
+    "-rate-": ", rate ",
     "-seed-": ", seed ",
     "seed-": "seed ",
 }
