@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,16 +20,8 @@ from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers import CoReWrapper
 
 SCRIPT = Path(__file__).with_name("other_environments.py")
-PACKAGES = {
-    "Reacher-v5": "mujoco",
-    "Pusher-v5": "mujoco",
-    "HalfCheetah-v5": "mujoco",
-    "FetchReach-v4": "gymnasium_robotics",
-    "CarRacing-v3": "Box2D",
-    "dm_control/walker-run-v0": "shimmy",
-    "dm_control/quadruped-walk-v0": "shimmy",
-    "dm_control/hopper-hop-v0": "shimmy",
-}
+# Not by an import: pytest's import mode leaves the folder of a test off the path.
+PACKAGES = runpy.run_path(str(SCRIPT))["ENVIRONMENTS"]
 
 
 def reacher(side: int) -> gym.Env[Any, Any]:
