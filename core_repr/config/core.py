@@ -1,0 +1,139 @@
+"""A whole config, and the environment that it records."""
+
+import dataclasses
+import json
+from typing import Any
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticSerializationError
+
+from core_repr.config import formats
+from core_repr.config.fields import STRICT, Arguments, Size, refuses_in_a_sentence, sentence
+from core_repr.config.learning import AgentConfig
+from core_repr.config.parts import LossConfig, WorldModelConfig
+from core_repr.files.values import decode
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class EnvironmentConfig:
+    """The environment that a model was trained in.
+
+    Attributes:
+        id: Gymnasium id.
+        arguments: Keyword arguments of ``gym.make``; they hold the frame's side in pixels too.
+        action_low: Lower bound of each action dimension, in the environment's own units.
+        action_high: Upper bound of each action dimension; where it is the same, the dimension is
+            constant, and the model does without it.
+        action_repeat: Simulator steps for each agent step.
+        pixels_key: Name of the frames in a ``Dict`` of observations; ``None`` if the frames are
+            all there is.
+        proprioception: The robot's own state beside the frames: name in the ``Dict`` of
+            observations → number of values. The order is that of the model's input.
+    """
+
+    id: str
+    arguments: Arguments
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    action_repeat: Size = 1
+    pixels_key: str | None = None
+    proprioception: dict[str, Size] = Field(default_factory=dict)
+
+    @property
+    def proprioception_size(self) -> int:
+        """Number of proprioceptive values; 0 if there are none."""
+        return sum(self.proprioception.values())
+
+    @property
+    def action_size(self) -> int:
+        """Number of action dimensions that vary: those that the model knows."""
+        return sum(low < high for low, high in zip(self.action_low, self.action_high, strict=True))
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> "EnvironmentConfig":
+        if not self.action_low or len(self.action_low) != len(self.action_high):
+            raise ValueError(
+                "action_low and action_high must have the same length, at least 1, "
+                f"not {len(self.action_low)} and {len(self.action_high)}"
+            )
+        if any(low > high for low, high in zip(self.action_low, self.action_high, strict=True)):
+            raise ValueError("no action_low may be above its action_high")
+        if self.action_low == self.action_high:
+            raise ValueError("action_low and action_high are the same: no action can vary")
+        if self.pixels_key is None and self.proprioception:
+            raise ValueError(
+                "proprioception needs a pixels_key: it comes in a Dict with the frames"
+            )
+        if self.pixels_key in self.proprioception:
+            raise ValueError(f"{self.pixels_key!r} cannot be both pixels and proprioception")
+        return self
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class CoReConfig:
+    """A model, its losses, its agent and the environment that they are trained in.
+
+    Attributes:
+        world_model: Sizes of the world model.
+        loss: Weights of J_M.
+        agent: The SAC agent and its training.
+        environment: Recorded when the training starts; ``None`` before.
+        format_version: Version of this layout.
+    """
+
+    world_model: WorldModelConfig = WorldModelConfig()
+    loss: LossConfig = LossConfig()
+    agent: AgentConfig = AgentConfig()
+    environment: EnvironmentConfig | None = None
+    format_version: int = formats.FORMAT_VERSION
+
+    @model_validator(mode="after")
+    def _version_fits(self) -> "CoReConfig":
+        formats.check_version(self.format_version)
+        return self
+
+    def replace(self, **changes: Any) -> "CoReConfig":
+        """Returns a copy with some parts replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """Returns the config as indented JSON.
+
+        Raises:
+            ValueError: If an argument of the environment is not one that JSON knows.
+        """
+        try:
+            return _adapter.dump_json(self, indent=2).decode() + "\n"
+        except PydanticSerializationError as error:
+            raise ValueError(f"The config's field 'environment.arguments': {error}.") from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "CoReConfig":
+        """Reads :meth:`to_json`'s form; every field must be known, present and possible.
+
+        Forms of earlier releases are read as well.
+
+        Raises:
+            ValueError: If it is not JSON or a field does not fit. The message is one sentence
+                that names the field.
+        """
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"The config is not valid JSON: {error}.") from None
+        if isinstance(fields, dict) and "format_version" in fields:
+            formats.upgrade(fields)
+            formats.check_version(fields["format_version"])
+        formats.require_fields(fields, cls)
+        if isinstance(fields["environment"], dict):
+            fields["environment"]["arguments"] = decode(fields["environment"]["arguments"])
+        try:
+            return _adapter.validate_python(fields)
+        except ValidationError as error:
+            raise ValueError(sentence(error)) from None
+
+
+_adapter: TypeAdapter[CoReConfig] = TypeAdapter(CoReConfig)

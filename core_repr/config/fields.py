@@ -1,0 +1,48 @@
+"""Kinds of fields that the parts of a config share, and how a field that does not fit is named."""
+
+import functools
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic_core import ArgsKwargs
+
+from core_repr.files.values import encode
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Part = TypeVar("Part")
+
+Size = Annotated[int, Field(ge=1, le=16_384)]
+Padding = Annotated[int, Field(ge=0, le=64)]
+Layers = Annotated[tuple[Size, ...], Field(max_length=16)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Arguments = Annotated[dict[str, Any], PlainSerializer(encode, when_used="json")]
+
+
+def sentence(error: ValidationError) -> str:
+    """Says in one sentence which field does not fit, and why."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    where = f"The config's field {name!r}" if name else "The config"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where} is not known to this release; remove it or install a newer core-repr."
+    whole = isinstance(first["input"], dict | ArgsKwargs)
+    value = "" if whole else f", not {first['input']!r}"
+    return f"{where} does not fit: {message[0].lower()}{message[1:]}{value}."
+
+
+def refuses_in_a_sentence(part: type[Part]) -> type[Part]:
+    """Lets the constructor's errors read like those of :meth:`CoReConfig.from_json`."""
+    plain = part.__init__  # type: ignore[misc]
+
+    @functools.wraps(plain)
+    def init(self: Any, *values: Any, **fields: Any) -> None:
+        try:
+            plain(self, *values, **fields)
+        except ValidationError as error:
+            raise ValueError(sentence(error)) from None
+
+    part.__init__ = init  # type: ignore[misc]
+    return part

@@ -1,0 +1,211 @@
+"""The parts that a model, its losses and its learning are made of."""
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from core_repr.config.fields import (
+    STRICT,
+    Layers,
+    NonNegative,
+    Padding,
+    Size,
+    refuses_in_a_sentence,
+)
+
+
+class Crop(int):
+    """The side of a crop in pixels, which knows what share of the frame's side it is.
+
+    A copy of a config with another ``frame_size`` (``dataclasses.replace``, an option of the
+    command line beside a preset's or a recipe's settings) is made from the old ``crop_size``; this
+    is how it is told from one that was set.
+
+    Attributes:
+        share: Of the frame's side.
+    """
+
+    share: Fraction
+
+    def __hash__(self) -> int:
+        # tyro caches what it finds of a default by hash: a crop must not stand for a plain number.
+        return hash((int(self), self.share))
+
+    @classmethod
+    def of_frame(cls, share: Fraction, frame_size: int) -> "Crop":
+        """Returns the crop that is the given share of a frame, rounded to whole pixels."""
+        crop = cls(max(1, round(share * frame_size)))
+        crop.share = share
+        return crop
+
+
+def _follow_frame(crop: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> int:
+    frame_size = info.data.get("frame_size")
+    if frame_size is None:  # It does not fit itself, and is named.
+        return int(validate(crop))
+    if isinstance(crop, Crop):
+        return Crop.of_frame(crop.share, frame_size)
+    return Crop.of_frame(Fraction(validate(crop), frame_size), frame_size)
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class EncoderConfig:
+    """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
+
+    Attributes:
+        filters: Output channels of each convolution.
+        kernel_size: Side of every kernel in pixels.
+        strides: Stride of each convolution.
+        paddings: Pixels of zeros around the input of each convolution; ``()`` for none.
+        output_size: Size of the encoding x.
+        pixel_scaling: What the first convolution sees: ``"unit"`` maps pixels to [0, 1], as
+            published; ``"centered"`` to [−0.5, 0.5]; ``"standardized"`` brings each frame to mean
+            0 and variance 1, all colours together.
+        delta_orthogonal: Start the kernels delta-orthogonal (only the centre tap is not zero)
+            instead of orthogonal.
+    """
+
+    filters: Layers = (32, 32, 32, 32)
+    kernel_size: Size = 3
+    strides: Layers = (2, 1, 1, 1)
+    paddings: Annotated[tuple[Padding, ...], Field(max_length=16)] = ()
+    output_size: Size = 50
+    pixel_scaling: Literal["unit", "centered", "standardized"] = "unit"
+    delta_orthogonal: bool = True
+
+    @model_validator(mode="after")
+    def _strides_fit(self) -> "EncoderConfig":
+        if not self.filters or len(self.filters) != len(self.strides):
+            raise ValueError(
+                "filters and strides must have the same length, at least 1, "
+                f"not {len(self.filters)} and {len(self.strides)}"
+            )
+        if self.paddings and len(self.paddings) != len(self.filters):
+            raise ValueError(
+                "paddings must be empty or have the length of filters, "
+                f"{len(self.filters)}, not {len(self.paddings)}"
+            )
+        return self
+
+    def sides(self, side: int) -> tuple[int, ...]:
+        """Returns the side of each convolution's output for frames of ``side`` pixels.
+
+        A side below 1 means that the convolution has nothing to work on.
+        """
+        sides = []
+        for stride, padding in zip(
+            self.strides, self.paddings or (0,) * len(self.strides), strict=True
+        ):
+            side = (side + 2 * padding - self.kernel_size) // stride + 1
+            sides.append(side)
+        return tuple(sides)
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class WorldModelConfig:
+    """Sizes of the encoder, the recurrent state-space model and its heads (Table 4).
+
+    Attributes:
+        frame_size: Side in pixels of the square frames that the environment gives.
+        crop_size: Side in pixels of the square that the encoder sees: cut at random while
+            learning, from the centre while acting, so that what lies outside of the central one
+            is never seen while acting. Where only ``frame_size`` is changed, it keeps its share
+            of the frame's side.
+        encoder: The observation encoder f.
+        proprioception_layers: The MLP whose output joins x in ObsMLP's input, where the
+            environment gives proprioception.
+        deterministic_size: Size of h.
+        stochastic_size: Size of s.
+        observation_layers: ObsMLP, whose output has LayerNorm.
+        observation_output: How ObsMLP ends: ``"linear"``, as published, has no activation after
+            the last layer and a LayerNorm without affine; ``"elu"`` has both.
+        contrast_proprioception: Whether L_c compares, and g predicts, the encodings of frame and
+            proprioception joined, as published, or those of the frame alone.
+        recurrent_layers: GRU_MLP.
+        prior_layers: Hidden layers of PriorMLP.
+        posterior_layers: Hidden layers of PosteriorMLP.
+        normalize_statistics: LayerNorm over the joined mean and log standard deviation, as
+            published. It makes the first samples wide (standard deviation about 1).
+        log_std_offset: Added to the log standard deviations of prior and posterior.
+        initial_std: ``None``, as published: h is 0 at the first frame of an episode or sequence. A
+            number: the recurrence takes a step before it, from h = 0, a zero action and s with
+            this standard deviation; 0 is Algorithm 1 of the paper.
+        decoder_layers: Hidden layers of the observation-representation decoder g.
+        reward_layers: Hidden layers of the reward head.
+        inverse_dynamics_layers: Hidden layers of the inverse dynamics head.
+    """
+
+    frame_size: Size = 100
+    crop_size: Annotated[Size, WrapValidator(_follow_frame), Field(validate_default=True)] = (
+        Crop.of_frame(Fraction(84, 100), 100)
+    )
+    encoder: EncoderConfig = EncoderConfig()
+    proprioception_layers: Layers = (200, 200, 200)
+    deterministic_size: Size = 200
+    stochastic_size: Size = 64
+    observation_layers: Layers = (256, 256)
+    observation_output: Literal["linear", "elu"] = "linear"
+    contrast_proprioception: bool = True
+    recurrent_layers: Layers = (400, 400)
+    prior_layers: Layers = (400, 400, 400)
+    posterior_layers: Layers = (400, 400)
+    normalize_statistics: bool = True
+    log_std_offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    initial_std: NonNegative | None = None
+    decoder_layers: Layers = (256, 256)
+    reward_layers: Layers = (128, 128)
+    inverse_dynamics_layers: Layers = (128, 128)
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "WorldModelConfig":
+        if self.crop_size > self.frame_size:
+            raise ValueError(
+                f"crop_size must be at most frame_size ({self.frame_size}), not {self.crop_size}"
+            )
+        if min(self.encoder.sides(self.crop_size)) < 1:
+            raise ValueError(
+                f"crop_size {self.crop_size} is too small for the encoder's "
+                f"{len(self.encoder.strides)} convolutions"
+            )
+        for name in (
+            "proprioception_layers",
+            "observation_layers",
+            "recurrent_layers",
+            "prior_layers",
+            "posterior_layers",
+        ):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must name at least one layer")
+        return self
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class LossConfig:
+    """Weights of the terms of J_M.
+
+    Attributes:
+        contrastive_weight: Weight of L_c, equation (1).
+        kl_weight: β, the weight of L_KL, equation (2).
+        reward_weight: α_r.
+        inverse_dynamics_weight: α_a.
+        free_nats: L_KL is clipped from below at this many nats.
+        inverse_temperature: ℓ at the start; λ = softplus(ℓ).
+    """
+
+    contrastive_weight: NonNegative = 1.0
+    kl_weight: NonNegative = 0.01
+    reward_weight: NonNegative = 1.0
+    inverse_dynamics_weight: NonNegative = 1.0
+    free_nats: NonNegative = 1.0
+    inverse_temperature: float = 1.0
