@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -22,7 +23,7 @@ from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.probe import Probe
 from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
-from core_repr.config import PRESETS
+from core_repr.config import PRESETS, VARIANTS
 from core_repr.envs.rendering import explain
 
 EXPECTED = (ValueError, TypeError, OSError, ArithmeticError, ImportError)
@@ -66,6 +67,8 @@ def _run(typed: list[str]) -> int:
         prog="core-repr",
         description="CoRe: robust representations for robot learning.",
         args=typed,
+        # Which part stands in a slot follows from preset and variant.
+        config=(tyro.conf.AvoidSubcommands,),
     )
     try:
         return int(command())
@@ -90,10 +93,11 @@ def _starting_point(typed: Sequence[str]) -> Train:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compact")
     parser.add_argument("--from", dest="model")
     parser.add_argument("--recipe")
-    preset, model, recipe = "compact", None, None
+    parser.add_argument("--variant", default="core")
+    preset, model, recipe, variant = "compact", None, None, "core"
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
         known = parser.parse_known_args(typed)[0]
-        preset, model, recipe = known.preset, known.model, known.recipe
+        preset, model, recipe, variant = known.preset, known.model, known.recipe, known.variant
     if typed[:1] == ["train"]:
         # What cannot be read is refused by the command itself.
         with contextlib.suppress(ValueError, OSError):
@@ -101,7 +105,10 @@ def _starting_point(typed: Sequence[str]) -> Train:
                 return train_by(recipe, model)
             if model is not None:
                 return train_from(model)
-    return train_with_preset(preset)
+    if variant not in VARIANTS:
+        # The command itself refuses it.
+        return replace(train_with_preset(preset), variant=variant)
+    return train_with_preset(preset, variant)
 
 
 def _commands(train: Train) -> Any:

@@ -200,9 +200,9 @@ def _settings(models: Mapping[str, str]) -> str:
                 f"strides {'-'.join(map(str, encoder.strides))}",
                 "yes" if encoder.pixel_scaling == "standardized" else "no",
                 f"{agent.batch_size} of {agent.sequence_length}",
-                f"{config.loss.contrastive_weight:g}",
+                f"{config.objectives.frames.weight:g}" if config.objectives.frames else "no",
                 f"{agent.encoder_learning_rate:g}, {agent.model_learning_rate:g}",
-                f"{agent.camera_jitter:g}" if agent.camera_jitter else "no",
+                f"{config.augmentation.camera_jitter or 'no'}",
                 f"{agent.learning_starts * repeat:,}",
                 f"{agent.initial_updates:,}",
                 f"{every:g}",
@@ -284,8 +284,8 @@ def _ablation(rows: Sequence[Row]) -> str:
 ## Without the contrastive term
 
 Recipes of the models above, from nothing on, each with and without L_c, the contrastive loss
-(`core-repr train --recipe NAME --loss.contrastive-weight 0`), with the same seed. This is `compact`
-without L_c, not the paper's RSAC + Dyn: there the critics' loss J_Q trains the world model too,
+(`core-repr train --recipe NAME --objectives.frames.weight 0`), with the same seed. This is
+`compact` without L_c, not the RSAC + Dyn of the paper: there J_Q trains the world model too,
 here it does not, or hardly (the column on the critics' gradient [above](#models)). In the paper,
 RSAC + Dyn is above CoRe on cartpole under these distractions (430 and 354) and below it on the
 other five tasks. `walker-walk-medium-v0` does not average weights, and its returns swing from

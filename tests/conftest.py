@@ -22,11 +22,17 @@ from core_repr.envs.rendering import select_backend  # noqa: E402
 select_backend()
 
 from core_repr.config import (  # noqa: E402
-    AgentConfig,
+    AugmentationConfig,
+    ContrastiveConfig,
     CoReConfig,
     EncoderConfig,
     EnvironmentConfig,
-    LossConfig,
+    InverseDynamicsConfig,
+    KLConfig,
+    ObjectivesConfig,
+    RecurrentDynamicsConfig,
+    RewardConfig,
+    SACConfig,
     WorldModelConfig,
 )
 
@@ -116,19 +122,19 @@ def make_pixels() -> Callable[..., gym.Env[Any, Any]]:
 def tiny_config() -> Callable[..., CoReConfig]:
     """Makes a config that fits :class:`Pixels` and computes fast; takes settings to change.
 
-    ``tiny_config(world_model={...}, loss={...}, agent={...}, action_size=2)``.
+    ``tiny_config(world_model={...}, dynamics={...}, objectives={"reward": {...}, "kl": None},
+    augmentation={...}, agent={...}, action_size=2)``.
     """
 
     def make(
         world_model: dict[str, Any] | None = None,
-        loss: dict[str, Any] | None = None,
+        dynamics: dict[str, Any] | None = None,
+        objectives: dict[str, dict[str, Any] | None] | None = None,
+        augmentation: dict[str, Any] | None = None,
         agent: dict[str, Any] | None = None,
         action_size: int = 2,
     ) -> CoReConfig:
-        sizes: dict[str, Any] = {
-            "frame_size": 16,
-            "crop_size": 12,
-            "encoder": EncoderConfig(filters=(4, 6), strides=(2, 1), output_size=7),
+        of_dynamics: dict[str, Any] = {
             "deterministic_size": 9,
             "stochastic_size": 5,
             "observation_layers": (8,),
@@ -137,9 +143,25 @@ def tiny_config() -> Callable[..., CoReConfig]:
             "posterior_layers": (12, 13),
             "normalize_statistics": False,
             "log_std_offset": -1.0,
-            "decoder_layers": (8,),
-            "reward_layers": (8,),
-            "inverse_dynamics_layers": (8,),
+        }
+        sizes: dict[str, Any] = {
+            "frame_size": 16,
+            "crop_size": 12,
+            "encoder": EncoderConfig(filters=(4, 6), strides=(2, 1), output_size=7),
+            "dynamics": RecurrentDynamicsConfig(**{**of_dynamics, **(dynamics or {})}),
+        }
+        parts: dict[str, tuple[Any, dict[str, Any]]] = {
+            "frames": (ContrastiveConfig, {"layers": (8,)}),
+            "kl": (KLConfig, {}),
+            "reward": (RewardConfig, {"layers": (8,)}),
+            "inverse_dynamics": (InverseDynamicsConfig, {"layers": (8,)}),
+        }
+        changes = objectives or {}
+        terms = {
+            slot: kind(**{**fields, **(changes.get(slot) or {})})
+            if changes.get(slot, {}) is not None
+            else None
+            for slot, (kind, fields) in parts.items()
         }
         joint = (agent or {}).get("joint_update", True)
         settings: dict[str, Any] = {
@@ -155,8 +177,9 @@ def tiny_config() -> Callable[..., CoReConfig]:
         }
         return CoReConfig(
             WorldModelConfig(**{**sizes, **(world_model or {})}),
-            LossConfig(**(loss or {})),
-            AgentConfig(**{**settings, **(agent or {})}),
+            ObjectivesConfig(**terms),
+            AugmentationConfig(**(augmentation or {})),
+            SACConfig(**{**settings, **(agent or {})}),
             EnvironmentConfig(PIXELS, {}, (-2.0,) * action_size, (3.0,) * action_size, 4),
         )
 

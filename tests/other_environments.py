@@ -78,7 +78,7 @@ def first(folder: Path, environment_id: str, rendered: int, side: int) -> dict[s
     """Trains, saves and wraps; returns frames and latents of the environment."""
     agent = CoReSAC("CoRePolicy", make(environment_id, rendered), config(side), seed=0)
     agent.learn(STEPS)
-    assert agent.num_timesteps >= STEPS and agent._n_updates > 5
+    assert agent.num_timesteps >= STEPS and agent.updates > 5
     agent.save(folder / "agent")
     for name, algorithm in ALGORITHMS.items():
         env = CoReWrapper(make(environment_id, rendered), folder / "agent")

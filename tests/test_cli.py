@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core_repr import cli, training, zoo
-from core_repr.config import PRESETS, CoReConfig
+from core_repr.config import PRESETS, CoReConfig, make_variant
 from core_repr.training import EnvironmentChoice, Schedule
 from core_repr.world_model.storage import load_config
 
@@ -39,7 +39,7 @@ def test_train_with_everything_chosen(trainings: list[tuple[Any, ...]]) -> None:
     typed = """train --run here --task walker-walk --difficulty none --no-dynamic
         --backgrounds videos --action-repeat 3 --env-steps 1000 --seed 4 --evaluation-interval 2
         --evaluation-episodes 3 --device cpu --world-model.frame-size 80
-        --agent.actor-layers 64 32 --loss.kl-weight 0.5"""
+        --agent.actor-layers 64 32 --objectives.kl.weight 0.5"""
     assert cli.main(typed.split()) == 0
     ((choice, config, run, schedule, device, origin),) = trainings
     assert origin is None
@@ -54,7 +54,7 @@ def test_train_with_everything_chosen(trainings: list[tuple[Any, ...]]) -> None:
     assert (run, device) == (Path("here"), "cpu")
     assert schedule == Schedule(1000, 4, 2, 3)
     assert (config.world_model.frame_size, config.world_model.crop_size) == (80, 71)
-    assert config.agent.actor_layers == (64, 32) and config.loss.kl_weight == 0.5
+    assert config.agent.actor_layers == (64, 32) and config.objectives.kl.weight == 0.5
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,31 @@ def test_the_crop_follows_the_frame_unless_it_is_set(
     assert choice.arguments["frame_size"] == 84
 
 
+def test_a_variant_changes_the_parts_and_options_those(trainings: list[tuple[Any, ...]]) -> None:
+    typed = "--variant no-recurrence --preset paper --world-model.dynamics.stochastic-size 9"
+    assert cli.main(["train", *typed.split()]) == 0
+    ((_, config, *_),) = trainings
+    expected = make_variant(PRESETS["paper"](), "no-recurrence")
+    dynamics = dataclasses.replace(expected.world_model.dynamics, stochastic_size=9)
+    assert config.world_model == dataclasses.replace(expected.world_model, dynamics=dynamics)
+    assert config.objectives == expected.objectives and config.agent == expected.agent
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("--variant rsak", "'rsak' is not a variant; expected rsac"),
+        ("--variant rsac --from cartpole-swingup-easy-v0", "leave out --variant"),
+        ("--variant rsac --recipe cartpole-swingup-medium-v0", "leave out --variant"),
+    ],
+)
+def test_a_variant_that_does_not_go_is_refused(
+    trainings: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], typed: str, words: str
+) -> None:
+    assert cli.main(["train", *typed.split()]) == 1
+    assert words in capsys.readouterr().err and not trainings
+
+
 @pytest.mark.parametrize("typed", [["--preset", "paper"], ["--preset=paper"]])
 def test_the_preset_sets_the_defaults_and_options_change_it(
     trainings: list[tuple[Any, ...]], typed: list[str]
@@ -82,7 +107,7 @@ def test_the_preset_sets_the_defaults_and_options_change_it(
     ((_, config, *_),) = trainings
     paper = PRESETS["paper"]()
     assert isinstance(config, CoReConfig)
-    assert config.world_model == paper.world_model and config.loss == paper.loss
+    assert config.world_model == paper.world_model and config.objectives == paper.objectives
     assert config.agent.batch_size == 8
     assert config.agent.critic_layers == paper.agent.critic_layers
 
@@ -140,7 +165,7 @@ def test_from_takes_environment_and_settings_of_the_model(
     assert choice == EnvironmentChoice(
         own.environment.id, own.environment.arguments, {}, {"split": "val"}
     )
-    assert config.world_model == own.world_model and config.loss == own.loss
+    assert config.world_model == own.world_model and config.objectives == own.objectives
     assert config.agent == dataclasses.replace(own.agent, batch_size=16)
     assert run == Path(f"runs/from-{MODEL}/seed-0") and schedule == Schedule()
     assert (origin.agent_steps, origin.updates) == (25_000, 11_937)

@@ -9,12 +9,18 @@ from hypothesis import strategies as st
 
 from core_repr.config import (
     PRESETS,
-    AgentConfig,
+    VARIANTS,
+    ContrastiveConfig,
     CoReConfig,
     EncoderConfig,
     EnvironmentConfig,
-    LossConfig,
+    FeedForwardDynamicsConfig,
+    KLConfig,
+    ObjectivesConfig,
+    RecurrentDynamicsConfig,
+    SACConfig,
     WorldModelConfig,
+    make_variant,
 )
 
 sizes = st.integers(1, 500)
@@ -38,6 +44,20 @@ def configs(draw: st.DrawFn) -> CoReConfig:
         pixels_key,
         {} if pixels_key is None else draw(st.dictionaries(st.text(max_size=5), sizes, max_size=3)),
     )
+    of_dynamics = {
+        "observation_output": draw(st.sampled_from(["linear", "elu"])),
+        "prior_layers": draw(layers),
+        "normalize_statistics": draw(st.booleans()),
+        "log_std_offset": draw(st.floats(-10, 10)),
+    }
+    recurrent = RecurrentDynamicsConfig(
+        initial_std=draw(st.none() | st.floats(0, 2)), **of_dynamics
+    )
+    frames = ContrastiveConfig(
+        decoded=draw(st.sampled_from(["prior", "posterior"])),
+        inverse_temperature=draw(st.floats(-5, 5)),
+    )
+    kl = KLConfig(weight=draw(numbers))
     return CoReConfig(
         WorldModelConfig(
             frame_size=draw(st.integers(64, 100)),
@@ -49,20 +69,16 @@ def configs(draw: st.DrawFn) -> CoReConfig:
                 draw(st.just(()) | st.just((1,) * count)),
                 pixel_scaling=draw(st.sampled_from(["unit", "centered", "standardized"])),
             ),
-            observation_output=draw(st.sampled_from(["linear", "elu"])),
-            initial_std=draw(st.none() | st.floats(0, 2)),
-            prior_layers=draw(layers),
-            normalize_statistics=draw(st.booleans()),
-            log_std_offset=draw(st.floats(-10, 10)),
+            dynamics=draw(st.sampled_from([recurrent, FeedForwardDynamicsConfig(**of_dynamics)])),
         ),
-        LossConfig(kl_weight=draw(numbers), inverse_temperature=draw(st.floats(-5, 5))),
-        AgentConfig(
+        ObjectivesConfig(frames=draw(st.sampled_from([None, frames])), kl=kl),
+        agent=SACConfig(
             discount=draw(st.floats(0, 1, exclude_max=True)),
             target_rate=draw(st.floats(1e-9, 1)),
             joint_update=draw(st.booleans()),
             precision=draw(st.sampled_from(["auto", "float32", "bfloat16"])),
         ),
-        draw(st.none() | st.just(environment)),
+        environment=draw(st.none() | st.just(environment)),
     )
 
 
@@ -81,22 +97,27 @@ def test_presets_are_valid(name: str) -> None:
 
 def test_preset_paper_has_the_settings_of_table_5() -> None:
     config = PRESETS["paper"]()
-    model, loss, agent = config.world_model, config.loss, config.agent
+    model, agent, dynamics = config.world_model, config.agent, config.world_model.dynamics
+    frames, kl = config.objectives.frames, config.objectives.kl
+    reward, inverse_dynamics = config.objectives.reward, config.objectives.inverse_dynamics
+    assert isinstance(dynamics, RecurrentDynamicsConfig)
+    assert frames and kl and reward and inverse_dynamics
     assert (model.frame_size, model.crop_size) == (100, 84)
-    assert (model.deterministic_size, model.stochastic_size) == (200, 64)
-    assert (model.normalize_statistics, model.log_std_offset) == (True, 0)
-    assert (model.initial_std, model.observation_output) == (None, "linear")
+    assert (dynamics.deterministic_size, dynamics.stochastic_size) == (200, 64)
+    assert (dynamics.normalize_statistics, dynamics.log_std_offset) == (True, 0)
+    assert (dynamics.initial_std, dynamics.observation_output) == (None, "linear")
     assert (model.encoder.pixel_scaling, model.encoder.paddings) == ("unit", ())
-    assert model.contrast_proprioception and not agent.mean_recurrence
-    assert (loss.kl_weight, loss.reward_weight, loss.inverse_dynamics_weight) == (0.01, 1, 1)
-    assert (loss.free_nats, loss.inverse_temperature) == (1, 1)
+    assert frames.proprioception and not agent.mean_recurrence
+    assert (frames.weight, kl.weight, reward.weight, inverse_dynamics.weight) == (1, 0.01, 1, 1)
+    assert (kl.free_nats, frames.inverse_temperature) == (1, 1)
+    assert (frames.decoded, frames.negatives) == ("prior", "mini-batch")
     assert (agent.batch_size, agent.sequence_length, agent.replay_size) == (32, 32, 100_000)
     assert (agent.learning_starts, agent.updates_per_step) == (1_000, 0.5)
     assert (agent.initial_updates, agent.agent_updates, agent.averaging_rate) == (0, 1, 1)
     assert (agent.discount, agent.target_rate, agent.joint_update) == (0.99, 0.005, False)
     assert agent.model_learning_rate == agent.encoder_learning_rate == 3e-4
     assert agent.temperature_learning_rate == 2e-3
-    assert agent.texture_opacity == agent.color_jitter == 0
+    assert not any(dataclasses.astuple(config.augmentation))
     assert agent.critic_learning_rate == agent.actor_learning_rate == 1e-3
     assert (agent.critic_to_model_learning_rate, agent.critic_weight) == (3e-4, 1)
     assert agent.entropy_learning_rate == 1e-3
@@ -134,6 +155,17 @@ REMOVED = object()
         ("environment", REMOVED),
         ("environment.action_repeat", REMOVED),
         ("world_model.encoder", REMOVED),
+        ("objectives.frames", REMOVED),
+        ("objectives.frames.kind", REMOVED),
+        ("objectives.frames.kind", "generative"),
+        ("objectives.frames", 3),
+        ("objectives.frames.decoded", "future"),
+        ("world_model.dynamics.kind", REMOVED),
+        ("world_model.dynamics.kind", "circular"),
+        ("world_model.dynamics.initial_std", REMOVED),
+        ("world_model.dynamics.circles", 3),
+        ("world_model.dynamics", None),
+        ("augmentation.shift", -1),
         ("format_version", REMOVED),
         ("agent.batch_size", 0),
         ("agent.batch_size", 2.5),
@@ -147,15 +179,15 @@ REMOVED = object()
         ("agent.actor_layers", 16),
         ("agent", []),
         ("agent", None),
-        ("loss.kl_weight", "much"),
-        ("loss.kl_weight", float("nan")),
-        ("loss.kl_weight", float("inf")),
-        ("loss.free_nats", None),
+        ("objectives.kl.weight", "much"),
+        ("objectives.kl.weight", float("nan")),
+        ("objectives.kl.weight", float("inf")),
+        ("objectives.kl.free_nats", None),
         ("world_model.crop_size", 101),
         ("world_model.crop_size", 8),
-        ("world_model.prior_layers", []),
-        ("world_model.observation_output", "relu"),
-        ("world_model.initial_std", -1.0),
+        ("world_model.dynamics.prior_layers", []),
+        ("world_model.dynamics.observation_output", "relu"),
+        ("world_model.dynamics.initial_std", -1.0),
         ("world_model.encoder.paddings", [1]),
         ("world_model.encoder.paddings", [-1, 0, 0, 0]),
         ("world_model.encoder.pixel_scaling", "logarithmic"),
@@ -199,7 +231,12 @@ def test_what_is_no_config_at_all_is_refused_in_one_sentence(text: str | bytes) 
 @given(junk=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
 @settings(deadline=None, max_examples=60)
 def test_junk_in_any_field_is_a_value_error_or_fits(junk: Any) -> None:
-    for path in ("agent", "agent.discount", "world_model.prior_layers", "environment.action_low"):
+    for path in (
+        "agent",
+        "agent.discount",
+        "world_model.dynamics.prior_layers",
+        "environment.action_low",
+    ):
         try:
             config = CoReConfig.from_json(changed(path, junk))
         except ValueError as refusal:
@@ -218,7 +255,7 @@ def test_junk_in_any_field_is_a_value_error_or_fits(junk: Any) -> None:
 )
 def test_constructors_refuse_in_one_sentence(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words) as refusal:
-        AgentConfig(**fields)
+        SACConfig(**fields)
     assert str(refusal.value).endswith(".") and "\n" not in str(refusal.value)
 
 
@@ -263,7 +300,50 @@ def test_replace_changes_a_copy() -> None:
     assert environment.action_size == 2
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
+# Moved at version 9: path before → path since.
+MOVED = {
+    **{
+        f"world_model.{name}": f"world_model.dynamics.{name}"
+        for name in (
+            *("deterministic_size", "stochastic_size", "observation_layers", "observation_output"),
+            *("recurrent_layers", "prior_layers", "posterior_layers", "normalize_statistics"),
+            *("log_std_offset", "initial_std"),
+        )
+    },
+    "world_model.decoder_layers": "objectives.frames.layers",
+    "world_model.contrast_proprioception": "objectives.frames.proprioception",
+    "world_model.reward_layers": "objectives.reward.layers",
+    "world_model.inverse_dynamics_layers": "objectives.inverse_dynamics.layers",
+    "loss.contrastive_weight": "objectives.frames.weight",
+    "loss.inverse_temperature": "objectives.frames.inverse_temperature",
+    "loss.kl_weight": "objectives.kl.weight",
+    "loss.free_nats": "objectives.kl.free_nats",
+    "loss.reward_weight": "objectives.reward.weight",
+    "loss.inverse_dynamics_weight": "objectives.inverse_dynamics.weight",
+    **{
+        f"agent.{name}": f"augmentation.{name}"
+        for name in ("texture_opacity", "color_jitter", "camera_jitter")
+    },
+}
+
+
+def before_parts(config: CoReConfig) -> dict[str, Any]:
+    """A config as version 8 has it."""
+    old = json.loads(config.to_json())
+    old["format_version"], old["loss"] = 8, {}
+    for before, since in MOVED.items():
+        *path, name = since.split(".")
+        part = old
+        for step in path:
+            part = part[step]
+        old[before.split(".")[0]][before.split(".")[1]] = part[name]
+    del old["objectives"], old["augmentation"], old["world_model"]["dynamics"]
+    del old["agent"]["kind"], old["world_model"]["encoder"]["kind"]
+    del old["world_model"]["encoder"]["frame_stack"]
+    return old
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
     scaling = "standardized" if version >= 4 else "centered"
@@ -278,16 +358,17 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
             initial_updates=config.agent.initial_updates if version >= 5 else 0,
             averaging_rate=config.agent.averaging_rate if version >= 5 else 1.0,
             agent_updates=config.agent.agent_updates if version >= 6 else 1,
-            camera_jitter=0.0,
             critic_to_model_learning_rate=config.agent.critic_learning_rate,
         ),
     )
-    old = json.loads(config.to_json())
+    old = before_parts(config)
     old["format_version"] = version
-    del old["agent"]["critic_to_model_learning_rate"], old["agent"]["mean_recurrence"]
     model = old["world_model"]
-    del model["observation_output"], model["contrast_proprioception"], model["encoder"]["paddings"]
-    model["encoder"]["standardize"] = model["encoder"].pop("pixel_scaling") == "standardized"
+    if version < 8:
+        del old["agent"]["critic_to_model_learning_rate"], old["agent"]["mean_recurrence"]
+        del model["observation_output"], model["contrast_proprioception"]
+        del model["encoder"]["paddings"]
+        model["encoder"]["standardize"] = model["encoder"].pop("pixel_scaling") == "standardized"
     if version < 7:
         del old["agent"]["camera_jitter"]
     if version < 6:
@@ -304,9 +385,31 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     assert CoReConfig.from_json(json.dumps(old)) == config
 
 
+@pytest.mark.parametrize(
+    ("part", "path", "change"),
+    [
+        ("world_model", "world_model.crop_size", 900),
+        ("world_model", "world_model.prior_layers", []),
+        ("loss", "loss.kl_weight", "much"),
+        ("loss", "loss.momentum", 3),
+        ("agent", "agent.camera_jitter", 2),
+    ],
+)
+def test_a_field_of_an_earlier_version_that_does_not_fit_is_named(
+    part: str, path: str, change: Any
+) -> None:
+    config = CoReConfig(environment=EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,)))
+    old = before_parts(config)
+    name = path.split(".")[1]
+    old[part][name] = change
+    since = MOVED.get(path, path).rsplit(".", 1)[-1]
+    with pytest.raises(ValueError, match=rf"^The config[^\n]*{since}[^\n]*\.$"):
+        CoReConfig.from_json(json.dumps(old))
+
+
 def test_earlier_sequential_updates_took_the_whole_gradient_of_the_critics() -> None:
     environment = EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,))
-    old = json.loads(CoReConfig(environment=environment).to_json())
+    old = before_parts(CoReConfig(environment=environment))
     old["format_version"], old["agent"]["critic_weight"] = 7, 0.0
     assert CoReConfig.from_json(json.dumps(old)).agent.critic_weight == 1
 
@@ -318,3 +421,52 @@ def test_the_number_of_proprioceptive_values_is_their_sum() -> None:
     assert environment.proprioception_size == 4
     with pytest.raises(ValueError, match="both"):
         EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,), 1, "arm", {"arm": 3})
+
+
+# Variants
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_variant_of_every_preset_is_valid(preset: str, variant: str) -> None:
+    config = make_variant(PRESETS[preset](), variant)
+    assert CoReConfig.from_json(config.to_json()) == config
+    # Compact keeps the critics' gradient out of Θ as it is.
+    same = variant == "core" or (preset, variant) == ("compact", "no-critic-gradient")
+    assert (config == PRESETS[preset]()) == same
+
+
+def test_another_kind_of_part_keeps_the_sizes_that_both_have() -> None:
+    before = PRESETS["compact"]().world_model.dynamics
+    after = make_variant(PRESETS["compact"](), "no-recurrence").world_model.dynamics
+    assert isinstance(after, FeedForwardDynamicsConfig) and after.deterministic_size == 0
+    for name in ("stochastic_size", "prior_layers", "log_std_offset", "observation_output"):
+        assert getattr(after, name) == getattr(before, name)
+
+
+def test_a_variant_that_there_is_not_is_refused_with_what_is_near() -> None:
+    with pytest.raises(ValueError, match=r"'rsak' is not a variant; expected rsac"):
+        make_variant(PRESETS["compact"](), "rsak")
+
+
+@pytest.mark.parametrize(
+    ("objectives", "agent", "words"),
+    [
+        (
+            dict.fromkeys(("frames", "reward", "inverse_dynamics")),
+            {"critic_weight": 0.0},
+            "nothing",
+        ),
+        (
+            {"frames": ContrastiveConfig(negatives="same-sequence")},
+            {"sequence_length": 2},
+            "sequence_length must be at least 3, not 2",
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(
+    objectives: dict[str, Any], agent: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as refusal:
+        CoReConfig(objectives=ObjectivesConfig(**objectives), agent=SACConfig(**agent))
+    assert "\n" not in str(refusal.value)

@@ -8,7 +8,13 @@ import pytest
 
 from core_repr import cli, demo
 from core_repr.agent import CoReSAC
-from core_repr.config import AgentConfig, CoReConfig, EncoderConfig, WorldModelConfig
+from core_repr.config import (
+    CoReConfig,
+    EncoderConfig,
+    RecurrentDynamicsConfig,
+    SACConfig,
+    WorldModelConfig,
+)
 from core_repr.evaluation import make_environment
 
 
@@ -21,10 +27,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frame_size=24,
         crop_size=20,
         encoder=EncoderConfig(filters=(4, 4), kernel_size=4, strides=(4, 2)),
-        deterministic_size=8,
-        stochastic_size=4,
+        dynamics=RecurrentDynamicsConfig(deterministic_size=8, stochastic_size=4),
     )
-    agent = AgentConfig(actor_layers=(8,), critic_layers=(8,), replay_size=50)
+    agent = SACConfig(actor_layers=(8,), critic_layers=(8,), replay_size=50)
     env = gym.make(
         "distracting_control/cartpole-swingup-v0",
         difficulty="easy",

@@ -39,7 +39,7 @@ def test_gymnasium_s_mujoco_environments_train_and_wrap(
     assert frame.strides[0] < 0, "the renderer gives another layout now: try another one here"
     config = tiny_config().replace(environment=None)
     agent = CoReSAC("CoRePolicy", env, config, seed=0, device="cpu").learn(50)
-    assert agent._n_updates > 0
+    assert agent.updates > 0
     recorded = agent.environment_config
     assert (recorded.id, recorded.arguments) == ("Reacher-v5", {"width": side, "height": side})
     # Wrapped, it is the environment of the training: no warning.

@@ -59,9 +59,9 @@ CLOCKS = ("seconds", "time/fps", "time/time_elapsed")
 
 def learned(agent: CoReSAC) -> dict[str, torch.Tensor]:
     """Everything that moved while learning."""
-    tensors = agent.policy.state_dict() | agent._average.tensors()
-    for name in ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer"):
-        for i, state in getattr(agent, name).state_dict()["state"].items():
+    tensors = agent.policy.state_dict() | agent.average.tensors()
+    for name, optimizer in vars(agent.optimizers).items():
+        for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{i}.{key}": value for key, value in state.items()}
     return tensors
 
@@ -71,7 +71,7 @@ def assert_same_end(one: CoReSAC, two: CoReSAC) -> None:
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
-    assert one.num_timesteps == two.num_timesteps and one._n_updates == two._n_updates
+    assert one.num_timesteps == two.num_timesteps and one.updates == two.updates
     assert torch.equal(one.policy.generator.get_state(), two.policy.generator.get_state())
     assert one.replay_buffer.rng.bit_generator.state == two.replay_buffer.rng.bit_generator.state
     for episode, other in zip(one.replay_buffer.episodes, two.replay_buffer.episodes, strict=True):
@@ -125,7 +125,7 @@ def test_a_run_that_was_broken_off_ends_as_if_it_never_was(
 
     def update(agent: CoReSAC, batch: Any) -> None:
         plain(agent, batch)
-        if agent._n_updates == at_update:
+        if agent.updates == at_update:
             raise Killed
 
     run = tmp_path / "run"
@@ -160,11 +160,11 @@ def test_a_run_that_was_asked_to_stop_saves_first(
     number: signal.Signals,
     before_the_end: int,
 ) -> None:
-    plain, last = CoReSAC.update, unbroken[1]._n_updates - before_the_end
+    plain, last = CoReSAC.update, unbroken[1].updates - before_the_end
 
     def update(agent: CoReSAC, batch: Any) -> None:
         plain(agent, batch)
-        if agent._n_updates == last:
+        if agent.updates == last:
             os.kill(os.getpid(), number)
 
     run, handlers = tmp_path / "run", [signal.getsignal(signal.SIGTERM)]
@@ -240,10 +240,10 @@ def test_what_is_not_finite_stops_the_run_and_is_not_saved(
     plain = CoReSAC.update
 
     def update(agent: CoReSAC, batch: Any) -> None:
-        if agent._n_updates == 10 and term == "reward loss":
+        if agent.updates == 10 and term == "reward loss":
             batch = batch._replace(rewards=batch.rewards * np.nan)
-        elif agent._n_updates == 10:
-            for parameter in agent.agent.critic.parameters():
+        elif agent.updates == 10:
+            for parameter in agent.actor_critic.critic.parameters():
                 parameter.register_hook(lambda gradient: gradient * np.nan)
         plain(agent, batch)
 
@@ -446,14 +446,14 @@ def test_a_training_goes_on_from_a_model(
 ) -> None:
     before, first = unbroken
     origin = Origin.find(before if kind == "run" else before / "model")
-    assert (origin.agent_steps, origin.updates) == (first.num_timesteps, first._n_updates)
+    assert (origin.agent_steps, origin.updates) == (first.num_timesteps, first.updates)
     assert origin.with_optimizers == (kind == "run")
 
     seen: list[tuple[int, int]] = []
     plain = CoReSAC._act
 
     def act(agent: CoReSAC, observation: Any, starts: Any, at_random: bool) -> Any:
-        seen.append((agent.num_timesteps, agent._n_updates))
+        seen.append((agent.num_timesteps, agent.updates))
         assert not at_random, "the policy fills the replay buffer"
         return plain(agent, observation, starts, at_random)
 
@@ -462,10 +462,10 @@ def test_a_training_goes_on_from_a_model(
         PIXELS, tiny_config(), tmp_path / "run", replace(SCHEDULE, env_steps=420), "cpu", origin
     )
     start = first.num_timesteps
-    assert seen[0] == (start, first._n_updates) and agent.env_steps >= 420
+    assert seen[0] == (start, first.updates) and agent.env_steps >= 420
     # Three episodes of 6 steps are more than the 16 after which learning starts.
-    assert {updates for steps, updates in seen if steps < start + 18} == {first._n_updates}
-    assert agent._n_updates == first._n_updates + (agent.num_timesteps - start - 12) // 2
+    assert {updates for steps, updates in seen if steps < start + 18} == {first.updates}
+    assert agent.updates == first.updates + (agent.num_timesteps - start - 12) // 2
 
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["continued_from"] == asdict(origin)

@@ -232,7 +232,7 @@ def test_a_diverged_run_keeps_the_last_model_that_was_sound(
     plain = CoReSAC.update
 
     def update(agent: CoReSAC, batch: Any) -> None:
-        if agent._n_updates == 4:
+        if agent.updates == 4:
             batch = batch._replace(rewards=batch.rewards * math.nan)
         plain(agent, batch)
 

@@ -23,7 +23,7 @@ class LatentTracker:
     Args:
         model: Stays as it is.
         num_envs: Number of rows.
-        features: What is returned of a state. With "sample", samples go on from step to step, as
+        features: What is returned of a state. With "sample", samples continue from step to step, as
             in learning, otherwise means do.
         predicted_reward: Whether the predicted reward of the step follows the features.
 
@@ -31,7 +31,8 @@ class LatentTracker:
         size: Length of what is returned for a row.
 
     Raises:
-        ValueError: If there are no such features.
+        ValueError: If there are no such features, or the model has no prior or reward head that
+            they need.
     """
 
     def __init__(
@@ -42,6 +43,11 @@ class LatentTracker:
                 f"features={features!r} is unknown: expected one of "
                 f"{', '.join(map(repr, get_args(Features)))}."
             )
+        blank = model.initial_state(1)
+        if features == "prior":
+            model.prior_of(blank)
+        if predicted_reward:
+            model.predict_reward(blank)
         self._model = model
         self._num_envs = num_envs
         self._features = features
@@ -54,7 +60,7 @@ class LatentTracker:
             generator.seed()
 
     def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
-        """Starts the generators of some rows (all, if not told) anew, where a seed is given."""
+        """Starts the generators of some rows anew, of all if ``None``, where a seed is given."""
         for row in range(self._num_envs) if rows is None else rows:
             seed = seeds[row]
             if seed is not None:
@@ -69,7 +75,7 @@ class LatentTracker:
         is_first: Bool[np.ndarray, " k"],
         rows: Int[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, "k z"]:
-        """Takes in one more frame of some rows (all, if not told).
+        """Takes in one more frame of some rows, of all if ``None``.
 
         Args:
             frames: The frames.
@@ -96,13 +102,7 @@ class LatentTracker:
         if rows is None:
             self._state = state
         else:
-            index = torch.from_numpy(rows).to(device)
-            self._state = LatentState(
-                *(
-                    field.index_copy(0, index, new)
-                    for field, new in zip(self._state, state, strict=True)
-                )
-            )
+            self._state = self._state.put(torch.from_numpy(rows).to(device), state)
         seen: Float32[np.ndarray, "k z"] = self._seen(state).cpu().numpy()
         return seen
 
@@ -115,7 +115,7 @@ class LatentTracker:
 
     def _seen(self, state: LatentState) -> torch.Tensor:
         if self._features == "prior":
-            state = self._model.rssm.prior(state.h, None)
+            state = self._model.prior_of(state)
         seen = state.sample_features if self._features == "sample" else state.features
         if self._predicted_reward:
             seen = torch.cat([seen, self._model.predict_reward(state)[:, None]], -1)

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from core_repr.agent.networks import Agent
+from core_repr.agent.networks import ActorCritic
 from core_repr.config import CoReConfig
 from core_repr.files.writing import write_atomically
 from core_repr.world_model import CoReWorldModel, model_folder, storage
@@ -26,7 +26,7 @@ def save(
     folder: str | os.PathLike[str],
     config: CoReConfig,
     model: nn.Module,
-    agent: Agent,
+    agent: ActorCritic,
     further: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Saves both as :func:`core_repr.world_model.model_folder.save` does."""
@@ -34,7 +34,7 @@ def save(
     model_folder.save(folder, config, modules, blanks, further)
 
 
-def write(folder: Path, config: CoReConfig, model: nn.Module, agent: Agent) -> None:
+def write(folder: Path, config: CoReConfig, model: nn.Module, agent: ActorCritic) -> None:
     """Writes both, without a card, into an empty folder.
 
     Raises:
@@ -44,12 +44,12 @@ def write(folder: Path, config: CoReConfig, model: nn.Module, agent: Agent) -> N
     storage.write(folder, config, _contents(model, agent), _contents(*blank(config)))
 
 
-def blank(config: CoReConfig) -> tuple[CoReWorldModel, Agent]:
+def blank(config: CoReConfig) -> tuple[CoReWorldModel, ActorCritic]:
     """Returns the networks that a config with its environment asks for, without values."""
     assert config.environment is not None
     with torch.device("meta"):
         model = CoReWorldModel(config)
-        return model, Agent(model.latent_size, config.environment.action_size, config.agent)
+        return model, ActorCritic(model.latent_size, config.environment.action_size, config.agent)
 
 
 def check(folder: Path, config: CoReConfig) -> None:
@@ -64,7 +64,7 @@ def check(folder: Path, config: CoReConfig) -> None:
     storage.check_weights(folder / storage.AGENT_FILE, _stored_part(agent, folder))
 
 
-def load(folder: Path, model: nn.Module, agent: Agent) -> None:
+def load(folder: Path, model: nn.Module, agent: ActorCritic) -> None:
     """Fills a world model and an agent.
 
     Raises:
@@ -78,7 +78,7 @@ def load(folder: Path, model: nn.Module, agent: Agent) -> None:
         agent.reset_targets()
 
 
-def pack(path: Path, config: CoReConfig, model: nn.Module, agent: Agent) -> None:
+def pack(path: Path, config: CoReConfig, model: nn.Module, agent: ActorCritic) -> None:
     """Writes a zip file of the files of a model folder, whole or not at all.
 
     Raises:
@@ -134,11 +134,11 @@ def _unpack(path: Path, folder: Path) -> None:
             (folder / member.filename).write_bytes(archive.read(member))
 
 
-def _contents(model: nn.Module, agent: Agent) -> dict[str, nn.Module]:
+def _contents(model: nn.Module, agent: ActorCritic) -> dict[str, nn.Module]:
     return {storage.MODEL_FILE: model, storage.AGENT_FILE: agent.published()}
 
 
-def _stored_part(agent: Agent, folder: Path) -> nn.Module:
+def _stored_part(agent: ActorCritic, folder: Path) -> nn.Module:
     """Returns the part of an agent that a folder holds; earlier releases kept all of it."""
     try:
         with safe_open(folder / storage.AGENT_FILE, framework="pt") as file:

@@ -101,9 +101,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Returns the moments and step counts of an optimiser, as ``name.parameter.key``."""
-    state = optimizer.state_dict()["state"]
-    return {f"{name}.{i}.{key}": value for i, each in state.items() for key, value in each.items()}
+    """Returns the moments and step counts of an optimiser, as ``name.key.parameter``."""
+    return {
+        f"{name}.{key}.{of}": value
+        for of, parameter in _named_parameters(optimizer).items()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
 
 
 def restore_optimizer(
@@ -114,27 +117,35 @@ def restore_optimizer(
     Raises:
         ValueError: If they belong to other parameters.
     """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = _named_parameters(optimizer)
+    numbers = {of: number for number, of in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for full_name, tensor in tensors.items():
         owner, _, rest = full_name.partition(".")
         if owner != name:
             continue
-        number, _, key = rest.partition(".")
-        index = int(number) if number.isdecimal() else -1
-        fits = 0 <= index < len(parameters) and tensor.shape in (parameters[index].shape, ())
-        if not fits:
+        key, _, of = rest.partition(".")
+        if of not in parameters or tensor.shape not in (parameters[of].shape, ()):
             raise ValueError(
                 f"The checkpoint's tensor {full_name!r} of shape {tuple(tensor.shape)} does not "
-                "belong to the config's optimisers; go on from the weights alone, such as a run's "
-                "model folder."
+                "belong to the config's optimisers; continue from the weights alone, such as a "
+                "run's model folder."
             )
-        if tensor.shape == parameters[index].shape and tensor.dim():
+        if tensor.shape == parameters[of].shape and tensor.dim():
             # Fused optimisers walk over memory: moments must lie there as their parameters do.
-            tensor = torch.empty_like(parameters[index]).copy_(tensor)
-        state.setdefault(index, {})[key] = tensor
+            tensor = torch.empty_like(parameters[of]).copy_(tensor)
+        state.setdefault(numbers[of], {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _named_parameters(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Returns name → parameter, in the optimiser's own order."""
+    return {
+        name: parameter
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["param_names"], group["params"], strict=True)
+    }
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))

@@ -1,4 +1,4 @@
-"""What :class:`CoReSAC` learns on from besides its weights: optimisers, counters, generators."""
+"""What learning resumes from besides the weights: optimisers, counters, generators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -16,18 +16,14 @@ from torch import Tensor
 
 from core_repr.agent import checkpoint
 from core_repr.agent.checkpoint import GlobalGenerators
+from core_repr.agent.learner import SequenceLearner
 from core_repr.world_model import storage
-
-if TYPE_CHECKING:
-    from core_repr.agent.core_sac import CoReSAC
 
 TENSORS_FILE = "training.safetensors"
 VALUES_FILE = "training.json"
-FORMAT_VERSION = 1
-OPTIMIZERS = ("model_optimizer", "critic_optimizer", "actor_optimizer", "entropy_optimizer")
+FORMAT_VERSION = 2
 POLICY_GENERATOR = "policy_generator"
 AVERAGE = "average."
-TARGET = "critic_target."
 
 _log = logging.getLogger(__name__)
 
@@ -70,28 +66,26 @@ class LearningValues:
 _values: TypeAdapter[LearningValues] = TypeAdapter(LearningValues)
 
 
-def write(algorithm: CoReSAC, folder: Path) -> None:
+def write(algorithm: SequenceLearner, folder: Path) -> None:
     """Writes ``training.safetensors`` and ``training.json`` into a folder.
 
     Raises:
         OSError: If they cannot be written.
     """
     tensors, generators = checkpoint.global_generators()
-    for name in OPTIMIZERS:
-        tensors |= checkpoint.optimizer_tensors(name, getattr(algorithm, name))
-    tensors |= {AVERAGE + name: value for name, value in algorithm._average.tensors().items()}
-    agent = algorithm.agent
-    storage.check_module(TENSORS_FILE, agent.critic_target, agent.critic)
-    tensors |= {TARGET + name: value for name, value in storage.state(agent.critic_target).items()}
+    for name, optimizer in vars(algorithm.optimizers).items():
+        tensors |= checkpoint.optimizer_tensors(name, optimizer)
+    tensors |= {AVERAGE + name: value for name, value in algorithm.average.tensors().items()}
+    tensors |= _unpublished(algorithm)
     tensors[POLICY_GENERATOR] = algorithm.policy.generator.get_state()
     values = LearningValues(
         format_version=FORMAT_VERSION,
         agent_steps=algorithm.num_timesteps,
-        updates=algorithm._n_updates,
+        updates=algorithm.updates,
         episodes=algorithm._episode_num,
-        updates_due=algorithm._updates_due,
-        uncounted_steps=algorithm._uncounted_steps,
-        acts_at_random=algorithm._acts_at_random,
+        updates_due=algorithm.updates_due,
+        uncounted_steps=algorithm.uncounted_steps,
+        acts_at_random=algorithm.acts_at_random,
         progress_remaining=algorithm._current_progress_remaining,
         scheduled=algorithm.learning_rate_schedule is not None,
         episode_infos=[
@@ -127,7 +121,7 @@ def read_values(folder: Path) -> LearningValues:
         raise ValueError(f"{path}: the field {name!r} does not fit: {first['msg']}.") from None
 
 
-def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = False) -> None:
+def restore(algorithm: SequenceLearner, folder: Path, with_global_generators: bool = False) -> None:
     """Puts an algorithm, with the weights of the same folder, back to where it was.
 
     Args:
@@ -142,17 +136,17 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
     values = read_values(folder)
     if values.scheduled and algorithm.learning_rate_schedule is None:
         _log.warning(
-            "%s was learning with a schedule, which cannot be saved: to go on with it, pass "
+            "%s was learning with a schedule, which cannot be saved: to continue with it, pass "
             "learning_rate_schedule again.",
             folder,
         )
     tensors = restore_tensors(algorithm, folder)
     algorithm.num_timesteps = values.agent_steps
-    algorithm._n_updates = values.updates
+    algorithm.updates = values.updates
     algorithm._episode_num = values.episodes
-    algorithm._updates_due = values.updates_due
-    algorithm._uncounted_steps = values.uncounted_steps
-    algorithm._acts_at_random = values.acts_at_random
+    algorithm.updates_due = values.updates_due
+    algorithm.uncounted_steps = values.uncounted_steps
+    algorithm.acts_at_random = values.acts_at_random
     algorithm._current_progress_remaining = values.progress_remaining
     window = algorithm._stats_window_size
     algorithm.ep_info_buffer = deque(values.episode_infos, maxlen=window)
@@ -162,11 +156,11 @@ def restore(algorithm: CoReSAC, folder: Path, with_global_generators: bool = Fal
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{folder}: the state of a random generator does not fit ({error}); "
-            "go on from another checkpoint."
+            "resume from another checkpoint."
         ) from None
 
 
-def restore_tensors(algorithm: CoReSAC, folder: Path) -> dict[str, Tensor]:
+def restore_tensors(algorithm: SequenceLearner, folder: Path) -> dict[str, Tensor]:
     """Fills optimisers, average and target critics, and returns all tensors of the file.
 
     Args:
@@ -178,33 +172,36 @@ def restore_tensors(algorithm: CoReSAC, folder: Path) -> dict[str, Tensor]:
         ValueError: If it is broken or belongs to another config.
     """
     tensors = checkpoint.read_tensors(folder / TENSORS_FILE)
-    for name in OPTIMIZERS:
-        checkpoint.restore_optimizer(name, getattr(algorithm, name), tensors)
-    # Checkpoints of earlier releases have none: it starts with the weights that were loaded.
-    if average := _part(tensors, AVERAGE):
-        algorithm._average.restore(average)
-    # Those of earlier releases have them beside the critics, where they were loaded from.
-    if targets := _part(tensors, TARGET):
-        try:
-            storage.fill(algorithm.agent.critic_target, targets)
-        except (KeyError, RuntimeError):
-            raise ValueError(
-                f"{folder}: the target critics are not those of the config; resume from another "
-                "checkpoint."
-            ) from None
+    for name, optimizer in vars(algorithm.optimizers).items():
+        checkpoint.restore_optimizer(name, optimizer, tensors)
+    algorithm.average.restore(
+        {
+            name.removeprefix(AVERAGE): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(AVERAGE)
+        }
+    )
+    try:
+        with torch.no_grad():
+            for name, tensor in _unpublished(algorithm).items():
+                tensor.copy_(tensors[name].view(tensor.shape))
+    except (KeyError, RuntimeError):
+        raise ValueError(
+            f"{folder}: the target critics are not those of the config; resume from another "
+            "checkpoint."
+        ) from None
     return tensors
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+def _unpublished(algorithm: SequenceLearner) -> dict[str, Tensor]:
+    """Returns what a model's files do not hold of actor and critics, such as target critics."""
+    networks = algorithm.policy.actor_critic
+    published = storage.state(networks.published())
+    return {n: value for n, value in storage.state(networks).items() if n not in published}
 
 
 def _restore_generators(
-    algorithm: CoReSAC,
+    algorithm: SequenceLearner,
     values: LearningValues,
     tensors: Mapping[str, Tensor],
     with_global_generators: bool,
@@ -215,13 +212,12 @@ def _restore_generators(
         checkpoint.restore_global_generators(tensors, values.generators)
 
 
-def set_learning_rates(algorithm: CoReSAC) -> None:
+def set_learning_rates(algorithm: SequenceLearner) -> None:
     """Multiplies the config's learning rates with the schedule, if there is one."""
     if algorithm.learning_rate_schedule is None:
         return
     factor = float(algorithm.learning_rate_schedule(algorithm._current_progress_remaining))
-    for name in OPTIMIZERS:
-        optimizer: torch.optim.Optimizer = getattr(algorithm, name)
+    for optimizer in vars(algorithm.optimizers).values():
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = factor * group["initial_lr"]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core_repr.config import AgentConfig
+from core_repr.config import SACConfig
 from core_repr.world_model.layers import mlp
 
 MEAN_BOUND = 5.0
@@ -24,7 +24,7 @@ class Actor(nn.Module):
         config: Hidden layers.
     """
 
-    def __init__(self, latent_size: int, action_size: int, config: AgentConfig) -> None:
+    def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
         self.network = mlp(latent_size, config.actor_layers, 2 * action_size, nn.ReLU)
 
@@ -65,7 +65,7 @@ class TwinCritic(nn.Module):
         config: Hidden layers.
     """
 
-    def __init__(self, latent_size: int, action_size: int, config: AgentConfig) -> None:
+    def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
         self.critics = nn.ModuleList(
             mlp(latent_size + action_size, config.critic_layers, 1, nn.ReLU) for _ in range(2)
@@ -80,7 +80,7 @@ class TwinCritic(nn.Module):
         return first, second
 
 
-class Agent(nn.Module):
+class ActorCritic(nn.Module):
     """Everything of the SAC agent that learns, beside the world model.
 
     Args:
@@ -89,7 +89,7 @@ class Agent(nn.Module):
         config: Hidden layers and the entropy weight at the start.
     """
 
-    def __init__(self, latent_size: int, action_size: int, config: AgentConfig) -> None:
+    def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
         self.actor = Actor(latent_size, action_size, config)
         self.critic = TwinCritic(latent_size, action_size, config)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core_repr.adapters import ActionScaler, Observation, ObservationReader
 from core_repr.agent import agent_folder, environment
-from core_repr.agent.networks import Agent
+from core_repr.agent.networks import ActorCritic
 from core_repr.config import CoReConfig
 from core_repr.files.places import user_path
 from core_repr.world_model import CoReWorldModel, LatentState, Noise, storage
@@ -47,6 +47,8 @@ class CoRePolicy(BasePolicy):
         config: Config with its environment filled in.
     """
 
+    actor_critic: ActorCritic
+
     def __init__(
         self,
         observation_space: spaces.Space[Any],
@@ -60,7 +62,7 @@ class CoRePolicy(BasePolicy):
         self.config = config
         self.adapt_to(observation_space, action_space)
         self.world_model = CoReWorldModel(config)
-        self.agent = Agent(
+        self.actor_critic = ActorCritic(
             self.world_model.latent_size, config.environment.action_size, config.agent
         )
         self.generator = torch.Generator()
@@ -98,7 +100,7 @@ class CoRePolicy(BasePolicy):
         place = user_path(path)
         if place.is_dir():
             raise FileExistsError(f"{place} is a folder; choose another path for the file.")
-        agent_folder.pack(place, self.config, self.world_model, self.agent)
+        agent_folder.pack(place, self.config, self.world_model, self.actor_critic)
 
     @classmethod
     def load(
@@ -123,7 +125,7 @@ class CoRePolicy(BasePolicy):
             agent_folder.check(folder, config)
             space = environment.observation_space(config)
             policy = cls(space, environment.action_space(config.environment), config=config)
-            agent_folder.load(folder, policy.world_model, policy.agent)
+            agent_folder.load(folder, policy.world_model, policy.actor_critic)
         return policy.to(get_device(device))
 
     def parameters_to_vector(self) -> NDArray[np.float32]:
@@ -189,9 +191,9 @@ class CoRePolicy(BasePolicy):
             state.latent, state.action, frames, is_first, noise, proprioception
         )
         if deterministic:
-            action = self.agent.actor.mode(latent.features)
+            action = self.actor_critic.actor.mode(latent.features)
         else:
-            action, _ = self.agent.actor.sample(latent.features, self.generator)
+            action, _ = self.actor_critic.actor.sample(latent.features, self.generator)
         if self.actions.whole:
             # What the environment gets, not what was meant.
             whole = self.actions.to_environment(action.cpu().numpy())
@@ -270,7 +272,7 @@ class CoRePolicy(BasePolicy):
             )
         expected = self.initial_state(batch_size)
         seen, wanted = (
-            [tuple(part.shape) for part in (*each.latent, each.action)]
+            [tuple(part.shape) for part in (*each.latent.tensors, each.action)]
             for each in (state, expected)
         )
         if seen == wanted:

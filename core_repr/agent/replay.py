@@ -50,8 +50,7 @@ class SequenceReplayBuffer:
         size: Slots, each for one frame and the action, reward and termination that follow it.
         frame_shape: ``(height, width, 3)``; frames are uint8 and square.
         action_size: Number of action dimensions; actions are stored in [−1, 1].
-        crop_size: Side in pixels of the random square that is cut from sampled frames.
-        seed: Seeds the choice of sequences and crops.
+        seed: Seeds the choice of sequences.
         folder: For the files of the segments; ``None`` keeps all in memory.
         proprioception_size: Number of values beside each frame.
 
@@ -66,13 +65,11 @@ class SequenceReplayBuffer:
         size: int,
         frame_shape: tuple[int, ...],
         action_size: int,
-        crop_size: int,
         seed: int | None = None,
         folder: Path | None = None,
         proprioception_size: int = 0,
     ) -> None:
         self.size = size
-        self.crop_size = crop_size
         self.proprioception_size = proprioception_size
         self.dtype = np.dtype(
             [
@@ -215,7 +212,7 @@ class SequenceReplayBuffer:
             length: Frames in a sequence T. A shorter episode is padded and masked.
 
         Returns:
-            A batch on the CPU; each sequence is cropped at one random position.
+            A batch on the CPU, with whole frames.
 
         Raises:
             ValueError: If there is no finished episode yet.
@@ -226,10 +223,7 @@ class SequenceReplayBuffer:
         chosen = np.searchsorted(
             starts.cumsum(), self.rng.integers(starts.sum(), size=batch_size), side="right"
         )
-        crop = self.crop_size
-        side = self.dtype["frame"].shape[0]
-        shift = self.rng.integers(side - crop + 1, size=(batch_size, 2))
-        frames = np.zeros((length, batch_size, crop, crop, 3), np.uint8)
+        frames = np.zeros((length, batch_size, *self.dtype["frame"].shape), np.uint8)
         actions = np.zeros((length, batch_size, *self.dtype["action"].shape), np.float32)
         rewards = np.zeros((length, batch_size), np.float32)
         terminated = np.zeros((length, batch_size), np.bool_)
@@ -239,8 +233,7 @@ class SequenceReplayBuffer:
             first = self.rng.integers(starts[index])
             records = self.episodes[index].records[first : first + length]
             count = len(records)
-            y, x = shift[b]
-            frames[:count, b] = records["frame"][:, y : y + crop, x : x + crop]
+            frames[:count, b] = records["frame"]
             actions[:count, b] = records["action"]
             rewards[:count, b] = records["reward"]
             terminated[:count, b] = records["terminated"]
@@ -318,7 +311,6 @@ class SequenceReplayBuffer:
             self.size,
             self.dtype["frame"].shape,
             self.dtype["action"].shape[0],
-            self.crop_size,
             folder=folder,
             proprioception_size=self.proprioception_size,
         )

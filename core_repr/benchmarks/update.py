@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core_repr.agent import CoReSAC
 from core_repr.benchmarks.report import Figure
 from core_repr.config import PRESETS, CoReConfig
-from core_repr.world_model import LatentState, SequenceBatch
+from core_repr.world_model import Observed, SequenceBatch
 
 EPISODE_STEPS = 125
 ACTION_SIZE = 6
@@ -148,12 +148,14 @@ def _sample(agent: CoReSAC) -> SequenceBatch:
 
 def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], object]]:
     """The parts of a joint update, each forward and backward on its own."""
-    model = agent.world_model
+    model, whole = agent.world_model, batch
+    batch = batch._replace(frames=agent.augment(batch.frames, agent.policy.generator))
     noise = model.noise(agent.policy.generator, *batch.mask.shape)
     with torch.no_grad(), agent._autocast():
         x = model.encode(batch.frames)
-        states = model.observe_encodings(x, batch.actions, batch.is_first, noise)
-    features = states[1].features
+        prior, posterior = model.observe_encodings(x, batch.actions, batch.is_first, noise)
+    assert prior is not None
+    features = posterior.features
 
     def leaf(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach().requires_grad_()
@@ -165,16 +167,15 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
 
     def recurrence() -> None:
         with agent._autocast():
-            prior, posterior = model.observe_encodings(
-                leaf(x), batch.actions, batch.is_first, noise
-            )
-        outputs = [*posterior, *prior[1:]]
+            states = model.observe_encodings(leaf(x), batch.actions, batch.is_first, noise)
+        # h is one tensor in both.
+        outputs = [*dict.fromkeys(field for state in states if state for field in state.tensors)]
         torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
 
     def heads() -> None:
-        prior, posterior = (LatentState(*(leaf(field) for field in state)) for state in states)
+        leaves = (state.map(leaf) for state in (prior, posterior))
         with agent._autocast():
-            losses = model.losses(batch, leaf(x), prior, posterior)
+            losses = model.losses(Observed(batch, leaf(x), *leaves))
         losses.total.backward()
 
     def critic() -> None:
@@ -188,12 +189,12 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
             agent._actor_update(features, batch.mask)
 
     def optimisers() -> None:
-        for optimiser in (agent.model_optimizer, agent.critic_optimizer, agent.actor_optimizer):
-            optimiser.step()
+        for name in ("model", "critic", "actor"):
+            getattr(agent.optimizers, name).step()
 
     parts: dict[str, Callable[[], object]] = {}
-    if agent.config.agent.texture_opacity > 0 or agent.config.agent.camera_jitter > 0:
-        parts["augmentation"] = lambda: agent._augment(batch.frames)
+    if agent.augment.steps:
+        parts["augmentation"] = lambda: agent.augment(whole.frames, agent.policy.generator)
     parts |= {
         "encoder": encoder,
         "recurrence and prior": recurrence,

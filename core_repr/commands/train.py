@@ -19,11 +19,13 @@ from core_repr.commands.environment import (
 from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import (
     PRESETS,
-    AgentConfig,
+    AugmentationConfig,
     CoReConfig,
     EnvironmentConfig,
-    LossConfig,
+    ObjectivesConfig,
+    SACConfig,
     WorldModelConfig,
+    make_variant,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Train:
             (with --from, from those of a model that was trained like it).
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
             which also renders in full.
+        variant: A system of the paper, as a change of the preset: core, rsac, rsac-dyn, and so on.
         environment: Where to train.
         env_steps: Total simulator steps (agent steps × action repeat), including those of the
             model that the training starts from; 500,000 by default.
@@ -59,8 +62,9 @@ class Train:
         checkpoint_minutes: A checkpoint is taken at each evaluation, and when so many minutes
             have passed since the last one.
         device: "auto", "cpu" or "cuda".
-        world_model: Sizes of the model.
-        loss: Weights of its losses.
+        world_model: What the model sees and how its latent state follows from it.
+        objectives: The terms of its loss.
+        augmentation: How the frames that the learner sees are changed.
         agent: Settings of the agent and of learning.
     """
 
@@ -69,6 +73,7 @@ class Train:
     from_: Annotated[str | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     preset: Literal["compact", "paper"] = "compact"
+    variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
     )
@@ -80,8 +85,9 @@ class Train:
     device: str = "auto"
     import_: Import = None
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    agent: AgentConfig = field(default_factory=AgentConfig)
+    objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    agent: SACConfig = field(default_factory=SACConfig)
 
     def __call__(self) -> int:
         """Runs the training."""
@@ -102,6 +108,7 @@ class Train:
         from core_repr import training
         from core_repr.world_model import storage
 
+        make_variant(PRESETS[self.preset](), self.variant)
         if self.recipe is not None:
             self._refuse_beside_recipe()
         if self.resume is not None:
@@ -127,11 +134,13 @@ class Train:
                     "leave out the options that begin with --world-model."
                 )
             choice = training.EnvironmentChoice.recorded(config.environment, Path(origin.model))
-            config = config.replace(loss=self.loss, agent=self.agent)
+            config = config.replace(
+                objectives=self.objectives, augmentation=self.augmentation, agent=self.agent
+            )
             label = f"from-{Path(self.from_).name}"
         else:
             origin = None
-            config = CoReConfig(self.world_model, self.loss, self.agent)
+            config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
             choice = training.EnvironmentChoice(
                 self.environment.id,
                 self.environment.arguments(config.world_model.frame_size),
@@ -149,6 +158,8 @@ class Train:
             raise ValueError("--recipe says itself where a training starts; leave out --resume.")
         if self.preset != "compact":
             raise ValueError("--recipe names every setting of a preset; leave out --preset.")
+        if self.variant != "core":
+            raise ValueError("--recipe names every part of a model; leave out --variant.")
 
     def _refuse_beside(self, option: str) -> None:
         """Refuses what ``--resume``, ``--from`` or a recipe's model decides by itself."""
@@ -159,10 +170,18 @@ class Train:
             assert self.from_ is not None
             plain = train_from(self.from_)
         else:
-            plain = train_with_preset(self.preset)
+            plain = train_with_preset(self.preset, self.variant)
         allowed = {option, f"{option}_", "env_steps", "device", "import_"}
         if option != "resume":
-            allowed |= {"from_", "run", "seed", "world_model", "loss", "agent"}
+            allowed |= {
+                "from_",
+                "run",
+                "seed",
+                "world_model",
+                "objectives",
+                "augmentation",
+                "agent",
+            }
             allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
         for name in (setting.name for setting in fields(self) if setting.name not in allowed):
             if getattr(self, name) != getattr(plain, name):
@@ -176,14 +195,29 @@ class Train:
 
 def train_with(config: CoReConfig) -> Train:
     """Returns the command with a config's settings as its defaults."""
-    return Train(world_model=config.world_model, loss=config.loss, agent=config.agent)
+    return Train(
+        world_model=config.world_model,
+        objectives=config.objectives,
+        augmentation=config.augmentation,
+        agent=config.agent,
+    )
 
 
-def train_with_preset(preset: str) -> Train:
-    """Returns the command with a preset's settings, and its rendering, as its defaults."""
+def train_with_preset(preset: str, variant: str = "core") -> Train:
+    """Returns the command with a preset's settings, and its rendering, as its defaults.
+
+    Args:
+        preset: Name of the preset.
+        variant: The system of the paper that it is changed to.
+
+    Raises:
+        ValueError: If there is no such variant.
+    """
     rendering: Rendering = "full" if preset == "paper" else "fast"
     return replace(
-        train_with(PRESETS[preset]()), environment=DistractingControl(rendering=rendering)
+        train_with(make_variant(PRESETS[preset](), variant)),
+        environment=DistractingControl(rendering=rendering),
+        variant=variant,
     )
 
 

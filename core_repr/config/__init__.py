@@ -1,22 +1,47 @@
 """Every setting of a model and of its training, as validated, JSON-serialisable dataclasses.
 
 The defaults are the preset ``paper`` (Tables 4 and 5 of the paper, with the settings that its
-authors published later); :data:`PRESETS` holds the presets by name.
+authors published later); :data:`PRESETS` holds the presets by name, and :data:`VARIANTS` the
+systems that the paper compares.
 """
 
 from core_repr.config.core import CoReConfig, EnvironmentConfig
 from core_repr.config.formats import FORMAT_VERSION
-from core_repr.config.learning import AgentConfig
-from core_repr.config.parts import EncoderConfig, LossConfig, WorldModelConfig
-from core_repr.config.presets import PRESETS
+from core_repr.config.learning import LearningConfig, SACConfig
+from core_repr.config.parts import (
+    AugmentationConfig,
+    ContrastiveConfig,
+    EncoderConfig,
+    FeedForwardDynamicsConfig,
+    InverseDynamicsConfig,
+    KLConfig,
+    ObjectivesConfig,
+    RecurrentDynamicsConfig,
+    RewardConfig,
+    WorldModelConfig,
+)
+from core_repr.config.presets import PRESETS, compact, paper
+from core_repr.config.variants import VARIANTS, make_variant
 
 __all__ = [
     "FORMAT_VERSION",
     "PRESETS",
-    "AgentConfig",
+    "VARIANTS",
+    "AugmentationConfig",
     "CoReConfig",
+    "ContrastiveConfig",
     "EncoderConfig",
     "EnvironmentConfig",
-    "LossConfig",
+    "FeedForwardDynamicsConfig",
+    "InverseDynamicsConfig",
+    "KLConfig",
+    "LearningConfig",
+    "ObjectivesConfig",
+    "RecurrentDynamicsConfig",
+    "RewardConfig",
+    "SACConfig",
     "WorldModelConfig",
+    "compact",
+    "make_variant",
+    "paper",
 ]

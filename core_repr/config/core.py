@@ -10,8 +10,8 @@ from pydantic_core import PydanticSerializationError
 
 from core_repr.config import formats
 from core_repr.config.fields import STRICT, Arguments, Size, refuses_in_a_sentence, sentence
-from core_repr.config.learning import AgentConfig
-from core_repr.config.parts import LossConfig, WorldModelConfig
+from core_repr.config.learning import SACConfig
+from core_repr.config.parts import AugmentationConfig, ObjectivesConfig, WorldModelConfig
 from core_repr.files.values import decode
 
 
@@ -74,25 +74,42 @@ class EnvironmentConfig:
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
 class CoReConfig:
-    """A model, its losses, its agent and the environment that they are trained in.
+    """A model, what teaches it, its agent and the environment that they are trained in.
 
     Attributes:
-        world_model: Sizes of the world model.
-        loss: Weights of J_M.
-        agent: The SAC agent and its training.
+        world_model: What the world model sees and how its latent state follows from it.
+        objectives: The terms of J_M.
+        augmentation: How the frames that the learner sees are changed.
+        agent: The agent and its training.
         environment: Recorded when the training starts; ``None`` before.
         format_version: Version of this layout.
     """
 
     world_model: WorldModelConfig = WorldModelConfig()
-    loss: LossConfig = LossConfig()
-    agent: AgentConfig = AgentConfig()
+    objectives: ObjectivesConfig = ObjectivesConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    agent: SACConfig = SACConfig()
     environment: EnvironmentConfig | None = None
     format_version: int = formats.FORMAT_VERSION
 
     @model_validator(mode="after")
-    def _version_fits(self) -> "CoReConfig":
+    def _parts_fit(self) -> "CoReConfig":
         formats.check_version(self.format_version)
+        objectives, agent = self.objectives, self.agent
+        teachers = (objectives.frames, objectives.reward, objectives.inverse_dynamics)
+        if not any(teachers) and agent.critic_weight == 0:
+            raise ValueError(
+                "the encoder learns from nothing: raise agent.critic_weight, or choose one of "
+                "the objectives frames, reward and inverse_dynamics"
+            )
+        if objectives.frames is not None and objectives.frames.negatives == "same-sequence":
+            scored = agent.sequence_length - (objectives.frames.decoded == "prior")
+            if scored < 2:
+                raise ValueError(
+                    "objectives.frames.negatives 'same-sequence' needs a second frame that is "
+                    "scored: agent.sequence_length must be at least "
+                    f"{agent.sequence_length + 1}, not {agent.sequence_length}"
+                )
         return self
 
     def replace(self, **changes: Any) -> "CoReConfig":

@@ -3,6 +3,7 @@
 import functools
 from typing import Annotated, Any, TypeVar
 
+import tyro
 from pydantic import ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_core import ArgsKwargs
 
@@ -12,22 +13,37 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Part = TypeVar("Part")
 
+Choice = TypeVar("Choice")
+Kind = Annotated[Choice, tyro.conf.Suppress]
+"""Says which part a part of a config is; on the command line, the variant does."""
+
 Size = Annotated[int, Field(ge=1, le=16_384)]
 Padding = Annotated[int, Field(ge=0, le=64)]
 Layers = Annotated[tuple[Size, ...], Field(max_length=16)]
+AtLeastOneLayer = Annotated[tuple[Size, ...], Field(min_length=1, max_length=16)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Arguments = Annotated[dict[str, Any], PlainSerializer(encode, when_used="json")]
 
 
+_kinds: set[Any] = set()
+
+
 def sentence(error: ValidationError) -> str:
     """Says in one sentence which field does not fit, and why."""
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    # pydantic puts the kind of a part into the path.
+    name = ".".join(str(step) for step in first["loc"] if step not in _kinds)
     message = first["msg"].removeprefix("Value error, ")
     where = f"The config's field {name!r}" if name else "The config"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{where} is not known to this release; remove it or install a newer core-repr."
+    if first["type"] == "union_tag_not_found":
+        return f"The config lacks the field '{name}.kind'."
+    if first["type"] == "union_tag_invalid":
+        where = f"The config's field '{name}.kind'"
+        message = f"it should be one of {first['ctx']['expected_tags']}"
+        return f"{where} does not fit: {message}, not {first['ctx']['tag']!r}."
     whole = isinstance(first["input"], dict | ArgsKwargs)
     value = "" if whole else f", not {first['input']!r}"
     return f"{where} does not fit: {message[0].lower()}{message[1:]}{value}."
@@ -35,7 +51,8 @@ def sentence(error: ValidationError) -> str:
 
 def refuses_in_a_sentence(part: type[Part]) -> type[Part]:
     """Lets the constructor's errors read like those of :meth:`CoReConfig.from_json`."""
-    plain = part.__init__  # type: ignore[misc]
+    _kinds.add(getattr(part, "kind", None))
+    plain = part.__init__
 
     @functools.wraps(plain)
     def init(self: Any, *values: Any, **fields: Any) -> None:
@@ -44,5 +61,5 @@ def refuses_in_a_sentence(part: type[Part]) -> type[Part]:
         except ValidationError as error:
             raise ValueError(sentence(error)) from None
 
-    part.__init__ = init  # type: ignore[misc]
+    part.__init__ = init  # type: ignore[method-assign]
     return part

@@ -1,10 +1,10 @@
 """The layouts of ``config.json``, and how older ones are read."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -60,6 +60,57 @@ def _upgrade_to_published_forms(fields: dict[str, Any]) -> None:
         agent["critic_weight"] = 1.0
 
 
+def _upgrade_to_parts(fields: dict[str, Any]) -> None:
+    """Up to version 8 a model is one assembly, with one bag of sizes and one of weights."""
+    sizes, agent = _part_at(fields, "world_model"), _part_at(fields, "agent")
+    loss = fields.pop("loss", None)
+    loss = loss if isinstance(loss, dict) else {}
+
+    def moved(source: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+        return {new: source.pop(old) for old, new in names.items() if old in source}
+
+    of_dynamics = (
+        *("deterministic_size", "stochastic_size", "observation_layers", "observation_output"),
+        *("recurrent_layers", "prior_layers", "posterior_layers", "normalize_statistics"),
+        *("log_std_offset", "initial_std"),
+    )
+    sizes["dynamics"] = {"kind": "recurrent"}
+    for name in of_dynamics:
+        sizes["dynamics"] |= moved(sizes, {name: name})
+    _adding(**{"world_model.encoder": {"kind": "convolutional", "frame_stack": 1}})(fields)
+    frames = {
+        "kind": "contrastive",
+        **moved(
+            loss, {"contrastive_weight": "weight", "inverse_temperature": "inverse_temperature"}
+        ),
+        **moved(sizes, {"decoder_layers": "layers", "contrast_proprioception": "proprioception"}),
+        "decoded": "prior",
+        "negatives": "mini-batch",
+    }
+    kl = {"kl_weight": "weight", "free_nats": "free_nats"}
+    reward = {
+        "kind": "smooth-l1",
+        **moved(loss, {"reward_weight": "weight"}),
+        **moved(sizes, {"reward_layers": "layers"}),
+    }
+    inverse_dynamics = {
+        "kind": "squared-error",
+        **moved(loss, {"inverse_dynamics_weight": "weight"}),
+        **moved(sizes, {"inverse_dynamics_layers": "layers"}),
+    }
+    fields["objectives"] = {
+        "frames": frames,
+        "kl": {"kind": "balanced-kl", **moved(loss, kl)},
+        "reward": reward,
+        "inverse_dynamics": inverse_dynamics,
+        **loss,
+    }
+    fields["augmentation"] = {"shift": 0}
+    for name in ("texture_opacity", "color_jitter", "camera_jitter"):
+        fields["augmentation"] |= moved(agent, {name: name})
+    agent.setdefault("kind", "core-sac")
+
+
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     # Models of version 1 do without proprioception.
     1: _adding(
@@ -76,8 +127,27 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     # Up to version 6, frames stay as the camera gave them.
     6: _adding(agent={"camera_jitter": 0.0}),
     7: _upgrade_to_published_forms,
+    8: _upgrade_to_parts,
 }
 """Version → what makes the next version of it, in place."""
+
+
+_TENSORS = {
+    "rssm.": "dynamics.",
+    "decoder.": "objectives.frames.decoder.",
+    "inverse_temperature_logit": "objectives.frames.inverse_temperature_logit",
+    "reward_head.": "objectives.reward.head.",
+    "inverse_dynamics_head.": "objectives.inverse_dynamics.head.",
+}
+"""How the names of a model's tensors begin up to version 8, and what follows from version 9 on."""
+
+
+def current_name(tensor: str) -> str:
+    """Returns the name that a tensor of a model of any version has today."""
+    for old, new in _TENSORS.items():
+        if tensor.startswith(old):
+            return new + tensor.removeprefix(old)
+    return tensor
 
 
 def upgrade(fields: dict[str, Any]) -> None:
@@ -88,14 +158,29 @@ def upgrade(fields: dict[str, Any]) -> None:
 
 
 def require_fields(fields: Any, part: Any, path: str = "") -> None:
-    """A saved config is complete: a default of a later release must not slip into it."""
+    """Refuses a saved config that lacks a field.
+
+    It is complete: a default of a later release must not slip into it.
+    """
     if not isinstance(fields, dict):
-        raise ValueError(f"The config's {path or 'content'} must be a JSON object.")
+        where = f"The config's field {path!r}" if path else "The config"
+        raise ValueError(f"{where} must be a JSON object, not {fields!r:.50}.")
     for field in dataclasses.fields(part):
         name = f"{path}.{field.name}" if path else field.name
         if field.name not in fields:
             raise ValueError(f"The config lacks the field {name!r}.")
-        for part_type in (field.type, *get_args(field.type)):
-            is_part = isinstance(part_type, type) and dataclasses.is_dataclass(part_type)
-            if is_part and fields[field.name] is not None:
-                require_fields(fields[field.name], part_type, name)
+        choices = list(_parts_of(field.type))
+        if choices and fields[field.name] is not None:
+            kind = _part_at(fields, field.name).get("kind")
+            # The fields of an unknown kind are not known.
+            for choice in choices:
+                if len(choices) == 1 or choice.kind == kind:
+                    require_fields(fields[field.name], choice, name)
+
+
+def _parts_of(field_type: Any) -> Iterator[Any]:
+    """Yields the parts that a field may be."""
+    if isinstance(field_type, type) and dataclasses.is_dataclass(field_type):
+        yield field_type
+    for argument in get_args(field_type):
+        yield from _parts_of(argument)

@@ -1,4 +1,4 @@
-"""Settings of the agent and of learning."""
+"""Settings of the algorithms."""
 
 from typing import Annotated, Literal
 
@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from core_repr.config.fields import (
     STRICT,
+    Kind,
     Layers,
     NonNegative,
     Positive,
@@ -15,24 +16,52 @@ from core_repr.config.fields import (
 )
 
 
-@refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
-class AgentConfig:
-    """The SAC agent and the schedule of collecting and learning (Table 5).
+class LearningConfig:
+    """How sequences are collected and learned from, by whatever algorithm.
 
     Attributes:
-        actor_layers: Hidden layers of the actor.
-        critic_layers: Hidden layers of each of the two critics.
         replay_size: Agent steps that the replay buffer holds.
         learning_starts: Agent steps of uniform random actions before learning.
         initial_updates: Updates of the world model alone when learning starts, before the agent
             learns from its latents and acts.
         updates_per_step: Updates for each agent step collected afterwards.
-        agent_updates: Updates of critics, actor and entropy weight for each one of the world
-            model, on the latents of the same mini-batch.
         batch_size: Sequences in a mini-batch.
         sequence_length: Frames in a sequence.
         discount: γ.
+        averaging_rate: Weight of the newest weights in the moving average of world model and
+            actor that evaluations and saved models of a training have; 1 for the newest alone.
+        mean_recurrence: With ``deterministic=True``, whether the mean of the latent state
+            continues through the recurrence, or, as published, its sample does, while the action
+            is the actor's mode on [h, mean] in both cases.
+        precision: ``"bfloat16"`` runs the networks under autocast; ``"auto"`` does so where the
+            hardware multiplies bfloat16 faster than float32. Statistics of the latents, losses
+            and optimisers are float32 always.
+    """
+
+    replay_size: Annotated[int, Field(ge=1)] = 100_000
+    learning_starts: Annotated[int, Field(ge=0)] = 1_000
+    initial_updates: Annotated[int, Field(ge=0)] = 0
+    updates_per_step: Positive = 0.5
+    batch_size: Size = 32
+    sequence_length: Annotated[int, Field(ge=2, le=1_000)] = 32
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    averaging_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    mean_recurrence: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class SACConfig(LearningConfig):
+    """The SAC agent that learns together with the world model (Table 5).
+
+    Attributes:
+        kind: ``"core-sac"``, for :class:`~core_repr.CoReSAC`.
+        actor_layers: Hidden layers of the actor.
+        critic_layers: Hidden layers of each of the two critics.
+        agent_updates: Updates of critics, actor and entropy weight for each one of the world
+            model, on the latents of the same mini-batch.
         target_rate: τ of the target critics' moving average.
         joint_update: One forward pass and one optimiser of Θ for J_M + critic_weight · J_Q,
             instead of an update for J_M and, after a fresh forward pass, one for J_Q.
@@ -54,32 +83,12 @@ class AgentConfig:
             in the joint update.
         critic_max_gradient_norm: Clipping norm of the critics' gradient.
         actor_max_gradient_norm: Clipping norm of the actor's gradient.
-        mean_recurrence: With ``deterministic=True``, whether the mean of the latent state
-            continues through the recurrence, or, as published, its sample does, while the action
-            is the actor's mode on [h, mean] in both cases.
-        averaging_rate: Weight of the newest weights in the moving average of world model and
-            actor that evaluations and saved models of a training have; 1 for the newest alone.
-        texture_opacity: Greatest opacity of the random textures that are laid over the learner's
-            frames; 0 for none.
-        color_jitter: Greatest relative change of the learner's colours, together with textures.
-        camera_jitter: How far half of the learner's frames are turned, zoomed and shifted, each
-            frame independently; 0 for none. At 0.1, 0.2 and 0.3 they are turned as far as the
-            camera of the Distracting Control Suite rolls at easy, medium and hard.
-        precision: ``"bfloat16"`` runs the networks under autocast; ``"auto"`` does so where the
-            hardware multiplies bfloat16 faster than float32. Statistics of the latents, losses
-            and optimisers are float32 always.
     """
 
+    kind: Kind[Literal["core-sac"]] = "core-sac"
     actor_layers: Layers = (1024, 1024, 1024)
     critic_layers: Layers = (1024, 1024, 1024)
-    replay_size: Annotated[int, Field(ge=1)] = 100_000
-    learning_starts: Annotated[int, Field(ge=0)] = 1_000
-    initial_updates: Annotated[int, Field(ge=0)] = 0
-    updates_per_step: Positive = 0.5
     agent_updates: Size = 1
-    batch_size: Size = 32
-    sequence_length: Annotated[int, Field(ge=2, le=1_000)] = 32
-    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
     joint_update: bool = False
     critic_weight: NonNegative = 1.0
@@ -96,15 +105,9 @@ class AgentConfig:
     model_max_gradient_norm: Positive = 10.0
     critic_max_gradient_norm: Positive = 100.0
     actor_max_gradient_norm: Positive = 10.0
-    mean_recurrence: bool = False
-    averaging_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    texture_opacity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
-    camera_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
-    def _update_fits(self) -> "AgentConfig":
+    def _update_fits(self) -> "SACConfig":
         if not self.joint_update and self.critic_weight not in (0, 1):
             raise ValueError(
                 "critic_weight must be 0 or 1 in the sequential update (joint_update=False), "

@@ -14,6 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from core_repr.config.fields import (
     STRICT,
+    AtLeastOneLayer,
+    Kind,
     Layers,
     NonNegative,
     Padding,
@@ -62,6 +64,9 @@ class EncoderConfig:
     """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
 
     Attributes:
+        kind: ``"convolutional"``.
+        frame_stack: Successive frames that it sees at once, the newest last; the first frame of an
+            episode stands for those before it.
         filters: Output channels of each convolution.
         kernel_size: Side of every kernel in pixels.
         strides: Stride of each convolution.
@@ -81,6 +86,8 @@ class EncoderConfig:
     output_size: Size = 50
     pixel_scaling: Literal["unit", "centered", "standardized"] = "unit"
     delta_orthogonal: bool = True
+    frame_stack: Annotated[int, Field(ge=1, le=16)] = 1
+    kind: Kind[Literal["convolutional"]] = "convolutional"
 
     @model_validator(mode="after")
     def _strides_fit(self) -> "EncoderConfig":
@@ -110,10 +117,79 @@ class EncoderConfig:
         return tuple(sides)
 
 
+@dataclass(frozen=True, config=STRICT)
+class _Dynamics:
+    """What every kind of dynamics has.
+
+    Attributes:
+        stochastic_size: Size of s.
+        observation_layers: ObsMLP, whose output has LayerNorm.
+        observation_output: How ObsMLP ends: ``"linear"``, as published, has no activation after
+            the last layer and a LayerNorm without affine; ``"elu"`` has both.
+        prior_layers: Hidden layers of PriorMLP.
+        posterior_layers: Hidden layers of PosteriorMLP.
+        normalize_statistics: LayerNorm over the joined mean and log standard deviation, as
+            published. It makes the first samples wide (standard deviation about 1).
+        log_std_offset: Added to the log standard deviations of prior and posterior.
+    """
+
+    stochastic_size: Size = 64
+    observation_layers: AtLeastOneLayer = (256, 256)
+    observation_output: Literal["linear", "elu"] = "linear"
+    prior_layers: AtLeastOneLayer = (400, 400, 400)
+    posterior_layers: AtLeastOneLayer = (400, 400)
+    normalize_statistics: bool = True
+    log_std_offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class RecurrentDynamicsConfig(_Dynamics):
+    """The recurrent state-space model (Appendix A).
+
+    Attributes:
+        kind: ``"recurrent"``.
+        deterministic_size: Size of h.
+        recurrent_layers: GRU_MLP.
+        initial_std: ``None``, as published: h is 0 at the first frame of an episode or sequence. A
+            number: the recurrence takes a step before it, from h = 0, a zero action and s with
+            this standard deviation; 0 is Algorithm 1 of the paper.
+    """
+
+    kind: Kind[Literal["recurrent"]] = "recurrent"
+    deterministic_size: Size = 200
+    recurrent_layers: AtLeastOneLayer = (400, 400)
+    initial_std: NonNegative | None = None
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class FeedForwardDynamicsConfig(_Dynamics):
+    """A state-space model without recurrence (Figure 3): s alone, of what was just observed.
+
+    The posterior follows from the observation, the prior from s and the action before.
+
+    Attributes:
+        kind: ``"feed-forward"``.
+    """
+
+    kind: Kind[Literal["feed-forward"]] = "feed-forward"
+
+    @property
+    def deterministic_size(self) -> int:
+        """There is no h."""
+        return 0
+
+
+DynamicsConfig = Annotated[
+    RecurrentDynamicsConfig | FeedForwardDynamicsConfig, Field(discriminator="kind")
+]
+
+
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
 class WorldModelConfig:
-    """Sizes of the encoder, the recurrent state-space model and its heads (Table 4).
+    """What a model sees and how its latent state follows from it (Table 4).
 
     Attributes:
         frame_size: Side in pixels of the square frames that the environment gives.
@@ -124,25 +200,7 @@ class WorldModelConfig:
         encoder: The observation encoder f.
         proprioception_layers: The MLP whose output joins x in ObsMLP's input, where the
             environment gives proprioception.
-        deterministic_size: Size of h.
-        stochastic_size: Size of s.
-        observation_layers: ObsMLP, whose output has LayerNorm.
-        observation_output: How ObsMLP ends: ``"linear"``, as published, has no activation after
-            the last layer and a LayerNorm without affine; ``"elu"`` has both.
-        contrast_proprioception: Whether L_c compares, and g predicts, the encodings of frame and
-            proprioception joined, as published, or those of the frame alone.
-        recurrent_layers: GRU_MLP.
-        prior_layers: Hidden layers of PriorMLP.
-        posterior_layers: Hidden layers of PosteriorMLP.
-        normalize_statistics: LayerNorm over the joined mean and log standard deviation, as
-            published. It makes the first samples wide (standard deviation about 1).
-        log_std_offset: Added to the log standard deviations of prior and posterior.
-        initial_std: ``None``, as published: h is 0 at the first frame of an episode or sequence. A
-            number: the recurrence takes a step before it, from h = 0, a zero action and s with
-            this standard deviation; 0 is Algorithm 1 of the paper.
-        decoder_layers: Hidden layers of the observation-representation decoder g.
-        reward_layers: Hidden layers of the reward head.
-        inverse_dynamics_layers: Hidden layers of the inverse dynamics head.
+        dynamics: The state-space model.
     """
 
     frame_size: Size = 100
@@ -150,21 +208,8 @@ class WorldModelConfig:
         Crop.of_frame(Fraction(84, 100), 100)
     )
     encoder: EncoderConfig = EncoderConfig()
-    proprioception_layers: Layers = (200, 200, 200)
-    deterministic_size: Size = 200
-    stochastic_size: Size = 64
-    observation_layers: Layers = (256, 256)
-    observation_output: Literal["linear", "elu"] = "linear"
-    contrast_proprioception: bool = True
-    recurrent_layers: Layers = (400, 400)
-    prior_layers: Layers = (400, 400, 400)
-    posterior_layers: Layers = (400, 400)
-    normalize_statistics: bool = True
-    log_std_offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
-    initial_std: NonNegative | None = None
-    decoder_layers: Layers = (256, 256)
-    reward_layers: Layers = (128, 128)
-    inverse_dynamics_layers: Layers = (128, 128)
+    proprioception_layers: AtLeastOneLayer = (200, 200, 200)
+    dynamics: DynamicsConfig = RecurrentDynamicsConfig()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "WorldModelConfig":
@@ -177,35 +222,124 @@ class WorldModelConfig:
                 f"crop_size {self.crop_size} is too small for the encoder's "
                 f"{len(self.encoder.strides)} convolutions"
             )
-        for name in (
-            "proprioception_layers",
-            "observation_layers",
-            "recurrent_layers",
-            "prior_layers",
-            "posterior_layers",
-        ):
-            if not getattr(self, name):
-                raise ValueError(f"{name} must name at least one layer")
         return self
 
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
-class LossConfig:
-    """Weights of the terms of J_M.
+class ContrastiveConfig:
+    """L_c, equation (1), and the observation-representation decoder g that it trains.
 
     Attributes:
-        contrastive_weight: Weight of L_c, equation (1).
-        kl_weight: β, the weight of L_KL, equation (2).
-        reward_weight: α_r.
-        inverse_dynamics_weight: α_a.
-        free_nats: L_KL is clipped from below at this many nats.
+        kind: ``"contrastive"``.
+        weight: Of L_c in J_M.
+        layers: Hidden layers of g.
+        decoded: The state that g predicts the encoding from: the ``"prior"`` as published, or the
+            ``"posterior"``, which scores the first frame of a sequence too.
+        negatives: The other frames of the ``"mini-batch"``, as published, or of the
+            ``"same-sequence"`` alone.
+        proprioception: Whether L_c compares, and g predicts, the encodings of frame and
+            proprioception joined, as published, or those of the frame alone.
         inverse_temperature: ℓ at the start; λ = softplus(ℓ).
     """
 
-    contrastive_weight: NonNegative = 1.0
-    kl_weight: NonNegative = 0.01
-    reward_weight: NonNegative = 1.0
-    inverse_dynamics_weight: NonNegative = 1.0
-    free_nats: NonNegative = 1.0
+    weight: NonNegative = 1.0
+    layers: Layers = (256, 256)
+    decoded: Literal["prior", "posterior"] = "prior"
+    negatives: Literal["mini-batch", "same-sequence"] = "mini-batch"
+    proprioception: bool = True
     inverse_temperature: float = 1.0
+    kind: Kind[Literal["contrastive"]] = "contrastive"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class KLConfig:
+    """L_KL, equation (2), between posterior and prior.
+
+    Attributes:
+        kind: ``"balanced-kl"``.
+        weight: β.
+        free_nats: L_KL is clipped from below at this many nats.
+    """
+
+    weight: NonNegative = 0.01
+    free_nats: NonNegative = 1.0
+    kind: Kind[Literal["balanced-kl"]] = "balanced-kl"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class RewardConfig:
+    """L_r, and the reward head that it trains.
+
+    Attributes:
+        kind: ``"smooth-l1"``.
+        weight: α_r.
+        layers: Hidden layers of the head.
+    """
+
+    weight: NonNegative = 1.0
+    layers: Layers = (128, 128)
+    kind: Kind[Literal["smooth-l1"]] = "smooth-l1"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class InverseDynamicsConfig:
+    """L_a, and the inverse dynamics head that it trains.
+
+    Attributes:
+        kind: ``"squared-error"``.
+        weight: α_a.
+        layers: Hidden layers of the head.
+    """
+
+    weight: NonNegative = 1.0
+    layers: Layers = (128, 128)
+    kind: Kind[Literal["squared-error"]] = "squared-error"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class ObjectivesConfig:
+    """The terms of J_M, with the heads that they train; ``None`` for a term that there is not.
+
+    Attributes:
+        frames: What keeps in the latent state what the frames show.
+        kl: What keeps posterior and prior together.
+        reward: What predicts rewards.
+        inverse_dynamics: What tells the action between two states.
+    """
+
+    frames: ContrastiveConfig | None = ContrastiveConfig()
+    kl: KLConfig | None = KLConfig()
+    reward: RewardConfig | None = RewardConfig()
+    inverse_dynamics: InverseDynamicsConfig | None = InverseDynamicsConfig()
+
+    @property
+    def use_prior(self) -> bool:
+        """Whether one of them needs the prior."""
+        return self.kl is not None or (self.frames is not None and self.frames.decoded == "prior")
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class AugmentationConfig:
+    """How the frames that the learner sees are changed, besides the random crop.
+
+    Attributes:
+        shift: Pixels by which a sequence is shifted at random to each side, its edges repeated; 0
+            for none.
+        texture_opacity: Greatest opacity of the random textures that are laid over half of the
+            frames; 0 for none.
+        color_jitter: Greatest relative change of the colours, together with textures.
+        camera_jitter: How far half of the frames are turned, zoomed and shifted, each
+            frame independently; 0 for none. At 0.1, 0.2 and 0.3 they are turned as far as the
+            camera of the Distracting Control Suite rolls at easy, medium and hard.
+    """
+
+    shift: Padding = 0
+    texture_opacity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    color_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
+    camera_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0

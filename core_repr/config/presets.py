@@ -1,8 +1,16 @@
 """Presets: settings by name."""
 
 from core_repr.config.core import CoReConfig
-from core_repr.config.learning import AgentConfig
-from core_repr.config.parts import EncoderConfig, LossConfig, WorldModelConfig
+from core_repr.config.learning import SACConfig
+from core_repr.config.parts import (
+    AugmentationConfig,
+    ContrastiveConfig,
+    EncoderConfig,
+    ObjectivesConfig,
+    RecurrentDynamicsConfig,
+    RewardConfig,
+    WorldModelConfig,
+)
 
 
 def paper() -> CoReConfig:
@@ -22,19 +30,23 @@ def compact() -> CoReConfig:
                 pixel_scaling="standardized",
                 delta_orthogonal=False,
             ),
-            observation_layers=(128,),
-            observation_output="elu",
-            contrast_proprioception=False,
-            recurrent_layers=(256,),
-            prior_layers=(256, 256),
-            posterior_layers=(256,),
-            decoder_layers=(256,),
-            normalize_statistics=False,
-            log_std_offset=-2.0,
-            initial_std=0.0,
+            dynamics=RecurrentDynamicsConfig(
+                observation_layers=(128,),
+                observation_output="elu",
+                recurrent_layers=(256,),
+                prior_layers=(256, 256),
+                posterior_layers=(256,),
+                normalize_statistics=False,
+                log_std_offset=-2.0,
+                initial_std=0.0,
+            ),
         ),
-        loss=LossConfig(contrastive_weight=0.3, reward_weight=3.0),
-        agent=AgentConfig(
+        objectives=ObjectivesConfig(
+            frames=ContrastiveConfig(weight=0.3, layers=(256,), proprioception=False),
+            reward=RewardConfig(weight=3.0),
+        ),
+        augmentation=AugmentationConfig(texture_opacity=1.0, color_jitter=0.3),
+        agent=SACConfig(
             actor_layers=(256, 256),
             critic_layers=(256, 256),
             learning_starts=2_000,
@@ -49,8 +61,6 @@ def compact() -> CoReConfig:
             critic_weight=0.0,
             mean_recurrence=True,
             averaging_rate=0.005,
-            texture_opacity=1.0,
-            color_jitter=0.3,
         ),
     )
 

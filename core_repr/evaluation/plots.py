@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,22 +24,51 @@ TRAINING_RETURN = "rollout/ep_rew_mean"
 EVALUATION_RETURN = "eval/mean_reward"
 EVALUATION_ERROR = "eval/standard_error"
 
-# Title, solid lines, dashed line (a reference for the solid ones), logarithmic axis.
-_PANELS: tuple[tuple[str, dict[str, str], dict[str, str], bool], ...] = (
-    (
-        "contrastive loss L_c",
-        {"train/contrastive_loss": "L_c"},
-        {"train/contrastive_chance": "chance, log N"},
-        False,
-    ),
-    ("KL, posterior to prior (nats)", {"train/kl": "KL"}, {}, False),
-    ("reward loss", {"train/reward_loss": "reward loss"}, {}, True),
-    ("inverse dynamics loss", {"train/inverse_dynamics_loss": "inverse dynamics loss"}, {}, True),
-    ("critic loss", {"train/critic_loss": "critic loss"}, {}, True),
-    ("entropy weight α", {"train/entropy_weight": "α"}, {}, True),
-    ("inverse temperature λ", {"train/inverse_temperature": "λ"}, {}, False),
-    ("return", {EVALUATION_RETURN: "evaluation", TRAINING_RETURN: "training"}, {}, False),
-)
+
+class Panel(NamedTuple):
+    """A small plot.
+
+    Attributes:
+        title: What it shows.
+        solid: Column → label of its lines.
+        dashed: Column → label of a reference for them.
+        logarithmic: Whether the vertical axis is.
+    """
+
+    title: str
+    solid: dict[str, str]
+    dashed: dict[str, str] = {}  # noqa: RUF012
+    logarithmic: bool = False
+
+
+def panels(columns: Iterable[str]) -> list[Panel]:
+    """Returns the panels of a run: one for each loss that it logged, its weights and its return.
+
+    A loss with a value at chance, such as L_c with log N, stands against that: a model that stays
+    there is not learning.
+
+    Args:
+        columns: Names of what was logged.
+    """
+    logged = list(columns)
+    found = []
+    for column in logged:
+        name = column.removeprefix("train/")
+        if name == column or name == "model_loss":
+            continue
+        title, chance = name.replace("_", " "), f"train/{name.removesuffix('_loss')}_chance"
+        if chance in logged and chance != column:
+            found.append(Panel(title, {column: "loss"}, {chance: "at chance"}))
+        elif name.endswith("_loss") and name != "actor_loss":
+            found.append(Panel(title, {column: title}, logarithmic=True))
+        elif name == "kl":
+            found.append(Panel("KL, posterior to prior (nats)", {column: "KL"}))
+        elif name == "entropy_weight":
+            found.append(Panel("entropy weight α", {column: "α"}, logarithmic=True))
+        elif name == "inverse_temperature":
+            found.append(Panel("inverse temperature λ", {column: "λ"}))
+    returns = {EVALUATION_RETURN: "evaluation", TRAINING_RETURN: "training"}
+    return [*found, Panel("return", returns)]
 
 
 def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
@@ -103,9 +132,6 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
 def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     """Draw a run's losses, weights and returns as small panels against environment steps.
 
-    The contrastive loss stands against its value at chance, log N: a model that stays there is not
-    learning. Columns that a run did not log leave their panel empty.
-
     Args:
         source: the run's `progress.csv`.
         path: where to write the picture, a PNG. Missing folders are made.
@@ -121,26 +147,25 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     from matplotlib.ticker import EngFormatter
 
     columns = read_progress(source)
-    figure = Figure(figsize=(14, 6), layout="constrained")
-    for axes, (title, solid, dashed, logarithmic) in zip(
-        figure.subplots(2, 4).flat, _PANELS, strict=True
-    ):
-        drawn = [_line(axes, columns, column, label) for column, label in solid.items()]
-        for column, label in dashed.items():
+    shown = panels(columns)
+    rows = math.ceil(len(shown) / 4)
+    figure = Figure(figsize=(14, 3 * rows), layout="constrained")
+    places = list(figure.subplots(rows, 4, squeeze=False).flat)
+    for axes, panel in zip(places, shown, strict=False):
+        drawn = [_line(axes, columns, column, label) for column, label in panel.solid.items()]
+        for column, label in panel.dashed.items():
             drawn.append(
                 _line(axes, columns, column, label, color="grey", linestyle="--", linewidth=1)
             )
-        axes.set_title(title, fontsize=10)
+        axes.set_title(panel.title, fontsize=10)
         axes.grid(alpha=0.3)
-        if not any(drawn):
-            axes.text(0.5, 0.5, "not logged", ha="center", transform=axes.transAxes, color="grey")
-            axes.set(xticks=[], yticks=[])
-            continue
-        if logarithmic:
+        if panel.logarithmic:
             axes.set_yscale("log", nonpositive="mask")
         if sum(drawn) > 1:
             axes.legend(fontsize=8)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for axes in places[len(shown) :]:
+        axes.set_axis_off()
     figure.supxlabel("environment steps", fontsize=10)
     return _save(figure, path)
 

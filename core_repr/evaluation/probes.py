@@ -16,7 +16,7 @@ from core_repr.adapters import Observation
 from core_repr.agent import CoReSAC
 from core_repr.evaluation.episodes import RandomAgent
 from core_repr.world_model import CoReWorldModel, Noise
-from core_repr.world_model.encoder import Encoder
+from core_repr.world_model.encoders import Encoder
 
 STACK = 3
 """Frames that the comparisons see: velocities show in several frames only."""

@@ -129,7 +129,7 @@ class RunCallback(BaseCallback):
 
     def _between_updates(self) -> None:
         self._stop_if_asked()
-        updates, initial = self.model._n_updates, self.model.config.agent.initial_updates
+        updates, initial = self.model.updates, self.model.config.agent.initial_updates
         if updates < initial and updates % 10 == 0:
             self._shown["initial updates"] = f"{updates}/{initial}"
             self._show()
@@ -199,7 +199,7 @@ class RunCallback(BaseCallback):
         line = {
             "env_steps": self.model.env_steps,
             "agent_steps": self.model.num_timesteps,
-            "updates": self.model._n_updates,
+            "updates": self.model.updates,
             "seconds": round(time.monotonic() - self.started, 1),
             **evaluation.to_dict(),
         }
@@ -209,10 +209,13 @@ class RunCallback(BaseCallback):
     def _show(self) -> None:
         if self.bar is None:
             return
+        self.model.read_losses()
         values = self.logger.name_to_value
-        if "train/contrastive_loss" in values:
-            loss, chance = (values[f"train/contrastive_{name}"] for name in ("loss", "chance"))
-            self._shown["L_c"] = f"{loss:.2f} (chance {chance:.2f})"
+        for column, chance in values.items():
+            if column.startswith("train/") and column.endswith("_chance"):
+                name = column.removeprefix("train/").removesuffix("_chance")
+                loss = values[f"train/{name}_loss"]
+                self._shown[f"{name} loss"] = f"{loss:.2f} (chance {chance:.2f})"
         if self.model.ep_info_buffer:
             mean = safe_mean([info["r"] for info in self.model.ep_info_buffer])
             self._shown["return"] = f"{mean:.1f}"

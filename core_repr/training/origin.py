@@ -70,9 +70,9 @@ class Origin:
         agent.load_weights(folder)
         if self.with_optimizers:
             learning_state.restore(agent, folder)
-        agent.num_timesteps, agent._n_updates = self.agent_steps, self.updates
+        agent.num_timesteps, agent.updates = self.agent_steps, self.updates
         # The replay buffer is empty: the policy fills it before the first update.
-        agent._acts_at_random, agent._updates_due = False, 0.0
+        agent.acts_at_random, agent.updates_due = False, 0.0
 
 
 def _progress(path: Path) -> tuple[int, int]:

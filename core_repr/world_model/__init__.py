@@ -1,11 +1,19 @@
 """The world model: encoder, recurrent state-space model, heads and losses."""
 
 from core_repr.load_order import load_triton
+from core_repr.world_model.batch import Observed, SequenceBatch
+from core_repr.world_model.dynamics import Noise
 from core_repr.world_model.latent import LatentState
-from core_repr.world_model.rssm import Noise
-from core_repr.world_model.world_model import CoReWorldModel, SequenceBatch, WorldModelLosses
+from core_repr.world_model.world_model import CoReWorldModel, WorldModelLosses
 
-__all__ = ["CoReWorldModel", "LatentState", "Noise", "SequenceBatch", "WorldModelLosses"]
+__all__ = [
+    "CoReWorldModel",
+    "LatentState",
+    "Noise",
+    "Observed",
+    "SequenceBatch",
+    "WorldModelLosses",
+]
 
 # Environments that render without `core_repr.envs`, such as Gymnasium's, are made later.
 load_triton()

@@ -152,7 +152,7 @@ def _evaluated(environment: EnvironmentConfig, evaluation: Mapping[str, Any]) ->
 
 def _summary(config: CoReConfig, environment: EnvironmentConfig) -> str:
     sizes = config.world_model
-    latent = sizes.deterministic_size + sizes.stochastic_size
+    latent = sizes.dynamics.deterministic_size + sizes.dynamics.stochastic_size
     return (
         f"A CoRe world model for **{label(environment)}** (`{environment.id}`): a contrastive "
         "recurrent state-space model that turns distracted camera frames of "

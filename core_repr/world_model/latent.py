@@ -1,26 +1,32 @@
 """The latent state z = [h, s] of the recurrent state-space model."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
 class LatentState(NamedTuple):
-    """A batch of latent states; all fields are float32 and share their leading dimensions.
+    """A batch of latent states; all fields share their leading dimensions.
+
+    It is carried from frame to frame as it is, whatever a model keeps in it.
 
     Attributes:
         h: Deterministic recurrent state.
         mean: Mean of the stochastic state.
         log_std: Logarithm of its standard deviation.
         sample: The stochastic state s itself, drawn from that normal distribution.
+        past_frames: What a model of stacked frames keeps of the frames before, joined along their
+            channels; ``None`` in any other.
     """
 
     h: Float[Tensor, "*batch h"]
     mean: Float[Tensor, "*batch s"]
     log_std: Float[Tensor, "*batch s"]
     sample: Float[Tensor, "*batch s"]
+    past_frames: UInt8[Tensor, "*batch side side channels"] | None = None
 
     @property
     def features(self) -> Float[Tensor, "*batch z"]:
@@ -32,10 +38,36 @@ class LatentState(NamedTuple):
         """[h, sample]: what the heads of the world model see."""
         return torch.cat([self.h, self.sample], -1)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The fields that there are."""
+        return [field for field in self if field is not None]
+
     def detach(self) -> "LatentState":
         """Returns the same state, cut from the graph."""
-        return LatentState(*(field.detach() for field in self))
+        return self.map(Tensor.detach)
 
     def at(self, index: slice | int | Tensor) -> "LatentState":
         """Indexes the first dimension of every field."""
-        return LatentState(*(field[index] for field in self))
+        return self.map(lambda field: field[index])
+
+    def put(self, rows: Tensor, state: "LatentState") -> "LatentState":
+        """Returns a copy in which ``state`` has taken the place of some rows.
+
+        Args:
+            rows: Indices of the first dimension, each at most once.
+            state: As many states.
+        """
+        return self.map(lambda field, new: field.index_copy(0, rows, new), state)
+
+    @classmethod
+    def stack(cls, states: Sequence["LatentState"]) -> "LatentState":
+        """Joins states along a new first dimension."""
+        first, *others = states
+        return first.map(lambda *fields: torch.stack(fields), *others)
+
+    def map(self, change: Callable[..., Tensor], *others: "LatentState") -> "LatentState":
+        """Returns the state of what ``change`` makes of each field, and that of ``others``."""
+        fields = zip(self, *others, strict=True)
+        changed = (None if each[0] is None else change(*each) for each in fields)
+        return LatentState(*changed)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from core_repr.config import CoReConfig
+from core_repr.config.formats import current_name
 from core_repr.files.strict_json import parse_json
 from core_repr.files.writing import finish, write_atomically
 from core_repr.world_model.safetensors_header import (
@@ -149,7 +150,7 @@ def load_weights(path: Path, module: Module) -> Module:
     if checksum is not None and checksum != _checksum(content, header.size):
         raise _broken(path, "differs from its own checksum")
     try:
-        loaded = from_safetensors(content)
+        loaded = {current_name(name): value for name, value in from_safetensors(content).items()}
     except SafetensorError as error:
         raise _broken(path, f"is not whole ({_shorten(error)})") from None
     del content
@@ -253,7 +254,8 @@ def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> 
     except ValueError as error:
         raise _broken(path, str(error)) from None
     try:
-        check_header(header.entries, expected)
+        entries = {current_name(name): entry for name, entry in header.entries.items()}
+        check_header(entries, expected)
     except ValueError as error:
         raise ValueError(
             f"{path} {error}, so it does not belong to the config beside it; "

@@ -3,75 +3,48 @@
 Section 2 and Appendix A of the paper.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from core_repr.config import CoReConfig
 from core_repr.world_model import card, hub, model_folder, storage
-from core_repr.world_model.encoder import Encoder
+from core_repr.world_model.batch import Observed, SequenceBatch
+from core_repr.world_model.dynamics import Dynamics, Noise
+from core_repr.world_model.encoders import Encoder
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import mlp
-from core_repr.world_model.losses import (
-    balanced_kl,
-    info_nce,
-    inverse_dynamics_loss,
-    masked_mean,
-    reward_loss,
-)
-from core_repr.world_model.rssm import RSSM, Noise
+from core_repr.world_model.objectives import Contrastive, Objective, Reward, Sizes, Term
+from core_repr.world_model.parts import build
 
-
-class SequenceBatch(NamedTuple):
-    """A time-major mini-batch of sequences; none crosses the end of an episode.
-
-    Attributes:
-        frames: ``(T, B, side, side, 3)`` uint8.
-        actions: ``(T, B, A)`` in [−1, 1]; ``actions[t]`` follows ``frames[t]``.
-        rewards: ``(T, B)``; ``rewards[t]`` follows ``actions[t]``.
-        is_first: ``(T, B)``; the recurrent state starts afresh at this frame.
-        terminated: ``(T, B)``; the episode terminated (was not just cut off) after
-            ``actions[t]``.
-        mask: ``(T, B)``; false for the padding after the end of a short episode.
-        proprioception: ``(T, B, P)``, together with the frames; P is 0 if there is none.
-    """
-
-    frames: UInt8[Tensor, "t b side side 3"]
-    actions: Float[Tensor, "t b a"]
-    rewards: Float[Tensor, "t b"]
-    is_first: Bool[Tensor, "t b"]
-    terminated: Bool[Tensor, "t b"]
-    mask: Bool[Tensor, "t b"]
-    proprioception: Float[Tensor, "t b p"]
-
-    def to(self, device: torch.device) -> "SequenceBatch":
-        """Returns the batch on ``device``."""
-        return SequenceBatch(*(field.to(device, non_blocking=True) for field in self))
+ObjectiveT = TypeVar("ObjectiveT", bound=Objective)
 
 
 class WorldModelLosses(NamedTuple):
-    """J_M and its terms, unweighted, each averaged over the mini-batch.
+    """J_M and its terms for a mini-batch.
 
     Attributes:
         total: J_M.
-        contrastive: L_c in nats.
-        contrastive_chance: log N, what L_c is for a model that knows nothing.
-        kl: L_KL in nats, balanced and clipped.
-        reward: L_r.
-        inverse_dynamics: L_a.
+        terms: Name of an objective → its term, unweighted.
     """
 
     total: Float[Tensor, ""]
-    contrastive: Float[Tensor, ""]
-    contrastive_chance: Float[Tensor, ""]
-    kl: Float[Tensor, ""]
-    reward: Float[Tensor, ""]
-    inverse_dynamics: Float[Tensor, ""]
+    terms: Mapping[str, Term]
+
+    def named(self) -> dict[str, Float[Tensor, ""]]:
+        """Returns name → value of all that is logged: losses, their values at chance, J_M."""
+        values = {}
+        for name, term in self.terms.items():
+            values[name] = term.loss.detach()
+            if term.chance is not None:
+                values[f"{name.removesuffix('_loss')}_chance"] = term.chance
+        return {**values, "model_loss": self.total.detach()} if values else {}
 
 
 class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
@@ -99,57 +72,70 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
                 "A world model needs config.environment, which tells it the action size; "
                 "set it with config.replace(environment=EnvironmentConfig(...))."
             )
-        sizes = config.world_model
-        action_size = config.environment.action_size
+        sizes, environment = config.world_model, config.environment
         self.config = config
-        self.latent_size = sizes.deterministic_size + sizes.stochastic_size
-        self.encoder = Encoder(sizes.encoder, sizes.crop_size)
+        self.encoder: Encoder = build(sizes.encoder, sizes.crop_size)
         self.proprioception_encoder: nn.Sequential | None = None
-        input_size = sizes.encoder.output_size
-        if config.environment.proprioception:
-            proprioception_size = config.environment.proprioception_size
-            self.proprioception_encoder = mlp(proprioception_size, sizes.proprioception_layers)
-            input_size += sizes.proprioception_layers[-1]
-        self.rssm = RSSM(sizes, action_size, input_size)
-        contrasted = input_size if sizes.contrast_proprioception else sizes.encoder.output_size
-        self.decoder = mlp(self.latent_size, sizes.decoder_layers, contrasted)
-        self.reward_head = mlp(self.latent_size, sizes.reward_layers, 1)
-        self.inverse_dynamics_head = nn.Sequential(
-            mlp(2 * self.latent_size, sizes.inverse_dynamics_layers, action_size), nn.Tanh()
+        encoding_size = observation_size = sizes.encoder.output_size
+        if environment.proprioception:
+            layers = sizes.proprioception_layers
+            self.proprioception_encoder = mlp(environment.proprioception_size, layers)
+            observation_size += layers[-1]
+        self.dynamics: Dynamics = build(
+            sizes.dynamics, environment.action_size, observation_size, config.objectives.use_prior
         )
-        self.inverse_temperature_logit = nn.Parameter(torch.tensor(config.loss.inverse_temperature))
+        self.latent_size = self.dynamics.deterministic_size + self.dynamics.stochastic_size
+        of_heads = Sizes(self.latent_size, encoding_size, observation_size, environment.action_size)
+        self.objectives = nn.ModuleDict(
+            {
+                slot.name: build(part, of_heads)
+                for slot in dataclasses.fields(config.objectives)
+                if (part := getattr(config.objectives, slot.name)) is not None
+            }
+        )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @property
-    def inverse_temperature(self) -> Float[Tensor, ""]:
-        """λ = softplus(ℓ)."""
-        return F.softplus(self.inverse_temperature_logit)
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return self.inverse_temperature_logit.device
+        return self.encoder.linear.weight.device
+
+    def parameter_groups(self) -> dict[str, dict[str, nn.Parameter]]:
+        """Returns group → name → parameter, for optimisers with a rate for each group.
+
+        The groups are ``"encoder"``, ``"model"`` and what the objectives name, such as
+        ``"temperature"`` for ℓ.
+        """
+        groups: dict[str, dict[str, nn.Parameter]] = {"encoder": {}, "model": {}}
+        own = {
+            f"objectives.{slot}.{name}": group
+            for slot, objective in self.objectives.items()
+            for name, group in objective.groups.items()  # type: ignore[union-attr, operator]
+        }
+        for name, parameter in self.named_parameters():
+            group = "encoder" if name.startswith("encoder.") else own.get(name, "model")
+            groups.setdefault(group, {})[name] = parameter
+        return groups
 
     def encode(
         self,
-        frames: UInt8[Tensor, "*batch side side 3"],
+        frames: UInt8[Tensor, "*batch side side channels"],
         proprioception: Float[Tensor, "*batch p"] | None = None,
     ) -> Float[Tensor, "*batch x"]:
         """Returns the encodings x of frames, joined by those of proprioception if there is any.
 
         Args:
             frames: Of ``config.world_model.frame_size``, whose centre is encoded, or of
-                ``crop_size``.
+                ``crop_size``. A model of stacked frames takes those joined along their channels,
+                the newest last.
             proprioception: The robot's own state, for a model that was trained with it, in the
                 order of ``config.environment.proprioception``.
 
         Raises:
             ValueError: If the model was trained with proprioception and there is none.
         """
-        crop = self.config.world_model.crop_size
-        start = (frames.shape[-2] - crop) // 2
-        cropped = frames[..., start : start + crop, start : start + crop, :]
-        x: Tensor = self.encoder(cropped.reshape(-1, crop, crop, 3))
+        cropped = self._crop(frames)
+        x: Tensor = self.encoder(cropped.reshape(-1, *cropped.shape[-3:]))
         x = x.reshape(*frames.shape[:-3], -1)
         if self.proprioception_encoder is None:
             return x
@@ -162,13 +148,47 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             )
         return torch.cat([x, self.proprioception_encoder(proprioception).to(x.dtype)], -1)
 
+    def _crop(self, frames: Tensor) -> Tensor:
+        crop = self.config.world_model.crop_size
+        start = (frames.shape[-2] - crop) // 2
+        return frames[..., start : start + crop, start : start + crop, :]
+
+    def stack(
+        self, frames: UInt8[Tensor, "t b side side 3"], is_first: Bool[Tensor, "t b"]
+    ) -> UInt8[Tensor, "t b crop crop channels"]:
+        """Joins each frame of sequences with those before it, for :meth:`encode`.
+
+        Args:
+            frames: Time-major frames.
+            is_first: Frames at which an episode starts; each stands for those before it.
+        """
+        depth = self.encoder.frame_stack
+        if depth == 1:
+            return frames
+        stacked, past = [], None
+        for now, first in zip(self._crop(frames), is_first, strict=True):
+            stacked.append(self._with_past(now, first, past))
+            past = stacked[-1][..., 3:]
+        return torch.stack(stacked)
+
+    def _with_past(self, frames: Tensor, is_first: Tensor, past: Tensor | None) -> Tensor:
+        repeated = frames.repeat(1, 1, 1, self.encoder.frame_stack - 1)
+        if past is not None:
+            repeated = torch.where(is_first[:, None, None, None], repeated, past)
+        return torch.cat([repeated, frames], -1)
+
     def initial_state(self, batch_size: int) -> LatentState:
         """Returns a state to pass to :meth:`step` before the first frames."""
-        return self.rssm.initial_state(batch_size)
+        state = self.dynamics.initial_state(batch_size)
+        depth, side = self.encoder.frame_stack, self.config.world_model.crop_size
+        if depth == 1:
+            return state
+        past = torch.zeros(batch_size, side, side, 3 * (depth - 1), dtype=torch.uint8)
+        return state._replace(past_frames=past.to(self.device))
 
     def noise(self, generator: torch.Generator, *batch: int) -> Noise:
         """Draws the noise of a step (``batch = (B,)``) or a sequence (``(T, B)``)."""
-        shape = (3, *batch, self.config.world_model.stochastic_size)
+        shape = (3, *batch, self.dynamics.stochastic_size)
         drawn = torch.randn(shape, generator=generator, device=generator.device)
         return Noise(*drawn.to(self.device))
 
@@ -189,15 +209,20 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             frames: The new frames.
             is_first: Rows that start an episode: they start afresh, whatever ``state`` and
                 ``previous_action`` hold there.
-            noise: Draws for the samples; without it, the mean goes on.
+            noise: Draws for the samples; without it, the mean continues.
             proprioception: The robot's own state, for a model that was trained with it, in the
                 order of ``config.environment.proprioception``.
 
         Returns:
             The state after ``frames``.
         """
-        projected = self.rssm.project(self.encode(frames, proprioception))
-        return self.rssm.step(state, previous_action, projected, is_first, noise)
+        past = None
+        if self.encoder.frame_stack > 1:
+            frames = self._with_past(self._crop(frames), is_first, state.past_frames)
+            past = frames[..., 3:]
+        projected = self.dynamics.project(self.encode(frames, proprioception))
+        stepped = self.dynamics.step(state, previous_action, projected, is_first, noise)
+        return stepped if past is None else stepped._replace(past_frames=past)
 
     def observe(
         self,
@@ -206,20 +231,23 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         is_first: Bool[Tensor, "t b"],
         noise: Noise | None = None,
         proprioception: Float[Tensor, "t b p"] | None = None,
-    ) -> tuple[LatentState, LatentState]:
+    ) -> tuple[LatentState | None, LatentState]:
         """Runs over whole sequences from fresh states.
 
         Args:
             frames: Time-major frames.
             actions: ``actions[t]`` in [−1, 1] follows ``frames[t]``; the last one is not used.
             is_first: Frames at which an episode starts; ``is_first[0]`` is taken as true.
-            noise: Draws for the samples; without it, the means go on.
+            noise: Draws for the samples; without it, the means continue.
             proprioception: Beside the frames, for a model that was trained with it.
 
         Returns:
-            The prior ẑ and the posterior z at every frame, ``(T, B, ...)``.
+            The prior ẑ, ``None`` for a model without one, and the posterior z at every frame,
+            ``(T, B, ...)``.
         """
-        x = self.encode(frames, proprioception)
+        is_first = is_first.clone()
+        is_first[0] = True
+        x = self.encode(self.stack(frames, is_first), proprioception)
         return self.observe_encodings(x, actions, is_first, noise)
 
     def observe_encodings(
@@ -228,15 +256,23 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         actions: Float[Tensor, "t b a"],
         is_first: Bool[Tensor, "t b"],
         noise: Noise | None = None,
-    ) -> tuple[LatentState, LatentState]:
+    ) -> tuple[LatentState | None, LatentState]:
         """:meth:`observe` for what :meth:`encode` has encoded already."""
         is_first = is_first.clone()
         is_first[0] = True
         # The action before each frame; that of a first frame does not count.
         previous_actions = torch.cat([torch.zeros_like(actions[:1]), actions[:-1]])
-        posterior = self.rssm.observe(self.rssm.project(x), previous_actions, is_first, noise)
-        prior = self.rssm.prior(posterior.h, None if noise is None else noise.prior)
-        return prior, posterior
+        projected = self.dynamics.project(x)
+        posterior = self.dynamics.observe(projected, previous_actions, is_first, noise)
+        if self.dynamics.prior_mlp is None:
+            return None, posterior
+        draws = None if noise is None else noise.prior
+        return self.dynamics.priors(posterior, previous_actions, is_first, draws), posterior
+
+    def observe_batch(self, batch: SequenceBatch, noise: Noise | None = None) -> Observed:
+        """:meth:`observe` for a mini-batch, with what :meth:`losses` scores."""
+        x = self.encode(self.stack(batch.frames, batch.is_first), batch.proprioception)
+        return Observed(batch, x, *self.observe_encodings(x, batch.actions, batch.is_first, noise))
 
     def imagine(
         self,
@@ -244,75 +280,93 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         actions: Float[Tensor, "t b a"],
         noise: Noise | None = None,
     ) -> LatentState:
-        """Goes on from ``state`` with the prior alone.
+        """Continues from ``state`` with the prior alone.
 
         Args:
             state: States after the last frames that were seen.
             actions: Actions in [−1, 1]; ``actions[0]`` follows ``state``.
-            noise: Draws for the samples, ``(T, B, ...)``; without it, the means go on.
+            noise: Draws for the samples, ``(T, B, ...)``; without it, the means continue.
 
         Returns:
             The states after each action, ``(T, B, ...)``.
+
+        Raises:
+            ValueError: If the model has no prior.
         """
-        states = []
+        self._check_prior()
+        state, states = state._replace(past_frames=None), []
         for t, action in enumerate(actions):
-            h = self.rssm.advance(state.h, state.sample, action)
-            state = self.rssm.prior(h, None if noise is None else noise.prior[t])
+            state = self.dynamics.predict(state, action, None if noise is None else noise.prior[t])
             states.append(state)
-        return LatentState(*(torch.stack(fields) for fields in zip(*states, strict=True)))
+        return LatentState.stack(states)
+
+    def prior_of(self, state: LatentState) -> LatentState:
+        """Returns the prior ẑ, with its mean, at the frame that led to ``state``.
+
+        Raises:
+            ValueError: If the model has no prior, or has no recurrence that tells it.
+        """
+        self._check_prior()
+        return self.dynamics.prior_of(state)
+
+    def _check_prior(self) -> None:
+        if self.dynamics.prior_mlp is None:
+            raise ValueError(
+                "The model has no prior: its objectives neither decode frames from the prior nor "
+                "hold a KL term. Train one that does, such as the variant 'core'."
+            )
 
     def decode(self, state: LatentState) -> Float[Tensor, "*batch x"]:
-        """Returns y = g(z), the predicted encodings, each of mean 0 and variance 1."""
-        y = self.decoder(state.sample_features).float()
-        return F.layer_norm(y, y.shape[-1:])
+        """Returns y = g(z), the predicted encodings, each of mean 0 and variance 1.
+
+        Raises:
+            ValueError: If the model has no decoder g.
+        """
+        return self._objective("frames", Contrastive).decode(state)
 
     def predict_reward(self, state: LatentState) -> Float[Tensor, "*batch"]:
-        """Returns the predicted reward of the step that led to ``state``."""
-        reward: Tensor = self.reward_head(state.sample_features)
-        return reward.float().squeeze(-1)
+        """Returns the predicted reward of the step that led to ``state``.
 
-    def losses(
-        self,
-        batch: SequenceBatch,
-        x: Float[Tensor, "t b x"],
-        prior: LatentState,
-        posterior: LatentState,
-    ) -> WorldModelLosses:
+        Raises:
+            ValueError: If the model has no reward head.
+        """
+        return self._objective("reward", Reward).predict(state)
+
+    def _objective(self, slot: str, kind: type[ObjectiveT]) -> ObjectiveT:
+        objective = getattr(self.objectives, slot, None)
+        if not isinstance(objective, kind):
+            raise ValueError(
+                f"The model was trained without the objective {slot!r} that this needs; train one "
+                "with it, such as the variant 'core'."
+            )
+        return objective
+
+    def losses(self, observed: Observed) -> WorldModelLosses:
         """Returns J_M for a mini-batch.
 
         Args:
-            batch: The mini-batch.
-            x: What :meth:`encode` returns for it. L_c compares as much of it as g predicts.
-            prior: The first and
-            posterior: the second result of :meth:`observe` for it.
+            observed: What :meth:`observe_batch` made of it.
         """
-        weights = self.config.loss
-        # The prior of the first frame knows nothing and is not scored.
-        mask = batch.mask[1:]
-        later_prior, later_posterior = prior.at(slice(1, None)), posterior.at(slice(1, None))
+        total = torch.zeros((), device=self.device)
+        terms = {}
+        for objective in self.objectives.values():
+            assert isinstance(objective, Objective)
+            term = terms[objective.name] = objective(observed)
+            total = total + objective.weight * term.loss
+        return WorldModelLosses(total, terms)
 
-        pairs = mask.flatten()
-        y = self.decode(later_prior)
-        contrastive = info_nce(
-            x[1:, :, : y.shape[-1]].flatten(0, 1)[pairs],
-            y.flatten(0, 1)[pairs],
-            self.inverse_temperature,
-        )
-        kl = masked_mean(balanced_kl(later_posterior, later_prior, weights.free_nats), mask)
-        reward = masked_mean(
-            reward_loss(self.predict_reward(later_posterior), batch.rewards[:-1]), mask
-        )
-        features = posterior.sample_features
-        action = self.inverse_dynamics_head(torch.cat([features[:-1], features[1:]], -1)).float()
-        inverse_dynamics = masked_mean(inverse_dynamics_loss(action, batch.actions[:-1]), mask)
-        total = (
-            weights.contrastive_weight * contrastive
-            + weights.kl_weight * kl
-            + weights.reward_weight * reward
-            + weights.inverse_dynamics_weight * inverse_dynamics
-        )
-        chance = pairs.sum().clamp(min=1).log()
-        return WorldModelLosses(total, contrastive, chance, kl, reward, inverse_dynamics)
+    def after_step(self) -> None:
+        """Is called after each step of an optimiser of the objectives' sum."""
+        for objective in self.objectives.values():
+            objective.after_step()  # type: ignore[operator]
+
+    def diagnostics(self) -> dict[str, Float[Tensor, ""]]:
+        """Returns name → value of what the objectives let a log show besides their losses."""
+        return {
+            name: value
+            for objective in self.objectives.values()
+            for name, value in objective.diagnostics().items()  # type: ignore[operator]
+        }
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
         """Writes ``config.json``, ``model.safetensors`` and a model card into a folder.

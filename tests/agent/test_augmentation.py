@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from core_repr.agent.augmentation import CameraJitter, TextureOverlay, make_textures
+from core_repr.agent.augmentation import (
+    CameraJitter,
+    Pipeline,
+    RandomCrop,
+    RandomShift,
+    TextureOverlay,
+    make_textures,
+)
+from core_repr.config import AugmentationConfig, WorldModelConfig
 
 OVERLAY = TextureOverlay(16, opacity=1.0, color_jitter=0.3, device=torch.device("cpu"))
 
@@ -87,3 +95,63 @@ def test_textures_have_a_spectrum_that_falls() -> None:
     high = power[(frequency > 0.3) & (frequency < 0.5)].mean()
     # Amplitude falls at least like f^-0.8: over a factor of about ten, power falls by 10^1.6.
     assert low > 20 * high
+
+
+# Where the learner looks
+
+
+def located_frames(side: int, length: int = 3, batch_size: int = 200) -> torch.Tensor:
+    """Pixels that tell their row, their column and the number of their frame."""
+    frames = torch.zeros(length, batch_size, side, side, 3, dtype=torch.uint8)
+    frames[..., 0] = torch.arange(side)[:, None]
+    frames[..., 1] = torch.arange(side)
+    frames[..., 2] = torch.arange(length)[:, None, None, None]
+    return frames
+
+
+def test_crops_lie_anywhere_and_at_one_place_in_a_sequence() -> None:
+    frames = located_frames(8)
+    cropped = RandomCrop(5)(frames, torch.Generator().manual_seed(0))
+    assert cropped.shape == (3, 200, 5, 5, 3)
+    corners = cropped[0, :, 0, 0, :2]
+    places = {(y, x) for y, x in corners.tolist()}
+    assert places == {(y, x) for y in range(4) for x in range(4)}
+    for b, (y, x) in enumerate(corners.tolist()):
+        assert torch.equal(cropped[:, b], frames[:, b, y : y + 5, x : x + 5])
+
+
+def test_shifts_reach_to_all_sides_and_repeat_the_edges() -> None:
+    frames = located_frames(8)
+    shifted = RandomShift(2)(frames, torch.Generator().manual_seed(0))
+    assert shifted.shape == frames.shape
+    # The pixel in the middle is far from all edges.
+    down, right = shifted[0, :, 4, 4, 0].long() - 4, shifted[0, :, 4, 4, 1].long() - 4
+    shifts = {(y, x) for y, x in zip(down.tolist(), right.tolist(), strict=True)}
+    assert shifts == {(y, x) for y in range(-2, 3) for x in range(-2, 3)}
+    lines = torch.arange(8)
+    for b in range(200):
+        rows, columns = (lines + down[b]).clamp(0, 7), (lines + right[b]).clamp(0, 7)
+        assert torch.equal(shifted[:, b], frames[:, b][:, rows][:, :, columns])
+
+
+def test_only_what_is_asked_for_is_built() -> None:
+    sizes, cpu = WorldModelConfig(frame_size=100, crop_size=84), torch.device("cpu")
+
+    def built(sizes: WorldModelConfig = sizes, **settings: float) -> list[type]:
+        return [type(step) for step in Pipeline(AugmentationConfig(**settings), sizes, cpu).steps]
+
+    assert built() == [RandomCrop]
+    assert built(WorldModelConfig(frame_size=84, crop_size=84)) == []
+    everything = {"shift": 2, "camera_jitter": 0.1, "texture_opacity": 0.5, "color_jitter": 0.1}
+    assert built(**everything) == [RandomCrop, RandomShift, CameraJitter, TextureOverlay]
+
+
+def test_a_mini_batch_can_be_seen_twice_and_stays_as_it_is() -> None:
+    frames = torch.randint(256, (3, 40, 32, 32, 3), dtype=torch.uint8)
+    original = frames.clone()
+    sizes = WorldModelConfig(frame_size=32, crop_size=24)
+    look = Pipeline(AugmentationConfig(texture_opacity=1.0), sizes, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    first, second = look(frames, generator), look(frames, generator)
+    assert first.shape == second.shape == (3, 40, 24, 24, 3)
+    assert not torch.equal(first, second) and torch.equal(frames, original)

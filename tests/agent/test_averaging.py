@@ -10,7 +10,7 @@ from core_repr.agent import CoReSAC
 from core_repr.agent.averaging import MovingAverage
 
 MakeAgent = Callable[..., CoReSAC]
-GATES = "world_model.rssm.cell.gates.weight"
+GATES = "world_model.dynamics.cell.gates.weight"
 
 
 def test_the_first_values_count_alike_then_the_newest_counts_its_rate() -> None:

@@ -67,9 +67,9 @@ def test_everything_learns(
 def test_half_an_update_for_each_step_after_the_first_data(make_agent: MakeAgent) -> None:
     agent = make_agent()
     agent.learn(16)
-    assert (agent.num_timesteps, agent._n_updates) == (16, 0)
+    assert (agent.num_timesteps, agent.updates) == (16, 0)
     agent.learn(24, reset_num_timesteps=False)
-    assert (agent.num_timesteps, agent._n_updates) == (40, 12)
+    assert (agent.num_timesteps, agent.updates) == (40, 12)
     assert len(agent.replay_buffer) == 40
 
 
@@ -95,32 +95,32 @@ def test_an_agent_that_has_learned_does_not_act_at_random_again(
     agent.learn(24)
     assert seen == [False] * 24
     # The buffer of the one is full enough from the start, that of the other after 24 steps.
-    assert agent._n_updates == 12 + (4 if loaded else 12)
+    assert agent.updates == 12 + (4 if loaded else 12)
 
 
 def test_fractions_of_an_update_are_carried_on(make_agent: MakeAgent) -> None:
     agent = make_agent(agent={"updates_per_step": 0.3})
     agent.learn(40)
     # After three episodes of 8 steps: int(7.2), not three times int(2.4).
-    assert agent._n_updates == 7
+    assert agent.updates == 7
 
 
 def test_the_first_updates_are_of_the_world_model_alone(make_agent: MakeAgent) -> None:
     agent = make_agent(agent={"initial_updates": 5})
     before = weights(agent)
     seen: dict[int, dict[str, torch.Tensor]] = {}
-    agent.safe_point = lambda: seen.update({agent._n_updates: weights(agent)})
+    agent.safe_point = lambda: seen.update({agent.updates: weights(agent)})
     agent.learn(24)
     # Half an update for each of the 8 steps after the random ones comes on top.
-    assert agent._n_updates == 5 + 4
+    assert agent.updates == 5 + 4
     moved = {name for name in before if not torch.equal(before[name], seen[5][name])}
     assert moved and all(name.startswith("world_model.") for name in moved)
-    assert "world_model.rssm.cell.gates.weight" in moved
+    assert "world_model.dynamics.cell.gates.weight" in moved
     later = {name for name in before if not torch.equal(seen[5][name], seen[6][name])}
-    assert any(name.startswith("agent.actor.") for name in later)
-    assert any(name.startswith("agent.critic.") for name in later)
+    assert any(name.startswith("actor_critic.actor.") for name in later)
+    assert any(name.startswith("actor_critic.critic.") for name in later)
     agent.learn(8, reset_num_timesteps=False)
-    assert agent._n_updates == 5 + 8
+    assert agent.updates == 5 + 8
 
 
 def test_whole_episodes_are_collected(make_agent: MakeAgent) -> None:
@@ -189,9 +189,9 @@ def test_learning_anew_starts_new_episodes(make_pixels: MakeEnv, make_agent: Mak
     env = vector(make_pixels, {"length": 8}, {"length": 5})
     agent = make_agent(env)
     agent.learn(30)
-    updates = agent._n_updates
+    updates = agent.updates
     agent.learn(30)
-    assert agent.num_timesteps >= 30 and agent._n_updates > updates
+    assert agent.num_timesteps >= 30 and agent.updates > updates
     assert_recorded(agent, env)
 
 
@@ -215,7 +215,7 @@ def test_latents_while_acting_are_those_that_the_learner_sees(
     """Random actions at first, then the policy's, in two environments out of step."""
     env = vector(make_pixels, {"length": 8}, {"length": 5})
     agent = make_agent(env, agent={"learning_starts": 13, "updates_per_step": 1e-9})
-    size = agent.config.world_model.stochastic_size
+    size = agent.world_model.dynamics.stochastic_size
     monkeypatch.setattr(
         agent.world_model, "noise", lambda _, *batch: Noise(*torch.zeros(3, *batch, size))
     )
@@ -251,7 +251,7 @@ def test_random_actions_at_first_then_the_policy(
 ) -> None:
     agent = make_agent(agent={"learning_starts": 12, "updates_per_step": 1e-9})
     monkeypatch.setattr(
-        agent.agent.actor,
+        agent.actor_critic.actor,
         "sample",
         lambda features, generator=None: (
             torch.full((*features.shape[:-1], 2), 0.5),
@@ -273,8 +273,8 @@ def test_the_same_seed_learns_the_same_weights(make_agent: MakeAgent, joint: boo
         learned.append(weights(agent))
     assert_equal_weights(learned[0], learned[1])
     assert not torch.equal(
-        learned[0]["world_model.rssm.cell.gates.weight"],
-        learned[2]["world_model.rssm.cell.gates.weight"],
+        learned[0]["world_model.dynamics.cell.gates.weight"],
+        learned[2]["world_model.dynamics.cell.gates.weight"],
     )
 
 
@@ -403,7 +403,7 @@ def test_a_loaded_agent_acts_the_same(make_agent: MakeAgent, tmp_path: Path, ver
     getattr(agent, verb)(tmp_path / "agent")
     loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
     if verb == "save_pretrained":
-        agent.agent.reset_targets()
+        agent.actor_critic.reset_targets()
     assert_equal_weights(weights(agent), weights(loaded))
     assert loaded.config == agent.config
     assert loaded.observation_space == agent.observation_space
@@ -422,8 +422,8 @@ def test_a_model_s_files_do_without_target_critics(make_agent: MakeAgent, tmp_pa
     agent.save_pretrained(tmp_path / "model")
     names = load_file(tmp_path / "model" / "agent.safetensors")
     assert {name.split(".")[0] for name in names} == {"actor", "critic", "log_entropy_weight"}
-    loaded = CoReSAC.from_pretrained(tmp_path / "model", device="cpu").agent
-    assert_equal_weights(loaded.critic_target.state_dict(), agent.agent.critic.state_dict())
+    loaded = CoReSAC.from_pretrained(tmp_path / "model", device="cpu").actor_critic
+    assert_equal_weights(loaded.critic_target.state_dict(), agent.actor_critic.critic.state_dict())
     assert not any(target.requires_grad for target in loaded.critic_target.parameters())
 
 
@@ -433,7 +433,7 @@ def test_files_of_earlier_releases_hold_target_critics(
     agent = make_agent()
     agent.learn(30)
     agent.save_pretrained(tmp_path / "model")
-    whole = {name: tensor.contiguous() for name, tensor in agent.agent.state_dict().items()}
+    whole = {name: tensor.contiguous() for name, tensor in agent.actor_critic.state_dict().items()}
     save_file(whole, tmp_path / "model" / "agent.safetensors")
     loaded = CoReSAC.from_pretrained(tmp_path / "model", device="cpu")
     assert_equal_weights(weights(agent), weights(loaded))
@@ -460,7 +460,7 @@ def test_a_loaded_agent_learns_on(
     later = CoReSAC.load(tmp_path / "agent", device="cpu", seed=0)
     later.set_env(make_pixels())
     later.learn(30)
-    assert loaded._n_updates == later._n_updates == 8
+    assert loaded.updates == later.updates == 8
 
 
 def test_the_world_model_of_an_agent_loads_alone(make_agent: MakeAgent, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_frames_of_other_forms_are_learned_from_as_the_wrapper_shows_them(
         return InOtherForm(make_pixels(), *FORMS[name])
 
     agent = make_agent(DummyVecEnv([make] * envs) if envs else make()).learn(40)
-    assert agent._n_updates > 0
+    assert agent.updates > 0
     read = FrameReader(make().observation_space, 16)
     recorded = [
         read(np.stack([FORMS[name][0](frame) for frame in episode.frames]))
@@ -278,7 +278,7 @@ def test_episodes_of_a_single_step_are_learned_from(
         return make_pixels(length=1, terminates=terminated)
 
     agent = make_agent(DummyVecEnv([make] * envs), agent={"initial_updates": 3}).learn(60)
-    assert agent._n_updates > 3 and len(agent.replay_buffer) >= 60
+    assert agent.updates > 3 and len(agent.replay_buffer) >= 60
     assert all(torch.isfinite(p).all() for p in agent.policy.parameters())
     wrapped = CoReWrapper(make(), agent.world_model)
     for _ in range(3):

@@ -6,10 +6,10 @@ from torch import nn
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from core_repr.agent.networks import Actor, Agent, TwinCritic
-from core_repr.config import PRESETS, AgentConfig
+from core_repr.agent.networks import Actor, ActorCritic, TwinCritic
+from core_repr.config import PRESETS, SACConfig
 
-CONFIG = AgentConfig(actor_layers=(16, 12), critic_layers=(14,), initial_log_entropy_weight=-0.5)
+CONFIG = SACConfig(actor_layers=(16, 12), critic_layers=(14,), initial_log_entropy_weight=-0.5)
 
 
 def set_output(actor: Actor, *values: float) -> None:
@@ -104,7 +104,7 @@ def test_critics_read_features_and_action_and_differ() -> None:
 
 
 def test_target_critics_start_as_the_critics_and_do_not_learn() -> None:
-    agent = Agent(5, 2, CONFIG)
+    agent = ActorCritic(5, 2, CONFIG)
     for critic, target in zip(
         agent.critic.parameters(), agent.critic_target.parameters(), strict=True
     ):
@@ -113,14 +113,14 @@ def test_target_critics_start_as_the_critics_and_do_not_learn() -> None:
 
 
 def test_entropy_weight_starts_at_its_setting() -> None:
-    agent = Agent(5, 2, CONFIG)
+    agent = ActorCritic(5, 2, CONFIG)
     assert agent.entropy_weight.item() == pytest.approx(math.exp(-0.5))
     assert not agent.entropy_weight.requires_grad
 
 
 def test_preset_paper_has_the_actor_and_critics_of_table_4() -> None:
     with torch.device("meta"):  # shapes without numbers: the orthogonal start takes seconds
-        agent = Agent(264, 3, PRESETS["paper"]().agent)
+        agent = ActorCritic(264, 3, PRESETS["paper"]().agent)
 
     def sizes(network: nn.Sequential) -> list[tuple[int, ...]]:
         return [tuple(layer.weight.shape) for layer in network if isinstance(layer, nn.Linear)]

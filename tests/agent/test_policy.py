@@ -22,7 +22,7 @@ def agent(make_agent: Callable[..., CoReSAC]) -> CoReSAC:
 
 
 def test_actions_are_in_the_units_of_the_environment(agent: CoReSAC) -> None:
-    last = agent.agent.actor.network[-1]
+    last = agent.actor_critic.actor.network[-1]
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.tensor([50.0, -50.0, 0.0, 0.0]))
@@ -189,7 +189,7 @@ def test_a_state_of_other_environments_is_refused(
             agent.predict(observation, states[count])
     with pytest.raises(TypeError, match=r"what the last call of predict returned.*not a tuple"):
         agent.predict(frames, (None, None))
-    other = make_agent(world_model={"deterministic_size": 11})
+    other = make_agent(dynamics={"deterministic_size": 11})
     with pytest.raises(ValueError, match="of another model"):
         other.predict(frames, states[4])
 
@@ -214,7 +214,7 @@ def test_what_is_not_finite_ends_with_its_episode(agent: CoReSAC) -> None:
     frames = random_frames(2)
     expected, state = agent.predict(frames, deterministic=True)
     broken = state._replace(
-        latent=type(state.latent)(*(field * torch.nan for field in state.latent)),
+        latent=state.latent.map(lambda field: field * torch.nan),
         action=state.action * torch.nan,
     )
     again, _ = agent.predict(frames, broken, np.array([True, True]), deterministic=True)

@@ -32,6 +32,18 @@ def tiny_paper(proprioception: dict[str, int]) -> CoReConfig:
     encoder = dataclasses.replace(
         preset.world_model.encoder, filters=(4, 5), strides=(2, 1), output_size=7
     )
+    dynamics = dataclasses.replace(
+        preset.world_model.dynamics,
+        deterministic_size=9,
+        stochastic_size=STATE,
+        observation_layers=(8, 7),
+        recurrent_layers=(10, 9),
+        prior_layers=(11, 10, 9),
+        posterior_layers=(12, 11),
+    )
+    frames, reward = preset.objectives.frames, preset.objectives.reward
+    inverse_dynamics = preset.objectives.inverse_dynamics
+    assert frames is not None and reward is not None and inverse_dynamics is not None
     return CoReConfig(
         dataclasses.replace(
             preset.world_model,
@@ -39,17 +51,15 @@ def tiny_paper(proprioception: dict[str, int]) -> CoReConfig:
             crop_size=SIDE,
             encoder=encoder,
             proprioception_layers=(6, 5, 4),
-            deterministic_size=9,
-            stochastic_size=STATE,
-            observation_layers=(8, 7),
-            recurrent_layers=(10, 9),
-            prior_layers=(11, 10, 9),
-            posterior_layers=(12, 11),
-            decoder_layers=(8, 9),
-            reward_layers=(8, 7),
-            inverse_dynamics_layers=(8, 7),
+            dynamics=dynamics,
         ),
-        preset.loss,
+        dataclasses.replace(
+            preset.objectives,
+            frames=dataclasses.replace(frames, layers=(8, 9)),
+            reward=dataclasses.replace(reward, layers=(8, 7)),
+            inverse_dynamics=dataclasses.replace(inverse_dynamics, layers=(8, 7)),
+        ),
+        preset.augmentation,
         dataclasses.replace(
             preset.agent,
             actor_layers=(16, 15, 14),
@@ -129,17 +139,17 @@ def trace(w: Weights, batch: SequenceBatch, prior_noise: Tensor, noise: Tensor) 
             h = torch.zeros(BATCH, 9, dtype=torch.float64)
         else:
             driven = torch.cat([result.sample[-1], batch.actions[t - 1].double()], -1)
-            driven = F.elu(elu_mlp(w, "rssm.recurrent_mlp", (0, 2), driven))
-            gates = torch.cat([driven, h], -1) @ w["rssm.cell.gates.weight"].T
-            reset, candidate, update = normed(gates, w, "rssm.cell.norm").chunk(3, -1)
+            driven = F.elu(elu_mlp(w, "dynamics.recurrent_mlp", (0, 2), driven))
+            gates = torch.cat([driven, h], -1) @ w["dynamics.cell.gates.weight"].T
+            reset, candidate, update = normed(gates, w, "dynamics.cell.norm").chunk(3, -1)
             update = torch.sigmoid(update - 1)
             h = update * torch.tanh(torch.sigmoid(reset) * candidate) + (1 - update) * h
-        prior = normed(elu_mlp(w, "rssm.prior_mlp", (0, 2, 4, 6), h), w, "rssm.prior_norm")
-        observed = normed(elu_mlp(w, "rssm.observation_mlp.0", (0, 2), x))
-        hidden = torch.cat([h, observed], -1) @ w["rssm.posterior_input.weight"].T
-        hidden = F.elu(hidden + w["rssm.posterior_input.bias"])
-        posterior = elu_mlp(w, "rssm.posterior_mlp.1", (0, 2), hidden)
-        posterior = normed(posterior, w, "rssm.posterior_norm")
+        prior = normed(elu_mlp(w, "dynamics.prior_mlp", (0, 2, 4, 6), h), w, "dynamics.prior_norm")
+        observed = normed(elu_mlp(w, "dynamics.observation_mlp.0", (0, 2), x))
+        hidden = torch.cat([h, observed], -1) @ w["dynamics.posterior_input.weight"].T
+        hidden = F.elu(hidden + w["dynamics.posterior_input.bias"])
+        posterior = elu_mlp(w, "dynamics.posterior_mlp.1", (0, 2), hidden)
+        posterior = normed(posterior, w, "dynamics.posterior_norm")
         parts: list[Tensor] = []
         for statistics, draws in ((posterior, noise[t]), (prior, prior_noise[t])):
             mean, log_std = statistics.chunk(2, -1)
@@ -161,8 +171,8 @@ def model_losses(w: Weights, batch: SequenceBatch, seen: Trace) -> dict[str, Ten
     later = range(1, LENGTH)
     x = torch.cat([seen.x[t] for t in later])
     priors = torch.cat([torch.cat([seen.h[t], seen.prior_sample[t]], -1) for t in later])
-    y = normed(elu_mlp(w, "decoder", (0, 2, 4), priors))
-    logits = F.softplus(w["inverse_temperature_logit"]) * x @ y.T
+    y = normed(elu_mlp(w, "objectives.frames.decoder", (0, 2, 4), priors))
+    logits = F.softplus(w["objectives.frames.inverse_temperature_logit"]) * x @ y.T
     pairs = torch.arange(len(x))
     contrastive = -0.5 * (logits.log_softmax(1)[pairs, pairs] + logits.log_softmax(0)[pairs, pairs])
     divergence = []
@@ -173,11 +183,11 @@ def model_losses(w: Weights, batch: SequenceBatch, seen: Trace) -> dict[str, Ten
         divergence.append(0.5 * kl(*q, *still_p).clamp(min=1) + 0.5 * kl(*still_q, *p).clamp(min=1))
     rewards, dynamics = [], []
     for t in later:
-        predicted = elu_mlp(w, "reward_head", (0, 2, 4), seen.z(t)).squeeze(-1)
+        predicted = elu_mlp(w, "objectives.reward.head", (0, 2, 4), seen.z(t)).squeeze(-1)
         error = (predicted - batch.rewards[t - 1].double()).abs()
         rewards.append(torch.where(error < 1, 0.5 * error.square(), error - 0.5))
         both = torch.cat([seen.z(t - 1), seen.z(t)], -1)
-        action = elu_mlp(w, "inverse_dynamics_head.0", (0, 2, 4), both).tanh()
+        action = elu_mlp(w, "objectives.inverse_dynamics.head.0", (0, 2, 4), both).tanh()
         dynamics.append(0.5 * (action - batch.actions[t - 1].double()).square().sum(-1))
     losses = {
         "contrastive_loss": contrastive.mean(),
@@ -246,12 +256,12 @@ class Steps:
     def __init__(self, agent: CoReSAC) -> None:
         self._named = {
             **dict(agent.world_model.named_parameters()),
-            **dict(agent.agent.named_parameters()),
+            **dict(agent.actor_critic.named_parameters()),
         }
         self.weights: dict[str, Weights] = {}
         self.gradients: dict[str, Weights] = {}
         for name in ("model", "critic", "actor", "entropy"):
-            optimizer = getattr(agent, f"{name}_optimizer")
+            optimizer = getattr(agent.optimizers, name)
             owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
 
             def note(*_: Any, name: str = name, owned: set[int] = owned) -> None:
@@ -289,12 +299,12 @@ def reference_gradients(loss: Tensor, weights: Weights) -> Weights:
 
 @pytest.mark.parametrize("proprioception", [{}, {"arm": 2, "gripper": 1}], ids=["image", "both"])
 def test_an_update_is_the_published_one(proprioception: dict[str, int]) -> None:
-    torch.manual_seed(1)
     agent = CoReSAC("CoRePolicy", None, tiny_paper(proprioception), seed=0, device="cpu")
     agent.set_logger(Logger(None, []))
-    agent._acts_at_random = False
+    agent.acts_at_random = False
+    torch.manual_seed(1)
     with torch.no_grad():
-        for parameter in [*agent.world_model.parameters(), *agent.agent.parameters()]:
+        for parameter in [*agent.world_model.parameters(), *agent.actor_critic.parameters()]:
             parameter += 0.2 * torch.randn_like(parameter)
     batch = SequenceBatch(
         frames=torch.randint(256, (LENGTH, BATCH, SIDE, SIDE, 3), dtype=torch.uint8),
@@ -308,9 +318,10 @@ def test_an_update_is_the_published_one(proprioception: dict[str, int]) -> None:
     batch.terminated[LENGTH - 2, 1] = True
     draws = torch.Generator()
     draws.set_state(agent.policy.generator.get_state())
-    before = {k: v.detach().double().clone() for k, v in agent.agent.named_parameters()}
+    before = {k: v.detach().double().clone() for k, v in agent.actor_critic.named_parameters()}
     steps = Steps(agent)
     agent.update(batch)
+    agent.read_losses()
     logged = {name.removeprefix("train/"): v for name, v in agent.logger.name_to_value.items()}
 
     def drawn(*shape: int) -> Tensor:
@@ -321,7 +332,7 @@ def test_an_update_is_the_published_one(proprioception: dict[str, int]) -> None:
     _, prior_noise, noise = drawn(3, LENGTH, BATCH, STATE)
     losses = model_losses(weights, batch, trace(weights, batch, prior_noise, noise))
     expected = reference_gradients(losses["model_loss"], weights)
-    assert "inverse_temperature_logit" in expected
+    assert "objectives.frames.inverse_temperature_logit" in expected
     limited = clipped(list(expected.values()), MODEL_LIMIT)
     same(steps.gradients["model"], dict(zip(expected, limited, strict=True)))
 
@@ -358,7 +369,7 @@ def test_an_update_is_the_published_one(proprioception: dict[str, int]) -> None:
     same(steps.gradients["entropy"], {"log_entropy_weight": gradient.detach()})
 
     # 5. The target critics, and everything that was logged.
-    after = dict(agent.agent.named_parameters())
+    after = dict(agent.actor_critic.named_parameters())
     for name, target in before.items():
         if name.startswith("critic_target"):
             critic = after[name.replace("critic_target", "critic")].double()
@@ -370,8 +381,8 @@ def test_an_update_is_the_published_one(proprioception: dict[str, int]) -> None:
 
 def test_the_optimisers_are_the_published_ones() -> None:
     agent = CoReSAC("CoRePolicy", None, tiny_paper({}), device="cpu")
-    model, critic = agent.model_optimizer, agent.critic_optimizer
-    actor, entropy = agent.actor_optimizer, agent.entropy_optimizer
+    model, critic = agent.optimizers.model, agent.optimizers.critic
+    actor, entropy = agent.optimizers.actor, agent.optimizers.entropy
     assert [group["lr"] for group in model.param_groups] == [3e-4, 3e-4, 2e-3]
     assert [group["lr"] for group in critic.param_groups] == [1e-3, 3e-4]
     assert [group["lr"] for group in (*actor.param_groups, *entropy.param_groups)] == [1e-3, 1e-3]
@@ -390,5 +401,5 @@ def test_the_entropy_weight_falls_as_published() -> None:
     for update in range(1, 5001):
         agent._entropy_weight_update(entropy)
         if update in (1000, 3000, 5000):
-            path.append(agent.agent.entropy_weight.item())
+            path.append(agent.actor_critic.entropy_weight.item())
     assert path == pytest.approx([0.044, 0.0142, 0.0056], rel=0.01)

@@ -19,7 +19,7 @@ from core_repr.agent import SequenceReplayBuffer, replay
 from core_repr.agent.segments import Segment
 from core_repr.world_model import SequenceBatch
 
-SIDE, CROP = 8, 5
+SIDE = 8
 
 
 class Reference(NamedTuple):
@@ -51,7 +51,7 @@ def add(buffer: SequenceReplayBuffer, episode: Reference, env: int = 0) -> None:
 
 
 def make_buffer(size: int = 60, seed: int = 0) -> SequenceReplayBuffer:
-    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, CROP, seed)
+    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, seed)
 
 
 def check_sequence(batch: SequenceBatch, b: int, episodes: dict[int, Reference]) -> tuple[int, int]:
@@ -59,16 +59,15 @@ def check_sequence(batch: SequenceBatch, b: int, episodes: dict[int, Reference])
     frames, actions, rewards, is_first, terminated, mask, _ = (
         field[:, b].numpy() for field in batch
     )
-    number, row, column = frames[0, 0, 0]
-    first, y, x = row // 16, row % 16, column
+    number, row, _ = frames[0, 0, 0]
+    first = row // 16
     episode = episodes[number]
     steps = len(episode.actions)
     count = int(mask.sum())
     assert mask[:count].all() and not mask[count:].any()
     assert count == min(len(mask), steps + 1)
     for t in range(count):
-        expected = episode.frames[first + t, y : y + CROP, x : x + CROP]
-        assert np.array_equal(frames[t], expected)
+        assert np.array_equal(frames[t], episode.frames[first + t])
         over = first + t == steps
         assert np.array_equal(actions[t], [0, 0] if over else episode.actions[first + t])
         assert rewards[t] == (0 if over else episode.rewards[first + t])
@@ -125,7 +124,7 @@ def test_sequences_are_copies_from_one_of_the_newest_episodes(
     assert len(buffer) == sum(len(episodes[number].actions) for number in kept)
 
     batch = buffer.sample(64, length)
-    assert batch.frames.shape == (length, 64, CROP, CROP, 3)
+    assert batch.frames.shape == (length, 64, SIDE, SIDE, 3)
     seen = {check_sequence(batch, b, episodes)[0] for b in range(64)}
     assert seen <= set(kept)
 
@@ -154,21 +153,6 @@ def test_starts_are_uniform_inside_the_episodes() -> None:
     assert set(counts) == {(0, i) for i in range(10)} | {(1, i) for i in range(3)}
     # Each start is hit 462 ± 21 times.
     assert all(abs(count - 6_000 / 13) < 5 * 21 for count in counts.values())
-
-
-def test_crops_lie_anywhere_in_the_frame() -> None:
-    buffer = make_buffer()
-    add(buffer, make_episode(0, 3, False))
-    frames = buffer.sample(500, 4).frames
-    corners = {(int(frame[0, 0, 1]) % 16, int(frame[0, 0, 2])) for frame in frames[0]}
-    assert corners == {(y, x) for y in range(SIDE - CROP + 1) for x in range(SIDE - CROP + 1)}
-
-
-def test_a_frame_of_the_size_of_the_crop_stays_whole() -> None:
-    buffer = SequenceReplayBuffer(20, (SIDE, SIDE, 3), 2, SIDE, 0)
-    episode = make_episode(0, 3, False)
-    add(buffer, episode)
-    assert np.array_equal(buffer.sample(1, 4).frames[:, 0], episode.frames)
 
 
 def test_truncation_is_not_termination() -> None:
@@ -228,7 +212,7 @@ def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_stored(folder: Path, size: int = 60) -> SequenceReplayBuffer:
-    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, CROP, 0, folder)
+    return SequenceReplayBuffer(size, (SIDE, SIDE, 3), 2, 0, folder)
 
 
 def assert_same_samples(one: SequenceReplayBuffer, two: SequenceReplayBuffer) -> None:
@@ -350,5 +334,5 @@ def test_what_gave_way_is_freed(tmp_path: Path, stored: bool) -> None:
 
 def test_a_hundred_thousand_steps_take_three_gigabytes() -> None:
     """Of 100 × 100 pixels: frames, and what belongs to them, once."""
-    buffer = SequenceReplayBuffer(100_000, (100, 100, 3), 6, 84)
+    buffer = SequenceReplayBuffer(100_000, (100, 100, 3), 6)
     assert (100_000 + 2 * 512 + 2_000) * buffer.dtype.itemsize <= 3.1e9

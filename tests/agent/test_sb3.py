@@ -53,7 +53,7 @@ def test_checkpoint_callback(make_pixels: MakeEnv, make_agent: MakeAgent, tmp_pa
     loaded.load_replay_buffer(tmp_path / "rl_model_replay_buffer_40_steps.pkl")
     assert loaded.num_timesteps == 40 and len(loaded.replay_buffer) == 40
     loaded.learn(8, reset_num_timesteps=False)
-    assert loaded._n_updates == agent._n_updates + 4
+    assert loaded.updates == agent.updates + 4
 
 
 def test_eval_callback_keeps_the_best_model_and_stops(
@@ -169,13 +169,15 @@ def test_parameters_are_set_from_a_dictionary_or_a_save(
         other.set_parameters(source)
         for name, tensor in agent.policy.state_dict().items():
             assert torch.equal(tensor, other.policy.state_dict()[name]), name
-        for name in ("model_optimizer", "critic_optimizer"):
-            state, expected = (getattr(a, name).state_dict()["state"] for a in (other, agent))
+        for name in ("model", "critic"):
+            state, expected = (
+                getattr(a.optimizers, name).state_dict()["state"] for a in (other, agent)
+            )
             assert torch.equal(state[0]["exp_avg"], expected[0]["exp_avg"])
         with other.averaged_weights():
             assert torch.equal(
-                other.policy.state_dict()["agent.log_entropy_weight"],
-                agent.policy.state_dict()["agent.log_entropy_weight"],
+                other.policy.state_dict()["actor_critic.log_entropy_weight"],
+                agent.policy.state_dict()["actor_critic.log_entropy_weight"],
             )
     with pytest.raises(ValueError, match="does not belong to the config"):
         make_agent(agent={"actor_layers": (20,)}).set_parameters(tmp_path / "agent")
@@ -265,7 +267,7 @@ class LearningRates(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         assert isinstance(self.model, CoReSAC)
-        optimizers = (self.model.model_optimizer, self.model.actor_optimizer)
+        optimizers = (self.model.optimizers.model, self.model.optimizers.actor)
         self.seen.append([group["lr"] for each in optimizers for group in each.param_groups])
 
 
@@ -350,8 +352,8 @@ def test_parameters_can_be_taken_and_set(make_agent: MakeAgent) -> None:
     other.set_parameters(agent.get_parameters())
     for name, tensor in agent.policy.state_dict().items():
         assert torch.equal(tensor, other.policy.state_dict()[name])
-    steps = other.model_optimizer.state_dict()["state"][0]["step"]
-    assert steps == agent._n_updates > 0
+    steps = other.optimizers.model.state_dict()["state"][0]["step"]
+    assert steps == agent.updates > 0
 
 
 # Another environment
@@ -408,7 +410,7 @@ def test_an_agent_that_was_loaded_without_environment_takes_any_number_of_them(
     loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
     loaded.set_env(vector(make_pixels, 4, 6, 8))
     loaded.learn(60)
-    assert loaded._n_updates > 0
+    assert loaded.updates > 0
 
 
 def test_actions_of_the_environment_that_comes_later(
@@ -424,7 +426,7 @@ def test_actions_of_the_environment_that_comes_later(
     make_agent(Column(make_pixels())).save(tmp_path / "agent")
     loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
     loaded.set_env(Column(make_pixels()))
-    assert loaded.learn(40)._n_updates > 0
+    assert loaded.learn(40).updates > 0
     assert loaded.predict(make_pixels().reset()[0])[0].shape == (1, 2)
 
 

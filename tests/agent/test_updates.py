@@ -10,18 +10,13 @@ import torch
 from torch import nn
 
 from core_repr.agent import CoReSAC
-from core_repr.agent.core_sac import autocast_dtype
+from core_repr.agent.sequence_algorithm import autocast_dtype
 from core_repr.world_model import SequenceBatch
 
 MakeAgent = Callable[..., CoReSAC]
 HandMade = Callable[..., SequenceBatch]
 
-NO_MODEL_LOSS = {
-    "contrastive_weight": 0.0,
-    "kl_weight": 0.0,
-    "reward_weight": 0.0,
-    "inverse_dynamics_weight": 0.0,
-}
+NO_MODEL_LOSS = {slot: {"weight": 0.0} for slot in ("frames", "kl", "reward", "inverse_dynamics")}
 UNCLIPPED = {
     "latent_max_gradient_norm": 1e9,
     "model_max_gradient_norm": 1e9,
@@ -45,6 +40,15 @@ def make_constant(network: nn.Sequential, value: float) -> None:
         network[-1].bias.fill_(value)
 
 
+def losses_of(agent: CoReSAC) -> dict[str, float]:
+    """What was logged since the last call, by name."""
+    agent.read_losses()
+    logged = {n.removeprefix("train/"): float(v) for n, v in agent.logger.name_to_value.items()}
+    agent.logger.name_to_value.clear()
+    agent.logger.name_to_count.clear()
+    return logged
+
+
 # Critics
 
 
@@ -59,11 +63,11 @@ def test_the_value_is_bootstrapped_through_truncation_but_not_through_terminatio
     batch.mask[3:, 2] = False
     log_density = torch.randn(3, 3)
     monkeypatch.setattr(
-        agent.agent.actor, "sample", lambda features, _: (torch.zeros(3, 3, 2), log_density)
+        agent.actor_critic.actor, "sample", lambda features, _: (torch.zeros(3, 3, 2), log_density)
     )
     for critic, target, value, later in zip(
-        agent.agent.critic.critics,
-        agent.agent.critic_target.critics,
+        agent.actor_critic.critic.critics,
+        agent.actor_critic.critic_target.critics,
         (1.0, -2.0),
         (7.0, 5.0),
         strict=True,
@@ -96,11 +100,13 @@ def test_critics_see_each_step_and_their_targets_the_next_one(
             seen[name] = z, a
             return torch.zeros(3, 3), torch.zeros(3, 3)
 
-        monkeypatch.setattr(getattr(agent.agent, name), "forward", note)
+        monkeypatch.setattr(getattr(agent.actor_critic, name), "forward", note)
     action = torch.rand(3, 3, 2)
     acted = []
     monkeypatch.setattr(
-        agent.agent.actor, "sample", lambda z, _: acted.append(z) or (action, torch.zeros(3, 3))
+        agent.actor_critic.actor,
+        "sample",
+        lambda z, _: acted.append(z) or (action, torch.zeros(3, 3)),
     )
     agent._critic_loss(features, batch)
     assert torch.equal(seen["critic"][0], features[:-1])
@@ -116,18 +122,21 @@ def test_no_gradient_flows_through_the_target(make_agent: MakeAgent, hand_made: 
     agent._critic_loss(features, hand_made()).backward()
     assert features.grad is not None
     assert features.grad[:-1].abs().max() > 0 and not features.grad[-1].any()
-    others = [*agent.agent.critic_target.parameters(), *agent.agent.actor.parameters()]
+    others = [
+        *agent.actor_critic.critic_target.parameters(),
+        *agent.actor_critic.actor.parameters(),
+    ]
     assert all(parameter.grad is None for parameter in others)
-    assert agent.agent.log_entropy_weight.grad is None
+    assert agent.actor_critic.log_entropy_weight.grad is None
 
 
 def test_target_critics_follow_at_their_rate(make_agent: MakeAgent, hand_made: HandMade) -> None:
     agent = make_agent(agent={"target_rate": 0.2})
-    targets = list(agent.agent.critic_target.parameters())
+    targets = list(agent.actor_critic.critic_target.parameters())
     for _ in range(2):
         before = copies(targets)
         agent.update(hand_made())
-        after = list(agent.agent.critic.parameters())
+        after = list(agent.actor_critic.critic.parameters())
         for old, critic, target in zip(before, after, targets, strict=True):
             torch.testing.assert_close(target, 0.8 * old + 0.2 * critic.detach())
         assert changed(before, targets)
@@ -150,14 +159,14 @@ def test_the_agent_learns_several_times_from_the_latents_of_a_batch(
     assert len(seen) == 3
     assert all(torch.equal(features, seen[0]) for features in seen)
     taken = {
-        "model": agent.model_optimizer.state[agent._theta[0]]["step"],
-        "critic": agent.critic_optimizer.state[agent._critic_parameters[0]]["step"],
-        "actor": agent.actor_optimizer.state[agent._actor_parameters[0]]["step"],
-        "entropy": agent.entropy_optimizer.state[agent.agent.log_entropy_weight]["step"],
+        "model": agent.optimizers.model.state[agent._theta[0]]["step"],
+        "critic": agent.optimizers.critic.state[agent._critic_parameters[0]]["step"],
+        "actor": agent.optimizers.actor.state[agent._actor_parameters[0]]["step"],
+        "entropy": agent.optimizers.entropy.state[agent.actor_critic.log_entropy_weight]["step"],
     }
     assert taken == {"model": 1, "critic": 3, "actor": 3, "entropy": 3}
     if not joint:
-        assert agent.critic_optimizer.state[agent._theta[0]]["step"] == 1
+        assert agent.optimizers.critic.state[agent._theta[0]]["step"] == 1
 
 
 @pytest.mark.parametrize(
@@ -177,7 +186,7 @@ def test_the_learner_sees_augmented_frames(
     settings: dict[str, float],
     share: float,
 ) -> None:
-    agent = make_agent(agent=settings)
+    agent = make_agent(augmentation=settings)
     seen: list[torch.Tensor] = []
     encode = agent.world_model.encode
 
@@ -210,9 +219,10 @@ class Gradients:
                 [None if p.grad is None else p.grad.clone() for p in parameters]
             )
 
-        monkeypatch.setattr(agent.model_optimizer, "step", note(self.theta, agent._theta))
+        steps = note(self.theta, agent._model_parameters)
+        monkeypatch.setattr(agent.optimizers.model, "step", steps)
         steps = note(self.critic, agent._critic_parameters)
-        monkeypatch.setattr(agent.critic_optimizer, "step", steps)
+        monkeypatch.setattr(agent.optimizers.critic, "step", steps)
 
 
 def test_the_joint_update_weighs_only_the_critics_gradient_into_theta(
@@ -221,7 +231,7 @@ def test_the_joint_update_weighs_only_the_critics_gradient_into_theta(
     batch = hand_made()
     gradients = []
     for weight in (1.0, 0.1, 0.0):
-        agent = make_agent(loss=NO_MODEL_LOSS, agent={"critic_weight": weight, **UNCLIPPED})
+        agent = make_agent(objectives=NO_MODEL_LOSS, agent={"critic_weight": weight, **UNCLIPPED})
         gradients.append(Gradients(agent, monkeypatch))
         agent._joint_update(batch)
     full, tenth, none = gradients
@@ -244,7 +254,7 @@ def test_high_values_do_not_drown_the_models_gradient(
     gradients = []
     for scale in (1, 100):
         agent = make_agent(
-            loss=NO_MODEL_LOSS,
+            objectives=NO_MODEL_LOSS,
             agent={"critic_weight": 1.0, **UNCLIPPED, "latent_max_gradient_norm": 0.01},
         )
         gradients.append(Gradients(agent, monkeypatch))
@@ -264,7 +274,7 @@ def test_the_joint_update_adds_both_gradients(
     batch = hand_made()
     gradients = []
     for loss, weight in (({}, 0.5), ({}, 0.0), (NO_MODEL_LOSS, 0.5)):
-        agent = make_agent(loss=loss, agent={"critic_weight": weight, **UNCLIPPED})
+        agent = make_agent(objectives=loss, agent={"critic_weight": weight, **UNCLIPPED})
         gradients.append(Gradients(agent, monkeypatch))
         agent._joint_update(batch)
     for both, model, critic in zip(*(g.theta[0] for g in gradients), strict=True):
@@ -276,21 +286,25 @@ def test_the_sequential_update_moves_theta_twice(
 ) -> None:
     agent = make_agent(agent={"joint_update": False})
     history = [copies(agent._theta)]
-    for optimizer in (agent.model_optimizer, agent.critic_optimizer):
+    for optimizer in (agent.optimizers.model, agent.optimizers.critic):
 
         def step(plain: Callable[[], Any] = optimizer.step) -> None:
             plain()
             history.append(copies(agent._theta))
 
         optimizer.step = step  # type: ignore[method-assign]
-    temperature = agent.world_model.inverse_temperature_logit
+    temperature = agent.world_model.objectives.frames.inverse_temperature_logit
     agent._sequential_update(hand_made())
     before, after_model, after_critic = history
     assert changed(before, after_model) and changed(after_model, after_critic)
-    names = [n for n, _ in agent.world_model.named_parameters() if n != "inverse_temperature_logit"]
+    names = [
+        n
+        for n, _ in agent.world_model.named_parameters()
+        if not n.endswith("inverse_temperature_logit")
+    ]
     for name, old, new in zip(names, after_model, after_critic, strict=True):
         # The critics read [h, mean] of the posterior: no head and no prior has a part in it.
-        part = name.startswith(("encoder", "rssm")) and "prior" not in name
+        part = name.startswith(("encoder", "dynamics")) and "prior" not in name
         assert part != torch.equal(old, new), name
     assert temperature.grad is None and temperature.item() != 1
 
@@ -300,13 +314,13 @@ def test_the_sequential_update_looks_at_the_sequence_afresh(
 ) -> None:
     """With a model that the first step changed, the critics' features are the new ones."""
     agent = make_agent(
-        world_model={"initial_std": 0.0},
+        dynamics={"initial_std": 0.0},
         agent={"joint_update": False, "critic_to_model_learning_rate": 1e-12},
     )
     batch = hand_made()
     with torch.no_grad():
         old = agent.world_model.observe(batch.frames, batch.actions, batch.is_first)[1].h
-    _, _, features = agent._sequential_update(batch)
+    features = agent._sequential_update(batch)
     with torch.no_grad():
         new = agent.world_model.observe(batch.frames, batch.actions, batch.is_first)[1].h
     # The first h follows from no sample; later ones do.
@@ -329,7 +343,7 @@ def test_encoder_temperature_and_the_rest_have_learning_rates_of_their_own(
     agent._joint_update(hand_made())
     for name, parameter in agent.world_model.named_parameters():
         rate = 3e-3 if name.startswith("encoder") else 1e-3
-        rate = 0.02 if name == "inverse_temperature_logit" else rate
+        rate = 0.02 if name.endswith("inverse_temperature_logit") else rate
         # Adam's first step is the learning rate, whatever the gradient.
         step = (parameter - before[name]).abs().max().item()
         assert step == pytest.approx(rate, rel=1e-2), name
@@ -418,14 +432,14 @@ def test_the_actor_climbs_the_lower_critic(make_agent: MakeAgent) -> None:
     agent = make_agent(
         agent={"actor_learning_rate": 3e-2, "initial_log_entropy_weight": math.log(1e-3)}
     )
-    agent.agent.critic = Bowl()
+    agent.actor_critic.critic = Bowl()
     features = torch.randn(4, 3, agent.world_model.latent_size)
     mask = torch.ones(4, 3, dtype=torch.bool)
     for _ in range(80):
         agent._actor_update(features, mask)
     # Samples of the actor leave about 0.02 around the best action.
     torch.testing.assert_close(
-        agent.agent.actor.mode(features[:-1]), torch.full((3, 3, 2), 0.5), atol=0.1, rtol=0
+        agent.actor_critic.actor.mode(features[:-1]), torch.full((3, 3, 2), 0.5), atol=0.1, rtol=0
     )
 
 
@@ -435,16 +449,17 @@ def test_the_entropy_weight_pulls_the_entropy_to_its_target(
 ) -> None:
     agent = make_agent(agent={"entropy_learning_rate": 0.01, "actor_learning_rate": 1e-12})
     assert agent.target_entropy == -2
-    last = agent.agent.actor.network[-1]
+    last = agent.actor_critic.actor.network[-1]
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.tensor([0.0, 0.0, spread, spread]))
     features = torch.zeros(50, 40, agent.world_model.latent_size)
     mask = torch.ones(50, 40, dtype=torch.bool)
     mask[:, 20:] = False
-    before = agent.agent.log_entropy_weight.item()
-    _, entropy = agent._actor_update(features, mask)
-    step = agent.agent.log_entropy_weight.item() - before
+    before = agent.actor_critic.log_entropy_weight.item()
+    agent._actor_update(features, mask)
+    entropy = losses_of(agent)["policy_entropy"]
+    step = agent.actor_critic.log_entropy_weight.item() - before
     # σ is 8e-5 or 1.0: after the tanh, far below and above the entropy asked for.
     assert (entropy > -2) == (spread > 0)
     assert step == pytest.approx(-math.copysign(0.01, spread), rel=1e-3)
@@ -456,17 +471,18 @@ def test_the_entropy_is_the_mean_of_minus_the_log_density(
     agent = make_agent()
     log_density = torch.randn(3, 3, requires_grad=True)
     monkeypatch.setattr(
-        agent.agent.actor, "sample", lambda features, _: (torch.zeros(3, 3, 2), log_density)
+        agent.actor_critic.actor, "sample", lambda features, _: (torch.zeros(3, 3, 2), log_density)
     )
-    for critic, value in zip(agent.agent.critic.critics, (4.0, 9.0), strict=True):
+    for critic, value in zip(agent.actor_critic.critic.critics, (4.0, 9.0), strict=True):
         make_constant(critic, value)
     mask = torch.ones(4, 3, dtype=torch.bool)
     mask[2:, 1] = False
-    weight = agent.agent.entropy_weight.item()
-    loss, entropy = agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), mask)
+    weight = agent.actor_critic.entropy_weight.item()
+    agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), mask)
     mean = log_density.detach()[mask[1:]].mean().item()
-    assert entropy.item() == pytest.approx(-mean, rel=1e-5)
-    assert loss.item() == pytest.approx(weight * mean - 4, rel=1e-5)
+    logged = losses_of(agent)
+    assert logged["policy_entropy"] == pytest.approx(-mean, rel=1e-5)
+    assert logged["actor_loss"] == pytest.approx(weight * mean - 4, rel=1e-5)
 
 
 def test_the_entropy_weight_is_bounded(make_agent: MakeAgent, hand_made: HandMade) -> None:
@@ -478,9 +494,9 @@ def test_the_entropy_weight_is_bounded(make_agent: MakeAgent, hand_made: HandMad
         }
     )
     with torch.no_grad():
-        agent.agent.actor.network[-1].bias[2:] = -9
+        agent.actor_critic.actor.network[-1].bias[2:] = -9
     agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), hand_made().mask)
-    assert agent.agent.log_entropy_weight.item() == 2
+    assert agent.actor_critic.log_entropy_weight.item() == 2
 
 
 # Whole updates
@@ -503,15 +519,12 @@ def test_updates_learn_a_batch_by_heart(
     history = []
     for _ in range(80):
         agent.update(batch)
-        values = agent.logger.name_to_value
-        history.append({name: float(value) for name, value in values.items()})
-        values.clear()
-        agent.logger.name_to_count.clear()
+        history.append(losses_of(agent))
     first, last = history[0], history[-1]
-    assert last["train/contrastive_loss"] < 0.5 * last["train/contrastive_chance"]
-    assert last["train/critic_loss"] < 0.5 * first["train/critic_loss"]
-    assert last["train/reward_loss"] < 0.7 * first["train/reward_loss"]
-    assert agent._n_updates == 80
+    assert last["contrastive_loss"] < 0.5 * last["contrastive_chance"]
+    assert last["critic_loss"] < 0.5 * first["critic_loss"]
+    assert last["reward_loss"] < 0.7 * first["reward_loss"]
+    assert agent.updates == 80
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -525,7 +538,7 @@ def test_bfloat16_learns_about_the_same_in_float32_weights(
         agent.update(batch)
         assert all(p.dtype == torch.float32 for p in agent.policy.parameters())
         assert all(torch.isfinite(p).all() for p in agent.policy.parameters())
-        values.append({name: float(v) for name, v in agent.logger.name_to_value.items()})
+        values.append(losses_of(agent))
     for name, value in values[0].items():
         # bfloat16 has 8 bits: each product is off by up to 0.4 %, a loss by some per cent.
         assert values[1][name] == pytest.approx(value, rel=0.1, abs=0.1), name
@@ -551,7 +564,7 @@ def test_networks_can_be_compiled(
 
         if compiled:
             agent.world_model.encoder.compile(backend=backend)
-            agent.agent.critic.compile(backend=backend)
+            agent.actor_critic.critic.compile(backend=backend)
         agent.update(batch)
         assert bool(compilations) == compiled
         assert list(agent.policy.state_dict()) == names
@@ -568,7 +581,8 @@ def test_latents_and_encodings_are_float32_under_autocast(
     with agent._autocast():
         losses, posterior = agent._model_losses(batch)
         x = agent.world_model.encode(batch.frames)
-    assert all(field.dtype == torch.float32 for field in (*posterior, *losses, x))
+    values = (*posterior.tensors, *losses.named().values(), x)
+    assert all(value.dtype == torch.float32 for value in values)
 
 
 def test_precision_is_chosen_by_hardware_unless_it_is_named(

@@ -31,13 +31,10 @@ def log(tmp_path: Path) -> Path:
             str(750 * (1 - math.exp(-row / 20))) if row % 10 == 9 else "" for row in range(60)
         ],
     }
-    for number, name in enumerate(
-        name for panel in plots._PANELS for name in {**panel[1], **panel[2]}
-    ):
-        columns.setdefault(
-            name,
-            ["" if row < 3 else str((number + 1) * math.exp(-row / 15)) for row in range(60)],
-        )
+    for number, name in enumerate(("contrastive_loss", "kl", "critic_loss", "entropy_weight")):
+        columns[f"train/{name}"] = [
+            "" if row < 3 else str((number + 1) * math.exp(-row / 15)) for row in range(60)
+        ]
     columns["train/contrastive_chance"] = ["" if row < 3 else "6.2" for row in range(60)]
     return write(tmp_path / "progress.csv", columns)
 
@@ -69,6 +66,15 @@ def test_training_diagnostics(log: Path, tmp_path: Path) -> None:
     whole = drawn(training_diagnostics(log, tmp_path / "whole.png"))
     thin = write(tmp_path / "thin.csv", {STEPS: ["1", "2"], "train/kl": ["3.0", ""]})
     assert not np.array_equal(whole, drawn(training_diagnostics(thin, tmp_path / "thin.png")))
+
+
+def test_what_was_logged_has_a_panel_and_nothing_else() -> None:
+    logged = ["time/env_steps", "train/model_loss", "train/pixel_loss", "train/pixel_chance"]
+    logged += ["train/n_updates", "train/critic_loss", "train/kl", "train/actor_loss"]
+    shown = plots.panels(logged)
+    titles = [panel.title for panel in shown]
+    assert titles == ["pixel loss", "critic loss", "KL, posterior to prior (nats)", "return"]
+    assert shown[0].dashed == {"train/pixel_chance": "at chance"}
 
 
 def test_cells_without_a_number_are_left_out(tmp_path: Path) -> None:

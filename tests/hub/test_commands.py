@@ -51,7 +51,7 @@ def test_zoo_load_takes_a_repository(hub: LocalHub, model: CoReWorldModel) -> No
     model.push_to_hub(REPOSITORY)
     HfApi().create_tag(REPOSITORY, tag="v1")
     for loaded in (zoo.load(REPOSITORY), zoo.load(REPOSITORY, revision="v1")):
-        assert torch.equal(loaded.inverse_temperature_logit, model.inverse_temperature_logit)
+        assert torch.equal(loaded.encoder.linear.weight, model.encoder.linear.weight)
 
 
 def test_zoo_find_fetches_what_there_is(

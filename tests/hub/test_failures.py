@@ -91,7 +91,7 @@ def test_what_failed_once_is_asked_again_within_the_call(
     hub: LocalHub, model: CoReWorldModel, where: str, kind: str | int
 ) -> None:
     hub.fail(kind, where)
-    assert torch.equal(load().rssm.cell.norm.weight, model.rssm.cell.norm.weight)
+    assert torch.equal(load().dynamics.cell.norm.weight, model.dynamics.cell.norm.weight)
     assert hub.faults[0].times == 0
 
 
@@ -119,7 +119,7 @@ def test_a_silent_hub(hub: LocalHub, where: str) -> None:
 
 def test_a_wrong_checksum_is_fetched_again(hub: LocalHub, model: CoReWorldModel) -> None:
     hub.fail("corrupt", LARGE)
-    assert torch.equal(load().rssm.cell.norm.weight, model.rssm.cell.norm.weight)
+    assert torch.equal(load().dynamics.cell.norm.weight, model.dynamics.cell.norm.weight)
 
 
 @pytest.mark.parametrize("where", [LARGE, SMALL])
@@ -241,7 +241,7 @@ def test_an_update_that_fails_leaves_the_old_model(
     with pytest.raises(ConnectionError):
         other.push_to_hub(REPOSITORY)
     hub.faults.clear()
-    assert torch.equal(load().rssm.cell.norm.weight, model.rssm.cell.norm.weight)
+    assert torch.equal(load().dynamics.cell.norm.weight, model.dynamics.cell.norm.weight)
 
 
 def test_a_reader_cannot_push(hub: LocalHub, other: CoReWorldModel) -> None:

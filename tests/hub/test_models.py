@@ -93,7 +93,7 @@ def test_config_and_weights_are_of_one_commit(
 ) -> None:
     """Someone pushes another model between our requests for config and weights."""
     first = CoReWorldModel(tiny_config())
-    second = CoReWorldModel(tiny_config(world_model={"deterministic_size": 10}))
+    second = CoReWorldModel(tiny_config(dynamics={"deterministic_size": 10}))
     first.push_to_hub(REPOSITORY)
     resolve = HfApi.hf_hub_download
 

@@ -18,7 +18,7 @@ def model(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]
         "earlier": {"normalize_statistics": True, "observation_output": "elu", "initial_std": 1.0},
     }
     torch.manual_seed(0)
-    return CoReWorldModel(tiny_config(world_model=forms[request.param]))
+    return CoReWorldModel(tiny_config(dynamics=forms[request.param]))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from core_repr.config import PRESETS, CoReConfig, EncoderConfig
-from core_repr.world_model.encoder import Encoder, _ReLU
+from core_repr.world_model.encoders.convolutional import Encoder, _ReLU
 
 
 def random_frames(*batch: int, side: int) -> torch.Tensor:

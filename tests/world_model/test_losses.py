@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
 from core_repr.world_model.latent import LatentState
-from core_repr.world_model.losses import (
+from core_repr.world_model.objectives.losses import (
     balanced_kl,
     info_nce,
     inverse_dynamics_loss,

@@ -36,7 +36,7 @@ def test_mutated_folders(
         CoReSAC("CoRePolicy", None, config, device="cpu").save_pretrained(tmp_path / "model")
     script = Path(__file__).with_name("mutate_models.py")
     process = subprocess.run(
-        [sys.executable, script, tmp_path / "model", str(count), "0"],
+        [sys.executable, script, tmp_path / "model", str(count), "1"],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

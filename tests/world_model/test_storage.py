@@ -53,7 +53,7 @@ def test_round_trip_is_exact(model: CoReWorldModel, folder: Path) -> None:
 def test_saving_again_replaces_both_files(
     tiny_config: Callable[..., CoReConfig], folder: Path
 ) -> None:
-    other = CoReWorldModel(tiny_config(world_model={"stochastic_size": 3}))
+    other = CoReWorldModel(tiny_config(dynamics={"stochastic_size": 3}))
     other.save_pretrained(folder)
     loaded = CoReWorldModel.from_pretrained(folder)
     assert loaded.config == other.config
@@ -134,7 +134,7 @@ def test_foreign_tensors_are_refused(
 def test_weights_of_another_config_are_refused(
     tiny_config: Callable[..., CoReConfig], folder: Path
 ) -> None:
-    other = tiny_config(world_model={"deterministic_size": 10})
+    other = tiny_config(dynamics={"deterministic_size": 10})
     (folder / CONFIG).write_text(other.to_json())
     assert "shape" in refusal(folder)
 
@@ -212,11 +212,17 @@ def _set(tensor: torch.Tensor, value: float) -> None:
         (lambda m: m.half(), "as torch.float16 instead"),
         (lambda m: m.encoder.double(), "as torch.float64 instead"),
         (lambda m: m.to("meta"), "without values, on the device 'meta'"),
-        (lambda m: _set(m.inverse_temperature_logit, float("nan")), "values that are not finite"),
+        (
+            lambda m: _set(m.objectives.frames.inverse_temperature_logit, float("nan")),
+            "values that are not finite",
+        ),
         (lambda m: _set(next(m.encoder.parameters()), float("-inf")), "values that are not finite"),
         (lambda m: setattr(m, "encoder", torch.nn.Identity()), 'lacks tensor "encoder'),
         (lambda m: setattr(m, "more", Grown(torch.nn.Linear(1, 1))), 'an unknown tensor "more'),
-        (lambda m: setattr(m, "reward_head", torch.nn.Linear(2, 1)), "tensor .*reward_head"),
+        (
+            lambda m: setattr(m.objectives.reward, "head", torch.nn.Linear(2, 1)),
+            "tensor .*reward.head",
+        ),
     ],
 )
 def test_what_could_not_be_loaded_is_not_saved(
@@ -383,7 +389,7 @@ def test_an_enormous_file_is_refused_unread(folder: Path) -> None:
 
 def test_an_enormous_model_is_refused_before_it_is_allocated(folder: Path) -> None:
     fields = json.loads((folder / CONFIG).read_text())
-    fields["world_model"]["recurrent_layers"] = [16_384] * 16
+    fields["world_model"]["dynamics"]["recurrent_layers"] = [16_384] * 16
     (folder / CONFIG).write_text(json.dumps(fields))
     assert "more than the" in refusal(folder)
 

@@ -14,13 +14,13 @@ from core_repr.world_model import (
     SequenceBatch,
     WorldModelLosses,
 )
-from core_repr.world_model.losses import info_nce
+from core_repr.world_model.objectives.losses import info_nce
 
 TOLERANCE = 1e-5  # float32; the two ways round sums of about ten terms of size 1 differently
 
 
 def assert_states_close(actual: LatentState, expected: LatentState) -> None:
-    for name, a, b in zip(LatentState._fields, actual, expected, strict=True):
+    for name, a, b in zip(LatentState._fields, actual.tensors, expected.tensors, strict=False):
         torch.testing.assert_close(a, b, atol=TOLERANCE, rtol=0, msg=lambda text, n=name: n + text)
 
 
@@ -62,7 +62,7 @@ def test_steps_one_by_one_equal_a_whole_sequence(
 
     is_first[0] = True
     # Whatever there was before the first frame: it must not count.
-    state = LatentState(*(torch.randn_like(field) for field in model.initial_state(4)))
+    state = model.initial_state(4).map(torch.randn_like)
     action = torch.randn(4, 2)
     for t in range(9):
         step_noise = None if noise is None else Noise(*(draw[t] for draw in noise))
@@ -101,7 +101,7 @@ def test_a_fresh_start_never_touches_the_neighbour(
     is_first[3, 1] = True
     before = model.observe(batch.frames, batch.actions, batch.is_first, noise)[1]
     after = model.observe(batch.frames, batch.actions, is_first, noise)[1]
-    for one, other in zip(before, after, strict=True):
+    for one, other in zip(before.tensors, after.tensors, strict=True):
         assert torch.equal(one[:, [0, 2]], other[:, [0, 2]])
         assert torch.equal(one[:3, 1], other[:3, 1])
     assert not torch.allclose(before.h[3, 1], after.h[3, 1], atol=1e-3)
@@ -112,12 +112,12 @@ def test_a_step_that_is_first_forgets_what_is_not_finite(
     model: CoReWorldModel, random_batch: Callable[..., SequenceBatch], value: float
 ) -> None:
     frames = random_batch().frames[0]
-    broken = LatentState(*(torch.full_like(field, value) for field in model.initial_state(3)))
+    broken = model.initial_state(3).map(lambda field: torch.full_like(field, value))
     is_first = torch.tensor([True, False, True])
     noise = noise_for(model, 3)
     after = model.step(broken, torch.full((3, 2), value), frames, is_first, noise)
     afresh = model.step(model.initial_state(3), torch.zeros(3, 2), frames, is_first, noise)
-    for field, expected in zip(after, afresh, strict=True):
+    for field, expected in zip(after.tensors, afresh.tensors, strict=True):
         assert torch.equal(field[is_first], expected[is_first])
         assert field[~is_first].isnan().all()
 
@@ -132,7 +132,7 @@ def test_a_sequence_alone_equals_itself_in_a_batch(
         _, alone = model.observe(
             batch.frames[:, row], batch.actions[:, row], batch.is_first[:, row]
         )
-        assert_states_close(alone, LatentState(*(field[:, row] for field in together)))
+        assert_states_close(alone, together.map(lambda field, row=row: field[:, row]))
 
 
 def test_the_prior_knows_the_past_but_not_its_own_frame(
@@ -162,7 +162,7 @@ def test_an_action_counts_from_the_next_step_on(
     assert not torch.allclose(before.h[3], after.h[3], atol=1e-4)
 
 
-def test_imagining_goes_on_with_the_prior_alone(
+def test_imagining_continues_with_the_prior_alone(
     model: CoReWorldModel, random_batch: Callable[..., SequenceBatch]
 ) -> None:
     batch = random_batch()
@@ -176,8 +176,8 @@ def test_imagining_goes_on_with_the_prior_alone(
 
     h, sample = start.h, start.sample
     for t in range(3):
-        h = model.rssm.advance(h, sample, batch.actions[2 + t])
-        expected = model.rssm.prior(h, imagined_noise.prior[t])
+        h = model.dynamics.advance(h, sample, batch.actions[2 + t])
+        expected = model.dynamics._prior(h, imagined_noise.prior[t])
         assert_states_close(imagined.at(t), expected)
         sample = expected.sample
     means = model.imagine(start, batch.actions[2:5])
@@ -210,7 +210,7 @@ def test_the_first_state_is_drawn_where_the_config_says_so(
 ) -> None:
     batch = random_batch(length=2)
     for std in (0.0, 1.0):
-        model = CoReWorldModel(tiny_config(world_model={"initial_std": std}))
+        model = CoReWorldModel(tiny_config(dynamics={"initial_std": std}))
         noise = noise_for(model, 2, 3)
         other = noise._replace(initial=-noise.initial)
         one = model.observe(batch.frames, batch.actions, batch.is_first, noise)[1]
@@ -220,11 +220,15 @@ def test_the_first_state_is_drawn_where_the_config_says_so(
 
 @pytest.mark.parametrize("bias", [-100.0, 100.0])
 def test_standard_deviations_are_bounded(model: CoReWorldModel, bias: float) -> None:
-    last = model.rssm.prior_norm if model.config.world_model.normalize_statistics else None
-    last = last or model.rssm.prior_mlp[-1]
+    last = (
+        model.dynamics.prior_norm
+        if model.config.world_model.dynamics.normalize_statistics
+        else None
+    )
+    last = last or model.dynamics.prior_mlp[-1]
     with torch.no_grad():
         last.bias[5:] = bias
-    prior = model.rssm.prior(torch.zeros(2, 9), None)
+    prior = model.dynamics._prior(torch.zeros(2, 9), None)
     torch.testing.assert_close(prior.log_std, torch.full((2, 5), math.copysign(10, bias)))
 
 
@@ -235,7 +239,7 @@ def test_log_std_offset_shifts_both_distributions(
     states = []
     for offset in (0.0, -2.0):
         torch.manual_seed(0)
-        model = CoReWorldModel(tiny_config(world_model={"log_std_offset": offset}))
+        model = CoReWorldModel(tiny_config(dynamics={"log_std_offset": offset}))
         states.append(model.observe(batch.frames, batch.actions, batch.is_first))
     for plain, shifted in zip(*states, strict=True):
         torch.testing.assert_close(shifted.log_std, plain.log_std - 2)
@@ -244,11 +248,15 @@ def test_log_std_offset_shifts_both_distributions(
 
 # Losses
 
+SLOTS = ("frames", "kl", "reward", "inverse_dynamics")
+
 
 def losses_of(model: CoReWorldModel, batch: SequenceBatch, noise: Noise) -> WorldModelLosses:
-    x = model.encode(batch.frames)
-    prior, posterior = model.observe_encodings(x, batch.actions, batch.is_first, noise)
-    return model.losses(batch, x, prior, posterior)
+    return model.losses(model.observe_batch(batch, noise))
+
+
+def loss(losses: WorldModelLosses, name: str) -> torch.Tensor:
+    return losses.terms[name].loss
 
 
 def test_every_term_is_its_formula_over_the_pairs_after_the_first_frame(
@@ -261,49 +269,49 @@ def test_every_term_is_its_formula_over_the_pairs_after_the_first_frame(
 
     x = model.encode(batch.frames)[1:].reshape(15, -1)
     y = model.decode(prior)[1:].reshape(15, -1)
-    scale = torch.nn.functional.softplus(model.inverse_temperature_logit)
-    torch.testing.assert_close(losses.contrastive, info_nce(x, y, scale))
-    assert losses.contrastive_chance.item() == pytest.approx(math.log(15))
+    scale = torch.nn.functional.softplus(model.objectives.frames.inverse_temperature_logit)
+    torch.testing.assert_close(loss(losses, "contrastive_loss"), info_nce(x, y, scale))
+    assert losses.terms["contrastive_loss"].chance.item() == pytest.approx(math.log(15))
 
     p = Normal(posterior.mean[1:], posterior.log_std[1:].exp())
     q = Normal(prior.mean[1:], prior.log_std[1:].exp())
     kl = kl_divergence(p, q).sum(-1)
-    torch.testing.assert_close(losses.kl, kl.clamp(min=1).mean())
+    torch.testing.assert_close(loss(losses, "kl"), kl.clamp(min=1).mean())
 
     z = torch.cat([posterior.h, posterior.sample], -1)
-    reward_error = model.reward_head(z[1:])[..., 0] - batch.rewards[:-1]
+    reward_error = model.objectives.reward.head(z[1:])[..., 0] - batch.rewards[:-1]
     small = reward_error.abs() < 1
     smooth = torch.where(small, 0.5 * reward_error.square(), reward_error.abs() - 0.5)
-    torch.testing.assert_close(losses.reward, smooth.mean())
+    torch.testing.assert_close(loss(losses, "reward_loss"), smooth.mean())
 
-    action = model.inverse_dynamics_head(torch.cat([z[:-1], z[1:]], -1))
+    action = model.objectives.inverse_dynamics.head(torch.cat([z[:-1], z[1:]], -1))
     distance = 0.5 * (action - batch.actions[:-1]).square().sum(-1)
-    torch.testing.assert_close(losses.inverse_dynamics, distance.mean())
+    torch.testing.assert_close(loss(losses, "inverse_dynamics_loss"), distance.mean())
 
 
 def test_reward_belongs_to_the_state_that_it_led_to(
     model: CoReWorldModel, random_batch: Callable[..., SequenceBatch]
 ) -> None:
     batch = random_batch()
-    x = model.encode(batch.frames)
-    prior, posterior = model.observe_encodings(x, batch.actions, batch.is_first)
-    predicted = model.predict_reward(posterior)
+    observed = model.observe_batch(batch)
+    predicted = model.predict_reward(observed.posterior)
     aligned = batch._replace(rewards=torch.cat([predicted[1:], torch.full((1, 3), 9.0)]))
-    assert model.losses(aligned, x, prior, posterior).reward.item() < 1e-12
+    reward = model.objectives.reward
+    assert reward(observed._replace(batch=aligned)).loss.item() < 1e-12
     late = batch._replace(rewards=predicted)
-    assert model.losses(late, x, prior, posterior).reward.item() > 1e-6
+    assert reward(observed._replace(batch=late)).loss.item() > 1e-6
 
 
 def test_inverse_dynamics_names_the_action_between_two_states(
     model: CoReWorldModel, random_batch: Callable[..., SequenceBatch]
 ) -> None:
     batch = random_batch()
-    x = model.encode(batch.frames)
-    prior, posterior = model.observe_encodings(x, batch.actions, batch.is_first)
-    z = posterior.sample_features
-    between = model.inverse_dynamics_head(torch.cat([z[:-1], z[1:]], -1))
+    observed = model.observe_batch(batch)
+    z = observed.posterior.sample_features
+    between = model.objectives.inverse_dynamics.head(torch.cat([z[:-1], z[1:]], -1))
     aligned = batch._replace(actions=torch.cat([between, torch.full((1, 3, 2), 9.0)]))
-    assert model.losses(aligned, x, prior, posterior).inverse_dynamics.item() == 0
+    aligned_loss = model.objectives.inverse_dynamics(observed._replace(batch=aligned)).loss
+    assert aligned_loss.item() == 0
 
 
 def test_predicted_encodings_are_normalised(model: CoReWorldModel) -> None:
@@ -334,9 +342,8 @@ def test_padding_has_no_influence(
         rewards=torch.where(acted, batch.rewards, other.rewards),
     )
     before, after = losses_of(model, batch, noise), losses_of(model, mixed, noise)
-    for name, one, two in zip(before._fields, before, after, strict=True):
-        torch.testing.assert_close(one, two, msg=lambda text, n=name: n + text)
-    assert before.contrastive_chance.item() == pytest.approx(math.log(3 + 5 + 1))
+    torch.testing.assert_close(before.named(), after.named())
+    assert before.named()["contrastive_chance"].item() == pytest.approx(math.log(3 + 5 + 1))
 
 
 def test_a_padded_sequence_has_the_losses_of_the_same_without_padding(
@@ -348,44 +355,39 @@ def test_a_padded_sequence_has_the_losses_of_the_same_without_padding(
     short = SequenceBatch(*(field[:4] for field in batch))
     padded = losses_of(model, batch, noise)
     plain = losses_of(model, short, Noise(*(draw[:4] for draw in noise)))
-    for one, two in zip(padded, plain, strict=True):
-        torch.testing.assert_close(one, two)
+    torch.testing.assert_close(padded.named(), plain.named())
 
 
 def test_total_is_the_weighted_sum(
     tiny_config: Callable[..., CoReConfig], random_batch: Callable[..., SequenceBatch]
 ) -> None:
-    weights = {
-        "contrastive_weight": 2.0,
-        "kl_weight": 3.0,
-        "reward_weight": 5.0,
-        "inverse_dynamics_weight": 7.0,
-    }
-    model = CoReWorldModel(tiny_config(loss=weights))
+    weights = dict(zip(SLOTS, (2.0, 3.0, 5.0, 7.0), strict=True))
+    model = CoReWorldModel(
+        tiny_config(objectives={slot: {"weight": weight} for slot, weight in weights.items()})
+    )
     losses = losses_of(model, random_batch(), noise_for(model, 6, 3))
-    expected = 2 * losses.contrastive + 3 * losses.kl + 5 * losses.reward
-    torch.testing.assert_close(losses.total, expected + 7 * losses.inverse_dynamics)
+    terms = [term.loss for term in losses.terms.values()]
+    expected = sum(w * term for w, term in zip(weights.values(), terms, strict=True))
+    torch.testing.assert_close(losses.total, expected)
 
 
-@pytest.mark.parametrize("term", ["contrastive", "kl", "reward", "inverse_dynamics"])
+@pytest.mark.parametrize("slot", SLOTS)
 def test_every_term_teaches_encoder_and_recurrence(
-    tiny_config: Callable[..., CoReConfig], random_batch: Callable[..., SequenceBatch], term: str
+    tiny_config: Callable[..., CoReConfig], random_batch: Callable[..., SequenceBatch], slot: str
 ) -> None:
-    model = CoReWorldModel(tiny_config(loss={"free_nats": 0.0}))
-    losses = losses_of(model, random_batch(), noise_for(model, 6, 3))
-    getattr(losses, term).backward()
-    for part in (model.encoder.convolutions[0], model.rssm.cell.gates, model.rssm.observation_mlp):
+    model = CoReWorldModel(tiny_config(objectives={"kl": {"free_nats": 0.0}}))
+    observed = model.observe_batch(random_batch(), noise_for(model, 6, 3))
+    model.objectives[slot](observed).loss.backward()
+    dynamics = model.dynamics
+    for part in (model.encoder.convolutions[0], dynamics.cell.gates, dynamics.observation_mlp):
         for name, parameter in part.named_parameters():
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
-    taught = {
-        "contrastive": [model.decoder, model.rssm.prior_mlp],
-        "kl": [model.rssm.prior_mlp, model.rssm.posterior_mlp],
-        "reward": [model.reward_head, model.rssm.posterior_mlp],
-        "inverse_dynamics": [model.inverse_dynamics_head, model.rssm.posterior_mlp],
-    }
-    for module in taught[term]:
+    taught = [
+        dynamics.prior_mlp if slot in ("frames", "kl") else dynamics.posterior_mlp,
+        model.objectives[slot],
+    ]
+    for module in taught:
         assert all(parameter.grad is not None for parameter in module.parameters())
-    assert (model.inverse_temperature_logit.grad is not None) == (term == "contrastive")
 
 
 def test_a_model_can_learn_one_batch_by_heart(
@@ -403,9 +405,9 @@ def test_a_model_can_learn_one_batch_by_heart(
         optimizer.step()
         history.append(losses)
     first, last = history[0], history[-1]
-    assert last.contrastive < 0.5 * last.contrastive_chance
-    assert last.reward < 0.5 * first.reward
-    assert last.inverse_dynamics < 0.5 * first.inverse_dynamics
+    assert loss(last, "contrastive_loss") < 0.5 * last.terms["contrastive_loss"].chance
+    assert loss(last, "reward_loss") < 0.5 * loss(first, "reward_loss")
+    assert loss(last, "inverse_dynamics_loss") < 0.5 * loss(first, "inverse_dynamics_loss")
 
 
 # Sizes
@@ -424,24 +426,25 @@ def test_preset_paper_has_the_parts_of_table_4() -> None:
     def dense(*sizes: int) -> list[tuple[int, ...]]:
         return [shape for size, out in pairwise(sizes) for shape in ((out, size), (out,))]
 
-    rssm = model.rssm
-    assert shapes(rssm.observation_mlp) == dense(50, 256, 256)
-    assert shapes(rssm.recurrent_mlp) == dense(64 + actions, 400, 400)
-    assert shapes(rssm.cell) == [(600, 600), (600,), (600,)]
-    assert shapes(rssm.prior_mlp) == dense(200, 400, 400, 400, 128)
-    assert shapes(rssm.posterior_input) == dense(200 + 256, 400)
-    assert shapes(rssm.posterior_mlp) == dense(400, 400, 128)
-    assert shapes(rssm.prior_norm) == shapes(rssm.posterior_norm) == [(128,), (128,)]
-    assert shapes(model.decoder) == dense(264, 256, 256, 50)
-    assert shapes(model.reward_head) == dense(264, 128, 128, 1)
-    assert shapes(model.inverse_dynamics_head) == dense(2 * 264, 128, 128, actions)
-    parts = (model.encoder, rssm, model.decoder, model.reward_head, model.inverse_dynamics_head)
-    assert len(list(model.parameters())) == 1 + sum(len(shapes(part)) for part in parts)
+    dynamics, objectives = model.dynamics, model.objectives
+    assert shapes(dynamics.observation_mlp) == dense(50, 256, 256)
+    assert shapes(dynamics.recurrent_mlp) == dense(64 + actions, 400, 400)
+    assert shapes(dynamics.cell) == [(600, 600), (600,), (600,)]
+    assert shapes(dynamics.prior_mlp) == dense(200, 400, 400, 400, 128)
+    assert shapes(dynamics.posterior_input) == dense(200 + 256, 400)
+    assert shapes(dynamics.posterior_mlp) == dense(400, 400, 128)
+    assert shapes(dynamics.prior_norm) == shapes(dynamics.posterior_norm) == [(128,), (128,)]
+    assert shapes(objectives.frames.decoder) == dense(264, 256, 256, 50)
+    assert shapes(objectives.reward.head) == dense(264, 128, 128, 1)
+    assert shapes(objectives.inverse_dynamics.head) == dense(2 * 264, 128, 128, actions)
+    parts = (model.encoder, dynamics, objectives.frames.decoder, objectives.reward)
+    count = sum(len(shapes(part)) for part in (*parts, objectives.inverse_dynamics))
+    assert len(list(model.parameters())) == 1 + count
 
 
 def test_inverse_temperature_is_softplus(model: CoReWorldModel) -> None:
-    assert model.inverse_temperature_logit.item() == 1
-    assert model.inverse_temperature.item() == pytest.approx(math.log(1 + math.e))
+    assert model.objectives.frames.inverse_temperature_logit.item() == 1
+    assert model.objectives.frames.inverse_temperature.item() == pytest.approx(math.log(1 + math.e))
 
 
 def test_the_same_seed_makes_the_same_model(tiny_config: Callable[..., CoReConfig]) -> None:

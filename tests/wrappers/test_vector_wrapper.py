@@ -142,7 +142,7 @@ def test_the_predicted_reward_follows_the_latents(
     latents, with_reward = plain.step(ACTIONS)[0], longer.step(ACTIONS)[0]
     assert np.array_equal(with_reward[:, :-1], latents)
     with torch.no_grad():
-        expected = model.reward_head(torch.from_numpy(latents))
+        expected = model.objectives.reward.head(torch.from_numpy(latents))
     np.testing.assert_allclose(with_reward[:, -1:], expected, atol=1e-6)
 
 

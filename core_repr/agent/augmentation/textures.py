@@ -1,13 +1,4 @@
-"""Random changes of the frames that the learner sees, so that distractions tell it nothing.
-
-Half of the frames, chosen at random, are turned, zoomed and shifted, and half, chosen
-independently, get a texture, an opacity map and a colour shift, each frame its own. What changes at
-random from frame to frame cannot be predicted, so the contrastive loss has no use for it. Without
-that, a camera that strays or a background alone tells the sequences of a mini-batch apart, and what
-else does so, such as a target that stands still, is not learned.
-"""
-
-import math
+"""Random textures and colours over half of the frames."""
 
 import numpy as np
 import torch
@@ -16,51 +7,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from core_repr.agent.augmentation.half import half
+
 NUM_TEXTURES = 256
 TEXTURE_MARGIN = 32
 MAP_SIDE = 5
-
-
-class CameraJitter:
-    """Turns, zooms and shifts half of the frames, as if the camera had strayed.
-
-    Args:
-        scale: σ. The turn is at most ±σ·π/2, the logarithm of the zoom ±σ, and the shift ±σ/4 of
-            the frame's side along each of its axes, before the zoom. Beyond its edges the frame is
-            mirrored.
-    """
-
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
-
-    def __call__(
-        self, frames: UInt8[Tensor, "t b side side 3"], generator: torch.Generator
-    ) -> UInt8[Tensor, "t b side side 3"]:
-        """Returns augmented frames.
-
-        Args:
-            frames: A mini-batch.
-            generator: Draws the frames and what becomes of each.
-        """
-        flat = frames.flatten(0, 1)
-        index = _half(len(flat), generator)
-        if not len(index):
-            return frames
-        turn, zoom, right, down = self.scale * (
-            2 * torch.rand(4, len(index), generator=generator) - 1
-        )
-        angle, zoom = turn * (math.pi / 2), zoom.exp()
-        cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        # Where in the frame, from −1 to 1, each pixel comes from.
-        rows = [torch.stack([cos, -sin, right / 2], -1), torch.stack([sin, cos, down / 2], -1)]
-        index = index.to(flat.device)
-        chosen = flat[index].permute(0, 3, 1, 2).float()
-        grid = F.affine_grid(
-            torch.stack(rows, 1).to(flat.device), list(chosen.shape), align_corners=False
-        )
-        moved = F.grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
-        moved = moved.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        return flat.index_copy(0, index, moved).reshape(frames.shape)
 
 
 class TextureOverlay:
@@ -97,7 +48,7 @@ class TextureOverlay:
         """
         flat = frames.flatten(0, 1)
         device = frames.device
-        index = _half(len(flat), generator).to(device)
+        index = half(len(flat), generator).to(device)
         count = len(index)
 
         def uniform(*shape: int) -> Tensor:
@@ -116,11 +67,6 @@ class TextureOverlay:
         # gain · (augmented − 127.5) + 127.5 + offset
         shifted = augmented.mul_(gain).add_(offset + 127.5 * (1 - gain)).clamp_(0, 255)
         return flat.index_copy(0, index, shifted.to(torch.uint8)).reshape(frames.shape)
-
-
-def _half(count: int, generator: torch.Generator) -> Tensor:
-    """Returns the indices of half of so many frames, chosen at random."""
-    return torch.randperm(count, generator=generator)[: count // 2]
 
 
 def make_textures(count: int, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:

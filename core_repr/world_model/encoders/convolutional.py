@@ -23,14 +23,18 @@ class Encoder(nn.Module):
     Args:
         config: Sizes and strides.
         side: Side in pixels of the square frames.
+
+    Attributes:
+        frame_stack: Frames that are joined along their channels.
     """
 
     def __init__(self, config: EncoderConfig, side: int) -> None:
         super().__init__()
         self.pixel_scaling = config.pixel_scaling
+        self.frame_stack = config.frame_stack
         gain = nn.init.calculate_gain("relu")
         layers: list[nn.Module] = []
-        channels = 3
+        channels = 3 * config.frame_stack
         paddings = config.paddings or (0,) * len(config.filters)
         for filters, stride, padding in zip(config.filters, config.strides, paddings, strict=True):
             convolution = nn.Conv2d(channels, filters, config.kernel_size, stride, padding)
@@ -46,7 +50,7 @@ class Encoder(nn.Module):
         self.linear = orthogonal_linear(channels * side * side, config.output_size)
         self.norm = nn.LayerNorm(config.output_size, elementwise_affine=False)
 
-    def forward(self, frames: UInt8[Tensor, "n side side 3"]) -> Float[Tensor, "n x"]:
+    def forward(self, frames: UInt8[Tensor, "n side side channels"]) -> Float[Tensor, "n x"]:
         """Returns the encodings x in float32, each of mean 0 and variance 1."""
         features = self._first(frames.to(self.linear.weight.dtype))
         _, *others = self.convolutions
@@ -58,7 +62,7 @@ class Encoder(nn.Module):
         x: Tensor = self.norm(self._linear(features).float())
         return x
 
-    def _first(self, pixels: Float[Tensor, "n side side 3"]) -> Float[Tensor, "n c h w"]:
+    def _first(self, pixels: Float[Tensor, "n side side channels"]) -> Float[Tensor, "n c h w"]:
         """Scales pixels and runs the first convolution over them.
 
         The scaling to [0, 1] or [−0.5, 0.5] is folded into the convolution: a pass or two over
@@ -117,7 +121,9 @@ def _is_bfloat16_on_cpu(features: Tensor) -> bool:
     return features.dtype == torch.bfloat16 and features.device.type == "cpu"
 
 
-def _standardize(pixels: Float[Tensor, "n side side 3"]) -> Float[Tensor, "n side side 3"]:
+def _standardize(
+    pixels: Float[Tensor, "n side side channels"],
+) -> Float[Tensor, "n side side channels"]:
     """Brings each frame, all channels together, to mean 0 and about variance 1, in place."""
     flat = pixels.flatten(1)
     flat -= flat.mean(1, keepdim=True)

@@ -1,83 +1,43 @@
 """The recurrent state-space model: how z_t follows from z_{t−1}, a_{t−1} and x_t (Appendix A)."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core_repr.config import WorldModelConfig
+from core_repr.config import RecurrentDynamicsConfig
+from core_repr.world_model.dynamics.dynamics import LOG_STD_BOUND, Dynamics, Noise
+from core_repr.world_model.dynamics.unroll import Recurrence, Unroll, Weights
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import LayerNormGRUCell, mlp, orthogonal_linear
-from core_repr.world_model.unroll import Recurrence, Unroll, Weights
-
-LOG_STD_BOUND = 10.0
-"""Logarithms of standard deviations are clamped to plus and minus this."""
 
 
-class Noise(NamedTuple):
-    """Standard normal draws for one step of a batch, or for a sequence of them.
-
-    Attributes:
-        initial: Draws the stochastic state before the first frame of an episode.
-        prior: Draws ŝ.
-        posterior: Draws s.
-    """
-
-    initial: Float[Tensor, "*batch s"]
-    prior: Float[Tensor, "*batch s"]
-    posterior: Float[Tensor, "*batch s"]
-
-
-class RSSM(nn.Module):
+class RecurrentDynamics(Dynamics):
     """GRU_MLP, GRUCell, ObsMLP, PriorMLP and PosteriorMLP.
 
     Args:
         config: Sizes.
         action_size: Number of action dimensions.
         input_size: Size of what is observed: the encoding x, and what joins it.
+        with_prior: Whether something needs the prior.
     """
 
-    def __init__(self, config: WorldModelConfig, action_size: int, input_size: int) -> None:
-        super().__init__()
+    def __init__(
+        self, config: RecurrentDynamicsConfig, action_size: int, input_size: int, with_prior: bool
+    ) -> None:
+        super().__init__(config, input_size)
         h, s = config.deterministic_size, config.stochastic_size
-        observation_size = config.observation_layers[-1]
-        # The last layer's ELU and LayerNorm's affine come together, or not at all.
-        elu = config.observation_output == "elu"
-        *hidden, last = config.observation_layers
-        self.observation_mlp = nn.Sequential(
-            mlp(input_size, config.observation_layers) if elu else mlp(input_size, hidden, last),
-            nn.LayerNorm(observation_size, elementwise_affine=elu),
-        )
         self.recurrent_mlp = mlp(s + action_size, config.recurrent_layers)
         self.cell = LayerNormGRUCell(config.recurrent_layers[-1], h)
-        self.prior_mlp = mlp(h, config.prior_layers, 2 * s)
+        self.prior_mlp = mlp(h, config.prior_layers, 2 * s) if with_prior else None
         # The first layer of PosteriorMLP stands apart: its share for x needs no recurrence.
         first, *further = config.posterior_layers
-        self.posterior_input = orthogonal_linear(h + observation_size, first)
+        self.posterior_input = orthogonal_linear(h + config.observation_layers[-1], first)
         self.posterior_mlp = nn.Sequential(nn.ELU(), mlp(first, further, 2 * s))
         normalize = config.normalize_statistics
-        self.prior_norm = nn.LayerNorm(2 * s) if normalize else nn.Identity()
+        self.prior_norm = nn.LayerNorm(2 * s) if normalize and with_prior else nn.Identity()
         self.posterior_norm = nn.LayerNorm(2 * s) if normalize else nn.Identity()
-        self.log_std_offset = config.log_std_offset
         self.initial_std = config.initial_std
-        self.stochastic_size = s
-        self.deterministic_size = h
-
-    def initial_state(self, batch_size: int) -> LatentState:
-        """Returns the state before the first frame: h = 0, s = 0."""
-        weight = self.cell.norm.weight
-        zeros = weight.new_zeros(batch_size, self.stochastic_size)
-        return LatentState(
-            weight.new_zeros(batch_size, self.deterministic_size), zeros, zeros, zeros
-        )
-
-    def prior(
-        self, h: Float[Tensor, "*batch h"], noise: Float[Tensor, "*batch s"] | None
-    ) -> LatentState:
-        """Returns the state ẑ that is expected from h alone."""
-        return self._state(h, self.prior_norm(self.prior_mlp(h).float()), noise)
 
     def project(self, observed: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch p"]:
         """Returns what the posterior's first layer adds for a frame; it needs no recurrence."""
@@ -92,16 +52,7 @@ class RSSM(nn.Module):
         is_first: Bool[Tensor, " b"],
         noise: Noise | None,
     ) -> LatentState:
-        """Returns the posterior after one more frame.
-
-        Args:
-            state: The posterior after the frame before.
-            previous_action: Action in [−1, 1] between the two frames.
-            projected: :meth:`project` of the frame's encoding.
-            is_first: Rows whose frame is the first one of an episode; their ``state`` and
-                ``previous_action`` do not count.
-            noise: Draws of this step; ``None`` lets the means go on.
-        """
+        """Returns the posterior after one more frame; see :meth:`Dynamics.step`."""
         # Not by a product with zero: what is not finite must not outlive its episode.
         first = is_first[:, None]
         sample = state.sample.masked_fill(first, 0)
@@ -115,7 +66,7 @@ class RSSM(nn.Module):
         weight = self.posterior_input.weight[:, : self.deterministic_size]
         hidden = projected + F.linear(h, weight)
         statistics = self.posterior_norm(self.posterior_mlp(hidden).float())
-        return self._state(h, statistics, None if noise is None else noise.posterior)
+        return self.normal(h, statistics, None if noise is None else noise.posterior)
 
     def observe(
         self,
@@ -124,13 +75,9 @@ class RSSM(nn.Module):
         is_first: Bool[Tensor, "t b"],
         noise: Noise | None,
     ) -> LatentState:
-        """Returns what :meth:`step` does from frame to frame, for whole sequences.
+        """Returns what :meth:`step` does from frame to frame, with the gradient written out.
 
-        Args:
-            projected: :meth:`project` of the encodings.
-            actions: In [−1, 1]; ``actions[t]`` led to frame t.
-            is_first: Frames at which an episode starts; the first ones do.
-            noise: Draws; ``None`` lets the means go on.
+        See :meth:`Dynamics.observe`.
         """
         start = projected.new_zeros(*is_first.shape, self.stochastic_size, dtype=torch.float32)
         if noise is not None and self.initial_std:
@@ -169,20 +116,39 @@ class RSSM(nn.Module):
             )
         return LatentState(*outputs)
 
+    def priors(
+        self,
+        posterior: LatentState,
+        actions: Float[Tensor, "t b a"],
+        is_first: Bool[Tensor, "t b"],
+        noise: Float[Tensor, "t b s"] | None,
+    ) -> LatentState:
+        """Returns the priors, which h alone tells; see :meth:`Dynamics.priors`."""
+        return self._prior(posterior.h, noise)
+
+    def predict(
+        self,
+        state: LatentState,
+        action: Float[Tensor, "b a"],
+        noise: Float[Tensor, "b s"] | None,
+    ) -> LatentState:
+        """Returns the prior after one more action; see :meth:`Dynamics.predict`."""
+        return self._prior(self.advance(state.h, state.sample, action), noise)
+
+    def prior_of(self, state: LatentState) -> LatentState:
+        """Returns the prior, with its mean, at the frame that a posterior was inferred at."""
+        return self._prior(state.h, None)
+
+    def _prior(
+        self, h: Float[Tensor, "*batch h"], noise: Float[Tensor, "*batch s"] | None
+    ) -> LatentState:
+        """Returns the state ẑ that is expected from h alone."""
+        assert self.prior_mlp is not None
+        return self.normal(h, self.prior_norm(self.prior_mlp(h).float()), noise)
+
     def advance(
         self, h: Float[Tensor, "b h"], sample: Float[Tensor, "b s"], action: Float[Tensor, "b a"]
     ) -> Float[Tensor, "b h"]:
         """Returns the next h; it is never sampled."""
         next_h: Tensor = self.cell(self.recurrent_mlp(torch.cat([sample, action], -1)), h)
         return next_h
-
-    def _state(
-        self,
-        h: Float[Tensor, "*batch h"],
-        statistics: Float[Tensor, "*batch statistics"],
-        noise: Float[Tensor, "*batch s"] | None,
-    ) -> LatentState:
-        mean, log_std = statistics.chunk(2, -1)
-        log_std = (log_std + self.log_std_offset).clamp(-LOG_STD_BOUND, LOG_STD_BOUND)
-        sample = mean if noise is None else mean + log_std.exp() * noise
-        return LatentState(h, mean, log_std, sample)

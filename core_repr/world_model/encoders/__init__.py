@@ -1,0 +1,5 @@
+"""What turns frames into encodings x."""
+
+from core_repr.world_model.encoders.convolutional import Encoder
+
+__all__ = ["Encoder"]

@@ -1,0 +1,9 @@
+"""The terms of J_M, each with the head that it trains."""
+
+from core_repr.world_model.objectives.contrastive import Contrastive
+from core_repr.world_model.objectives.inverse_dynamics import InverseDynamics
+from core_repr.world_model.objectives.kl import KL
+from core_repr.world_model.objectives.objective import Objective, Sizes, Term
+from core_repr.world_model.objectives.reward import Reward
+
+__all__ = ["KL", "Contrastive", "InverseDynamics", "Objective", "Reward", "Sizes", "Term"]

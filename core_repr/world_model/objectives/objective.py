@@ -1,0 +1,64 @@
+"""What a term of J_M is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core_repr.world_model.batch import Observed
+
+
+class Sizes(NamedTuple):
+    """The sizes that the head of an objective may depend on.
+
+    Attributes:
+        features: Of [h, s].
+        encoding: Of the encoding of a frame alone.
+        observation: Of the encoding x, joined by that of the proprioception.
+        action: Number of action dimensions.
+    """
+
+    features: int
+    encoding: int
+    observation: int
+    action: int
+
+
+class Term(NamedTuple):
+    """The value of an objective for a mini-batch.
+
+    Attributes:
+        loss: Averaged over what is scored, without its weight.
+        chance: The loss of a model that knows nothing; ``None`` where there is no such value.
+    """
+
+    loss: Float[Tensor, ""]
+    chance: Float[Tensor, ""] | None = None
+
+
+class Objective(nn.Module, ABC):
+    """A term of J_M together with the head that it trains.
+
+    Attributes:
+        name: What logs and plots call the loss.
+        groups: Name of a parameter → its group in :meth:`CoReWorldModel.parameter_groups`, where
+            it is not ``"model"``.
+        weight: Of the term in J_M.
+    """
+
+    name: ClassVar[str]
+    groups: ClassVar[Mapping[str, str]] = {}
+    weight: float
+
+    @abstractmethod
+    def forward(self, observed: Observed) -> Term:
+        """Scores what a model made of a mini-batch."""
+
+    def after_step(self) -> None:
+        """Is called after each step of the model's optimiser."""
+
+    def diagnostics(self) -> Mapping[str, Float[Tensor, ""]]:
+        """Returns name → value of what the log shows besides the loss."""
+        return {}

@@ -1,0 +1,30 @@
+"""Which module is built from which part of a config."""
+
+from typing import Any
+
+from torch import nn
+
+from core_repr import config
+from core_repr.world_model.dynamics import FeedForwardDynamics, RecurrentDynamics
+from core_repr.world_model.encoders import Encoder
+from core_repr.world_model.objectives import KL, Contrastive, InverseDynamics, Reward
+
+PARTS: dict[type, type[nn.Module]] = {
+    config.EncoderConfig: Encoder,
+    config.RecurrentDynamicsConfig: RecurrentDynamics,
+    config.FeedForwardDynamicsConfig: FeedForwardDynamics,
+    config.ContrastiveConfig: Contrastive,
+    config.KLConfig: KL,
+    config.RewardConfig: Reward,
+    config.InverseDynamicsConfig: InverseDynamics,
+}
+
+
+def build(part: object, *context: Any) -> Any:
+    """Builds the module of a part.
+
+    Args:
+        part: The part's config.
+        context: What modules of its kind need to know besides.
+    """
+    return PARTS[type(part)](part, *context)

@@ -1,0 +1,103 @@
+"""What holds for every variant: build, update, save, load, resume, wrap, card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import SAC
+
+from core_repr import CoReSAC, CoReWorldModel, CoReWrapper
+from core_repr.config import VARIANTS, CoReConfig, make_variant
+from core_repr.training import EnvironmentChoice, Schedule, resume, train
+
+PIXELS = "core-repr-tests/Pixels-v0"
+
+
+@pytest.fixture(params=VARIANTS)
+def config(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]) -> CoReConfig:
+    """A tiny config of the variant."""
+    return make_variant(tiny_config(), request.param)
+
+
+@pytest.fixture
+def agent(config: CoReConfig, make_pixels: Callable[..., gym.Env[Any, Any]]) -> CoReSAC:
+    """An agent of the variant that has learned a little."""
+    torch.manual_seed(0)
+    return CoReSAC("CoRePolicy", make_pixels(), config, seed=0, device="cpu").learn(40)
+
+
+def test_it_learns_and_logs_the_terms_that_there_are(config: CoReConfig, agent: CoReSAC) -> None:
+    before = {name: p.clone() for name, p in agent.policy.named_parameters()}
+    agent.update(agent.replay_buffer.sample(4, 5))
+    agent.read_losses()
+    untouched = {n for n, p in agent.policy.named_parameters() if torch.equal(p, before[n])}
+    # Everything that is built learns, but biases whose gradient happens to be zero.
+    assert not [name for name in untouched if name.endswith("weight")]
+    logged = {name.removeprefix("train/") for name in agent.logger.name_to_value}
+    for slot, name in (("frames", "contrastive_loss"), ("kl", "kl"), ("reward", "reward_loss")):
+        assert (getattr(config.objectives, slot) is not None) == (name in logged)
+    assert "critic_loss" in logged and "actor_loss" in logged
+    assert (agent.world_model.dynamics.prior_mlp is not None) == config.objectives.use_prior
+
+
+def test_the_first_of_the_learners_latents_is_the_one_that_acting_has(agent: CoReSAC) -> None:
+    model, side = agent.world_model, agent.config.world_model.frame_size
+    frames = torch.randint(256, (6, 2, side, side, 3), dtype=torch.uint8)
+    actions = 2 * torch.rand(6, 2, 2) - 1
+    is_first = torch.zeros(6, 2, dtype=torch.bool)
+    is_first[0] = is_first[3, 1] = True
+    noise = model.noise(torch.Generator().manual_seed(0), 6, 2)
+    with torch.no_grad():
+        _, posterior = model.observe(frames, actions, is_first, noise)
+        state = model.initial_state(2)
+        for t in range(6):
+            step = type(noise)(*(draws[t] for draws in noise))
+            state = model.step(state, actions[max(t - 1, 0)], frames[t], is_first[t], step)
+            torch.testing.assert_close(state.features, posterior.features[t], atol=1e-4, rtol=0)
+
+
+def test_it_is_saved_and_loaded_and_acts_the_same(agent: CoReSAC, tmp_path: Path) -> None:
+    agent.save(tmp_path / "agent")
+    loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    for name, tensor in agent.policy.state_dict().items():
+        assert torch.equal(tensor, loaded.policy.state_dict()[name]), name
+    loaded.set_env(gym.make(PIXELS))
+    loaded.learn(40)
+    assert loaded.updates > agent.updates
+    loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    model = CoReWorldModel.from_pretrained(tmp_path / "agent")
+    assert model.config == agent.config
+    frames = np.random.default_rng(0).integers(256, size=(3, 2, 16, 16, 3), dtype=np.uint8)
+    states = [None, None]
+    for frame in frames:
+        actions = []
+        for row, each in enumerate((agent, loaded)):
+            action, states[row] = each.predict(frame, states[row], deterministic=True)
+            actions.append(action)
+        assert np.array_equal(*actions)
+
+
+def test_it_makes_latents_for_any_agent(agent: CoReSAC, tmp_path: Path) -> None:
+    agent.world_model.save_pretrained(tmp_path / "model")
+    assert "objective" not in (tmp_path / "model" / "README.md").read_text().lower()
+    env = CoReWrapper(gym.make(PIXELS), tmp_path / "model")
+    assert env.observation_space.shape == (agent.world_model.latent_size,)
+    SAC("MlpPolicy", env, learning_starts=5, batch_size=4).learn(12)
+
+
+@pytest.mark.slow
+def test_a_training_of_it_is_resumed(config: CoReConfig, tmp_path: Path) -> None:
+    choice = EnvironmentChoice(PIXELS, {}, {}, {})
+    schedule = Schedule(70, 0, 4, 1)
+    train(choice, config.replace(environment=None), tmp_path / "run", schedule, "cpu")
+    resumed = resume(tmp_path / "run", 110, "cpu")
+    assert resumed.env_steps >= 110
+    saved = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert saved["objectives"].keys() == {"frames", "kl", "reward", "inverse_dynamics"}
