@@ -15,11 +15,13 @@ from core_repr.evaluation import (
     record_episode,
     split_arguments,
 )
+from core_repr.files.names import AGENT_FILE, MAX_RECORD_BYTES
+from core_repr.files.reading import read_bounded
 from core_repr.files.values import encode
 from core_repr.files.writing import write_atomically
+from core_repr.hub.card import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE, make_card
 from core_repr.training.progress import PROGRESS_FILE
-from core_repr.world_model import CoReWorldModel, storage
-from core_repr.world_model.card import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE, make_card
+from core_repr.world_model import CoReWorldModel
 from core_repr.zoo.summary import (
     EVALUATION_FILE,
     EVALUATIONS_FILE,
@@ -63,7 +65,7 @@ def prepare(
     """
     model = run / MODEL_FOLDER if (run / MODEL_FOLDER).is_dir() else run
     # Loading and saving checks everything, and leaves out what is no part of a model.
-    if (model / storage.AGENT_FILE).exists():
+    if (model / AGENT_FILE).exists():
         agent: CoReSAC | None = CoReSAC.from_pretrained(model, device="cpu")
         assert agent is not None
         agent.save_pretrained(folder)
@@ -104,7 +106,7 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
 
 def _copy(file: Path, folder: Path) -> None:
     """Copies a file, but not through a link that leads elsewhere: it would be published."""
-    content = storage.read_bounded(file, storage.MAX_RECORD_BYTES)
+    content = read_bounded(file, MAX_RECORD_BYTES)
     write_atomically(folder / file.name, content)
 
 

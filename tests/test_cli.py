@@ -8,8 +8,8 @@ import torch
 
 from core_repr import cli, training, zoo
 from core_repr.config import PRESETS, CoReConfig, make_variant
+from core_repr.hub.model_folder import load_config
 from core_repr.training import EnvironmentChoice, Schedule
-from core_repr.world_model.storage import load_config
 
 
 @pytest.fixture

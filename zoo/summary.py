@@ -7,10 +7,12 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.files.names import MAX_RECORD_BYTES
+from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_json, parse_last_line
 from core_repr.files.values import decode
-from core_repr.world_model.card import Facts, label
-from core_repr.world_model.storage import MAX_RECORD_BYTES, load_config, read_bounded
+from core_repr.hub.card import Facts, label
+from core_repr.hub.model_folder import load_config
 
 SETTINGS_FILE = "settings.json"
 EVALUATION_FILE = "evaluation.json"

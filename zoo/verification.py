@@ -7,8 +7,16 @@ from pathlib import Path
 
 import torch
 
+from core_repr.files.names import (
+    AGENT_FILE,
+    CONFIG_FILE,
+    MAX_RECORD_BYTES,
+    MAX_WEIGHT_BYTES,
+    MODEL_FILE,
+)
+from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_json
-from core_repr.world_model import CoReWorldModel, storage
+from core_repr.world_model import CoReWorldModel
 
 CHECKSUMS_FILE = "checksums.json"
 """Beside the models of the package: model → file → SHA-256; none ever changes."""
@@ -44,7 +52,7 @@ def verify(folder: Path) -> dict[str, str]:
         )
     if not torch.isfinite(state.features).all():
         raise ValueError(f"{folder}: the model's latent state of a grey frame is not finite.")
-    files = (storage.CONFIG_FILE, storage.MODEL_FILE, storage.AGENT_FILE)
+    files = (CONFIG_FILE, MODEL_FILE, AGENT_FILE)
     sums = {name: _sha256(folder / name) for name in files if (folder / name).exists()}
     for name, expected in _recorded(folder).items():
         if sums.get(name) != expected:
@@ -56,13 +64,13 @@ def verify(folder: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(storage.read_bounded(path, storage.MAX_WEIGHT_BYTES)).hexdigest()
+    return hashlib.sha256(read_bounded(path, MAX_WEIGHT_BYTES)).hexdigest()
 
 
 def _recorded(folder: Path) -> dict[str, str]:
     path = folder.parent / CHECKSUMS_FILE
     if not path.exists():
         return {}
-    records = parse_json(storage.read_bounded(path, storage.MAX_RECORD_BYTES))
+    records = parse_json(read_bounded(path, MAX_RECORD_BYTES))
     found = records.get(folder.name, {}) if isinstance(records, dict) else {}
     return {str(name): str(checksum) for name, checksum in found.items()}

@@ -16,10 +16,13 @@ from torch import nn
 
 from core_repr.agent.networks import ActorCritic
 from core_repr.config import CoReConfig
+from core_repr.files.names import AGENT_FILE, CONFIG_FILE, MAX_WEIGHT_BYTES, MODEL_FILE
+from core_repr.files.weights import check_weights, load_weights
 from core_repr.files.writing import write_atomically
-from core_repr.world_model import CoReWorldModel, model_folder, storage
+from core_repr.hub import model_folder
+from core_repr.world_model import CoReWorldModel
 
-FILES = (storage.CONFIG_FILE, storage.MODEL_FILE, storage.AGENT_FILE)
+FILES = (CONFIG_FILE, MODEL_FILE, AGENT_FILE)
 
 
 def save(
@@ -29,7 +32,7 @@ def save(
     agent: ActorCritic,
     further: Callable[[Path], None] = lambda _: None,
 ) -> None:
-    """Saves both as :func:`core_repr.world_model.model_folder.save` does."""
+    """Saves both as :func:`core_repr.hub.model_folder.save` does."""
     modules, blanks = _contents(model, agent), _contents(*blank(config))
     model_folder.save(folder, config, modules, blanks, further)
 
@@ -41,7 +44,7 @@ def write(folder: Path, config: CoReConfig, model: nn.Module, agent: ActorCritic
         ValueError: If they could not be loaded again.
         OSError: If they cannot be written.
     """
-    storage.write(folder, config, _contents(model, agent), _contents(*blank(config)))
+    model_folder.write(folder, config, _contents(model, agent), _contents(*blank(config)))
 
 
 def blank(config: CoReConfig) -> tuple[CoReWorldModel, ActorCritic]:
@@ -60,8 +63,8 @@ def check(folder: Path, config: CoReConfig) -> None:
         ValueError: If a file is broken or does not fit the config.
     """
     model, agent = blank(config)
-    storage.check_weights(folder / storage.MODEL_FILE, model)
-    storage.check_weights(folder / storage.AGENT_FILE, _stored_part(agent, folder))
+    check_weights(folder / MODEL_FILE, model)
+    check_weights(folder / AGENT_FILE, _stored_part(agent, folder))
 
 
 def load(folder: Path, model: nn.Module, agent: ActorCritic) -> None:
@@ -71,9 +74,9 @@ def load(folder: Path, model: nn.Module, agent: ActorCritic) -> None:
         FileNotFoundError: If a file is missing.
         ValueError: If a file is broken or does not fit.
     """
-    storage.load_weights(folder / storage.MODEL_FILE, model)
+    load_weights(folder / MODEL_FILE, model)
     part = _stored_part(agent, folder)
-    storage.load_weights(folder / storage.AGENT_FILE, part)
+    load_weights(folder / AGENT_FILE, part)
     if part is not agent:
         agent.reset_targets()
 
@@ -126,22 +129,19 @@ def _unpack(path: Path, folder: Path) -> None:
             )
         for member in archive.infolist():
             # Nothing is compressed, so that no small file can become a large one.
-            if (
-                member.compress_type != zipfile.ZIP_STORED
-                or member.file_size > storage.MAX_WEIGHT_BYTES
-            ):
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > MAX_WEIGHT_BYTES:
                 raise ValueError(f"{path}: {member.filename} is compressed or too large.")
             (folder / member.filename).write_bytes(archive.read(member))
 
 
 def _contents(model: nn.Module, agent: ActorCritic) -> dict[str, nn.Module]:
-    return {storage.MODEL_FILE: model, storage.AGENT_FILE: agent.published()}
+    return {MODEL_FILE: model, AGENT_FILE: agent.published()}
 
 
 def _stored_part(agent: ActorCritic, folder: Path) -> nn.Module:
     """Returns the part of an agent that a folder holds; earlier releases kept all of it."""
     try:
-        with safe_open(folder / storage.AGENT_FILE, framework="pt") as file:
+        with safe_open(folder / AGENT_FILE, framework="pt") as file:
             whole = any(name.startswith("critic_target.") for name in file.keys())  # noqa: SIM118
     except (SafetensorError, OSError):
         whole = False  # What is wrong with the file, its loader says.

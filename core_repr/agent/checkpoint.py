@@ -17,9 +17,9 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_json
 from core_repr.files.writing import write_atomically
-from core_repr.world_model.storage import read_bounded
 
 MAX_JSON_BYTES = 100_000_000
 MAX_TENSOR_BYTES = 4_000_000_000

@@ -97,7 +97,7 @@ class CoReSAC(SequenceAlgorithm):
         torch.autograd.backward([losses.total, features], [None, latents.grad])
         self._clip("model", self._model_parameters, settings.model_max_gradient_norm)
         self.optimizers.model.step()
-        self.world_model.after_step()
+        self.world_model.objectives.after_step()
         self._step_critics()
         return latents.detach()
 
@@ -132,7 +132,7 @@ class CoReSAC(SequenceAlgorithm):
         losses.total.backward()
         self._clip("model", self._model_parameters, self.config.agent.model_max_gradient_norm)
         self.optimizers.model.step()
-        self.world_model.after_step()
+        self.world_model.objectives.after_step()
 
     def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:
         noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)

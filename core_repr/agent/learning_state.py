@@ -17,7 +17,7 @@ from torch import Tensor
 from core_repr.agent import checkpoint
 from core_repr.agent.checkpoint import GlobalGenerators
 from core_repr.agent.learner import SequenceLearner
-from core_repr.world_model import storage
+from core_repr.files.weights import state
 
 TENSORS_FILE = "training.safetensors"
 VALUES_FILE = "training.json"
@@ -196,8 +196,8 @@ def restore_tensors(algorithm: SequenceLearner, folder: Path) -> dict[str, Tenso
 def _unpublished(algorithm: SequenceLearner) -> dict[str, Tensor]:
     """Returns what a model's files do not hold of actor and critics, such as target critics."""
     networks = algorithm.policy.actor_critic
-    published = storage.state(networks.published())
-    return {n: value for n, value in storage.state(networks).items() if n not in published}
+    published = state(networks.published())
+    return {n: value for n, value in state(networks).items() if n not in published}
 
 
 def _restore_generators(

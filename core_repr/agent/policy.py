@@ -19,7 +19,8 @@ from core_repr.agent import agent_folder, environment
 from core_repr.agent.networks import ActorCritic
 from core_repr.config import CoReConfig
 from core_repr.files.places import user_path
-from core_repr.world_model import CoReWorldModel, LatentState, Noise, storage
+from core_repr.hub.model_folder import load_config
+from core_repr.world_model import CoReWorldModel, LatentState, Noise
 
 
 class RecurrentState(NamedTuple):
@@ -120,7 +121,7 @@ class CoRePolicy(BasePolicy):
             ValueError: If it is broken or is not such a file.
         """
         with agent_folder.unpacked(user_path(path)) as folder:
-            config = storage.load_config(folder)
+            config = load_config(folder)
             assert config.environment is not None
             agent_folder.check(folder, config)
             space = environment.observation_space(config)

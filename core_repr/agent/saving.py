@@ -15,12 +15,16 @@ from typing_extensions import Self
 from core_repr.agent import agent_folder, learning_state
 from core_repr.agent.learner import SequenceLearner
 from core_repr.agent.replay import MANIFEST_FILE
+from core_repr.files.names import CONFIG_FILE
 from core_repr.files.places import refuse_others, user_path, without_ending
-from core_repr.world_model import hub, storage
+from core_repr.hub.model_folder import load_config
+from core_repr.hub.pretrained import Pretrained
 
 
-class Saving(SequenceLearner):
+class Saving(Pretrained, SequenceLearner):
     """The ways into a folder, to the Hub and back."""
+
+    files = agent_folder.FILES
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes ``config.json``, ``model.safetensors``, ``agent.safetensors`` and a model card.
@@ -40,28 +44,6 @@ class Saving(SequenceLearner):
                 "weights; use save instead of save_pretrained, or choose another folder."
             )
         agent_folder.save(folder, self.config, self.policy.world_model, self.policy.actor_critic)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        branch: str | None = None,
-        create_pr: bool = False,
-        commit_message: str = "A CoRe world model with its agent",
-    ) -> str:
-        """Uploads what :meth:`save_pretrained` writes; see ``CoReWorldModel.push_to_hub``."""
-        return hub.push(
-            self.save_pretrained,
-            self.config,
-            repo_id,
-            message=commit_message,
-            private=private,
-            token=token,
-            branch=branch,
-            create_pr=create_pr,
-        )
 
     def save(  # type: ignore[override]
         self, path: str | Path, exclude: Iterable[str] | None = None, include: Any = None
@@ -116,52 +98,17 @@ class Saving(SequenceLearner):
         return self.average.in_use()
 
     @classmethod
-    def from_pretrained(
+    def _from_folder(
         cls,
-        model: str | Path,
+        folder: Path,
         env: GymEnv | None = None,
         device: torch.device | str = "auto",
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
-        **kwargs: Any,
+        **options: Any,
     ) -> Self:
-        """Loads what :meth:`save_pretrained` wrote, from a folder or from the Hub.
-
-        Args:
-            model: A folder, or a Hub repository ``"user/repo"``.
-            env: An environment to continue learning in; not needed for ``predict``, whose
-                actions are flat without one.
-            device: Where the networks go.
-            revision: Branch, tag, pull request or commit of the repository; the newest commit of
-                ``main`` by default.
-            token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
-            cache_dir: Instead of the Hub client's usual cache.
-            local_files_only: Take what the cache has and ask nobody.
-            force_download: Fetch again what the cache has.
-            **kwargs: Further arguments of the constructor.
-
-        Raises:
-            FileNotFoundError: If the folder, the repository, the revision or a file is missing.
-            OSError: If the Hub cannot be reached or refuses.
-            ValueError: If a file is broken or does not fit, in one sentence that says where.
-        """
-        folder = hub.locate(
-            model,
-            agent_folder.FILES,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
-        config = storage.load_config(folder)
+        config = load_config(folder)
         # Before anything is allocated that the files do not hold.
         agent_folder.check(folder, config)
-        algorithm = cls("CoRePolicy", env, config, device=device, **kwargs)  # type: ignore[arg-type]
+        algorithm = cls("CoRePolicy", env, config, device=device, **options)  # type: ignore[arg-type]
         algorithm.load_weights(folder)
         algorithm.acts_at_random = False
         return algorithm
@@ -209,7 +156,7 @@ class Saving(SequenceLearner):
         if print_system_info:
             get_system_info()
         folder = _saved_folder(path, ".zip")
-        algorithm = cls.from_pretrained(folder, env, device, **kwargs)
+        algorithm = cls._from_folder(folder, env, device, **kwargs)
         if (folder / learning_state.VALUES_FILE).exists():
             learning_state.restore(algorithm, folder)
         return algorithm
@@ -238,7 +185,7 @@ class Saving(SequenceLearner):
             self.average.reset()
             return
         folder = _saved_folder(load_path_or_dict, ".zip")
-        storage.load_config(folder)
+        load_config(folder)
         agent_folder.check(folder, self.config)
         self.load_weights(folder)
         if (folder / learning_state.TENSORS_FILE).exists():
@@ -255,7 +202,7 @@ class Saving(SequenceLearner):
             OSError: If it cannot be written; what was there before stays.
         """
         place = without_ending(path, ".pkl")
-        refuse_others(place, (MANIFEST_FILE,), foreign=storage.CONFIG_FILE)
+        refuse_others(place, (MANIFEST_FILE,), foreign=CONFIG_FILE)
         self.replay_buffer.save(place)
 
     def load_replay_buffer(  # type: ignore[override]

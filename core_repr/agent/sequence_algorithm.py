@@ -33,7 +33,8 @@ from core_repr.agent.policy import CoRePolicy
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.agent.saving import Saving
 from core_repr.config import PRESETS, CoReConfig
-from core_repr.world_model import SequenceBatch, storage
+from core_repr.hub.model_folder import check_config
+from core_repr.world_model import SequenceBatch
 
 Parameters = list[Tensor]
 """Of ``Tensor``, not of ``Parameter``: torch's foreach functions take no other."""
@@ -122,7 +123,7 @@ class SequenceAlgorithm(Collecting, Saving):
         else:
             config = environment.record_environment(config, self.env)
         # Now, not after hours of training.
-        storage.check_config(config)
+        check_config(config)
         assert config.environment is not None
         self.config = config
         self.environment_config = config.environment
@@ -204,7 +205,7 @@ class SequenceAlgorithm(Collecting, Saving):
         """
         env = self._wrap_env(env, self.verbose)
         config = environment.record_environment(self.config, env)
-        storage.check_config(config)
+        check_config(config)
         if self.env is not None and env.num_envs != self.n_envs:
             raise ValueError(
                 f"The agent learns in {self.n_envs} environments at once, but got {env.num_envs}; "
@@ -270,7 +271,7 @@ class SequenceAlgorithm(Collecting, Saving):
             batch: A mini-batch of whole frames, on the algorithm's device.
         """
         self._update(batch._replace(frames=self.augment(batch.frames, self.policy.generator)))
-        self.note(self.world_model.diagnostics())
+        self.note(self.world_model.objectives.diagnostics())
         self.updates += 1
         self.average.update(self.updates)
 

@@ -106,7 +106,7 @@ class Train:
 
     def _train(self) -> Path:
         from core_repr import training
-        from core_repr.world_model import storage
+        from core_repr.hub.model_folder import load_config
 
         make_variant(PRESETS[self.preset](), self.variant)
         if self.recipe is not None:
@@ -126,7 +126,7 @@ class Train:
             option = "from" if self.recipe is None else "recipe"
             self._refuse_beside(option)
             origin = find_origin(self.from_)
-            config = storage.load_config(origin.model)
+            config = load_config(origin.model)
             assert config.environment is not None
             if self.world_model != config.world_model:
                 raise ValueError(
@@ -231,9 +231,9 @@ def train_from(model: str) -> Train:
         FileNotFoundError: If there is no such model.
         ValueError: If a file of it is broken.
     """
-    from core_repr.world_model import storage
+    from core_repr.hub.model_folder import load_config
 
-    config = storage.load_config(find_origin(model).model)
+    config = load_config(find_origin(model).model)
     assert config.environment is not None
     return replace(train_with(config), environment=_recorded(config.environment))
 
@@ -300,8 +300,8 @@ def find_origin(model: str) -> Origin:
         ValueError: If a file of it is broken.
     """
     from core_repr import zoo
+    from core_repr.hub.names import find_repository
     from core_repr.training import Origin
-    from core_repr.world_model.hub_names import find_repository
 
     # A path would tell others where it lies here; of a folder, its name is enough.
     folder, repository = zoo.find(model), find_repository(model)

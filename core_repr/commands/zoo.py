@@ -66,7 +66,7 @@ class ZooInfo:
         from rich.markdown import Markdown
 
         from core_repr import zoo
-        from core_repr.world_model.card import make_card
+        from core_repr.hub.card import make_card
 
         folder = zoo.find(self.model, revision=self.revision)
         model = zoo.summarize(self.model, folder)
@@ -139,12 +139,13 @@ class ZooPush:
     def __call__(self) -> int:
         """Prepares, shows, asks and uploads."""
         from core_repr import publishing, zoo
-        from core_repr.world_model import hub, hub_names
-        from core_repr.world_model.card import is_path
+        from core_repr.hub.card import is_path
+        from core_repr.hub.names import check_repository
+        from core_repr.hub.upload import upload
 
         use_one_thread()
         import_module(self.import_)
-        hub_names.check_repository(self.repository)
+        check_repository(self.repository)
         if self.episodes < 0:
             raise ValueError(f"--episodes must be at least 0, not {self.episodes}.")
         if not self.yes and not sys.stdin.isatty():
@@ -162,7 +163,7 @@ class ZooPush:
             if not self.yes and not _asked(f"Upload these to {self.repository}?"):
                 print("Nothing was uploaded.")
                 return 1
-            url = hub.upload(
+            url = upload(
                 folder,
                 self.repository,
                 message=self.message,
@@ -203,11 +204,11 @@ class ZooVerify:
         """Checks it; what is wrong is an error."""
         from core_repr import zoo
         from core_repr.agent import CoReSAC
-        from core_repr.world_model import storage
+        from core_repr.files.names import AGENT_FILE
 
         folder = zoo.find(self.model, revision=self.revision)
         checksums = zoo.verify(folder)
-        if storage.AGENT_FILE in checksums:
+        if AGENT_FILE in checksums:
             CoReSAC.from_pretrained(folder, device="cpu")
         for name, checksum in checksums.items():
             print(f"{checksum}  {name}")

@@ -132,24 +132,6 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
 """Version → what makes the next version of it, in place."""
 
 
-_TENSORS = {
-    "rssm.": "dynamics.",
-    "decoder.": "objectives.frames.decoder.",
-    "inverse_temperature_logit": "objectives.frames.inverse_temperature_logit",
-    "reward_head.": "objectives.reward.head.",
-    "inverse_dynamics_head.": "objectives.inverse_dynamics.head.",
-}
-"""How the names of a model's tensors begin up to version 8, and what follows from version 9 on."""
-
-
-def current_name(tensor: str) -> str:
-    """Returns the name that a tensor of a model of any version has today."""
-    for old, new in _TENSORS.items():
-        if tensor.startswith(old):
-            return new + tensor.removeprefix(old)
-    return tensor
-
-
 def upgrade(fields: dict[str, Any]) -> None:
     """Brings the fields of an earlier version to the newest one, in place."""
     while type(version := fields["format_version"]) is int and version in _UPGRADES:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core_repr.agent import CoReSAC, learning_state
+from core_repr.files.names import CONFIG_FILE, MAX_RECORD_BYTES
+from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_last_line
-from core_repr.world_model import storage
+from core_repr.hub.model_folder import load_config
 
 EVALUATIONS_FILE = "evaluations.jsonl"
 CHECKPOINT = re.compile(r"[0-9]{8}")
@@ -50,10 +52,10 @@ class Origin:
             ValueError: If a file of it is broken.
         """
         name = folder.resolve().name if name is None else name
-        if not (folder / storage.CONFIG_FILE).exists():
+        if not (folder / CONFIG_FILE).exists():
             newest = newest_checkpoint(folder)
             folder = folder / "model" if newest is None else newest
-        config = storage.load_config(folder)
+        config = load_config(folder)
         assert config.environment is not None
         if (folder / learning_state.VALUES_FILE).exists():
             values = learning_state.read_values(folder)
@@ -78,7 +80,7 @@ class Origin:
 def _progress(path: Path) -> tuple[int, int]:
     """Agent steps and updates at the last evaluation."""
     try:
-        last = parse_last_line(storage.read_bounded(path, storage.MAX_RECORD_BYTES))
+        last = parse_last_line(read_bounded(path, MAX_RECORD_BYTES))
         counts = last["agent_steps"], last["updates"]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise ValueError("agent_steps and updates must be whole numbers of at least 0")

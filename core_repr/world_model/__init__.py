@@ -4,7 +4,8 @@ from core_repr.load_order import load_triton
 from core_repr.world_model.batch import Observed, SequenceBatch
 from core_repr.world_model.dynamics import Noise
 from core_repr.world_model.latent import LatentState
-from core_repr.world_model.world_model import CoReWorldModel, WorldModelLosses
+from core_repr.world_model.objectives import WorldModelLosses
+from core_repr.world_model.world_model import CoReWorldModel
 
 __all__ = [
     "CoReWorldModel",

@@ -3,51 +3,35 @@
 Section 2 and Appendix A of the paper.
 """
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from core_repr.config import CoReConfig
-from core_repr.world_model import card, hub, model_folder, storage
+from core_repr.files.names import CONFIG_FILE, MODEL_FILE
+from core_repr.files.weights import load_weights
+from core_repr.hub import model_folder
+from core_repr.hub.pretrained import Pretrained
 from core_repr.world_model.batch import Observed, SequenceBatch
 from core_repr.world_model.dynamics import Dynamics, Noise
 from core_repr.world_model.encoders import Encoder
+from core_repr.world_model.encoders.frames import center_crop, join_past, stack_frames
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import mlp
-from core_repr.world_model.objectives import Contrastive, Objective, Reward, Sizes, Term
+from core_repr.world_model.objectives import (
+    Contrastive,
+    Objectives,
+    Reward,
+    Sizes,
+    WorldModelLosses,
+)
 from core_repr.world_model.parts import build
 
-ObjectiveT = TypeVar("ObjectiveT", bound=Objective)
 
-
-class WorldModelLosses(NamedTuple):
-    """J_M and its terms for a mini-batch.
-
-    Attributes:
-        total: J_M.
-        terms: Name of an objective → its term, unweighted.
-    """
-
-    total: Float[Tensor, ""]
-    terms: Mapping[str, Term]
-
-    def named(self) -> dict[str, Float[Tensor, ""]]:
-        """Returns name → value of all that is logged: losses, their values at chance, J_M."""
-        values = {}
-        for name, term in self.terms.items():
-            values[name] = term.loss.detach()
-            if term.chance is not None:
-                values[f"{name.removesuffix('_loss')}_chance"] = term.chance
-        return {**values, "model_loss": self.total.detach()} if values else {}
-
-
-class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
+class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: ignore[misc]
     """A contrastive recurrent state-space model.
 
     Args:
@@ -64,6 +48,8 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         >>> model = CoReWorldModel.from_pretrained("runs/cartpole/model")  # doctest: +SKIP
         >>> state = model.initial_state(batch_size=1)  # doctest: +SKIP
     """
+
+    files = (CONFIG_FILE, MODEL_FILE)
 
     def __init__(self, config: CoReConfig) -> None:
         super().__init__()
@@ -86,13 +72,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         )
         self.latent_size = self.dynamics.deterministic_size + self.dynamics.stochastic_size
         of_heads = Sizes(self.latent_size, encoding_size, observation_size, environment.action_size)
-        self.objectives = nn.ModuleDict(
-            {
-                slot.name: build(part, of_heads)
-                for slot in dataclasses.fields(config.objectives)
-                if (part := getattr(config.objectives, slot.name)) is not None
-            }
-        )
+        self.objectives = Objectives(config.objectives, lambda part: build(part, of_heads))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
@@ -107,13 +87,10 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         ``"temperature"`` for ℓ.
         """
         groups: dict[str, dict[str, nn.Parameter]] = {"encoder": {}, "model": {}}
-        own = {
-            f"objectives.{slot}.{name}": group
-            for slot, objective in self.objectives.items()
-            for name, group in objective.groups.items()  # type: ignore[union-attr, operator]
-        }
+        own = self.objectives.groups
         for name, parameter in self.named_parameters():
-            group = "encoder" if name.startswith("encoder.") else own.get(name, "model")
+            of_objective = own.get(name.removeprefix("objectives."), "model")
+            group = "encoder" if name.startswith("encoder.") else of_objective
             groups.setdefault(group, {})[name] = parameter
         return groups
 
@@ -134,7 +111,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Raises:
             ValueError: If the model was trained with proprioception and there is none.
         """
-        cropped = self._crop(frames)
+        cropped = center_crop(frames, self.config.world_model.crop_size)
         x: Tensor = self.encoder(cropped.reshape(-1, *cropped.shape[-3:]))
         x = x.reshape(*frames.shape[:-3], -1)
         if self.proprioception_encoder is None:
@@ -148,11 +125,6 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             )
         return torch.cat([x, self.proprioception_encoder(proprioception).to(x.dtype)], -1)
 
-    def _crop(self, frames: Tensor) -> Tensor:
-        crop = self.config.world_model.crop_size
-        start = (frames.shape[-2] - crop) // 2
-        return frames[..., start : start + crop, start : start + crop, :]
-
     def stack(
         self, frames: UInt8[Tensor, "t b side side 3"], is_first: Bool[Tensor, "t b"]
     ) -> UInt8[Tensor, "t b crop crop channels"]:
@@ -162,20 +134,8 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
             frames: Time-major frames.
             is_first: Frames at which an episode starts; each stands for those before it.
         """
-        depth = self.encoder.frame_stack
-        if depth == 1:
-            return frames
-        stacked, past = [], None
-        for now, first in zip(self._crop(frames), is_first, strict=True):
-            stacked.append(self._with_past(now, first, past))
-            past = stacked[-1][..., 3:]
-        return torch.stack(stacked)
-
-    def _with_past(self, frames: Tensor, is_first: Tensor, past: Tensor | None) -> Tensor:
-        repeated = frames.repeat(1, 1, 1, self.encoder.frame_stack - 1)
-        if past is not None:
-            repeated = torch.where(is_first[:, None, None, None], repeated, past)
-        return torch.cat([repeated, frames], -1)
+        depth, side = self.encoder.frame_stack, self.config.world_model.crop_size
+        return frames if depth == 1 else stack_frames(center_crop(frames, side), is_first, depth)
 
     def initial_state(self, batch_size: int) -> LatentState:
         """Returns a state to pass to :meth:`step` before the first frames."""
@@ -216,9 +176,10 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Returns:
             The state after ``frames``.
         """
-        past = None
-        if self.encoder.frame_stack > 1:
-            frames = self._with_past(self._crop(frames), is_first, state.past_frames)
+        past, depth = None, self.encoder.frame_stack
+        if depth > 1:
+            cropped = center_crop(frames, self.config.world_model.crop_size)
+            frames = join_past(cropped, is_first, state.past_frames, depth)
             past = frames[..., 3:]
         projected = self.dynamics.project(self.encode(frames, proprioception))
         stepped = self.dynamics.step(state, previous_action, projected, is_first, noise)
@@ -322,7 +283,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Raises:
             ValueError: If the model has no decoder g.
         """
-        return self._objective("frames", Contrastive).decode(state)
+        return self.objectives.objective("frames", Contrastive).decode(state)
 
     def predict_reward(self, state: LatentState) -> Float[Tensor, "*batch"]:
         """Returns the predicted reward of the step that led to ``state``.
@@ -330,16 +291,7 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Raises:
             ValueError: If the model has no reward head.
         """
-        return self._objective("reward", Reward).predict(state)
-
-    def _objective(self, slot: str, kind: type[ObjectiveT]) -> ObjectiveT:
-        objective = getattr(self.objectives, slot, None)
-        if not isinstance(objective, kind):
-            raise ValueError(
-                f"The model was trained without the objective {slot!r} that this needs; train one "
-                "with it, such as the variant 'core'."
-            )
-        return objective
+        return self.objectives.objective("reward", Reward).predict(state)
 
     def losses(self, observed: Observed) -> WorldModelLosses:
         """Returns J_M for a mini-batch.
@@ -347,26 +299,8 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         Args:
             observed: What :meth:`observe_batch` made of it.
         """
-        total = torch.zeros((), device=self.device)
-        terms = {}
-        for objective in self.objectives.values():
-            assert isinstance(objective, Objective)
-            term = terms[objective.name] = objective(observed)
-            total = total + objective.weight * term.loss
-        return WorldModelLosses(total, terms)
-
-    def after_step(self) -> None:
-        """Is called after each step of an optimiser of the objectives' sum."""
-        for objective in self.objectives.values():
-            objective.after_step()  # type: ignore[operator]
-
-    def diagnostics(self) -> dict[str, Float[Tensor, ""]]:
-        """Returns name → value of what the objectives let a log show besides their losses."""
-        return {
-            name: value
-            for objective in self.objectives.values()
-            for name, value in objective.diagnostics().items()  # type: ignore[operator]
-        }
+        losses: WorldModelLosses = self.objectives(observed)
+        return losses
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
         """Writes ``config.json``, ``model.safetensors`` and a model card into a folder.
@@ -381,100 +315,11 @@ class CoReWorldModel(nn.Module, PyTorchModelHubMixin):
         """
         with torch.device("meta"):
             blank = type(self)(self.config)
-        file = storage.MODEL_FILE
-        model_folder.save(folder, self.config, {file: self}, {file: blank})
-
-    def generate_model_card(self) -> ModelCard:
-        """Returns the card that :meth:`save_pretrained` writes."""
-        return card.make_card(self.config, card.Facts())
-
-    def push_to_hub(  # type: ignore[override]
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        branch: str | None = None,
-        create_pr: bool = False,
-        commit_message: str = "A CoRe world model",
-    ) -> str:
-        """Uploads what :meth:`save_pretrained` writes, in one commit.
-
-        Args:
-            repo_id: ``"user/repo"``, made if it does not exist.
-            private: Make a new repository private.
-            token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
-            branch: Instead of ``main``; made if it does not exist.
-            create_pr: Open a pull request instead of committing to the branch.
-            commit_message: Of the commit.
-
-        Returns:
-            The address of the commit, or of the pull request.
-
-        Raises:
-            OSError: If the Hub cannot be reached or refuses; nothing was published then.
-            ValueError: If ``repo_id`` is not of that form.
-        """
-        return hub.push(
-            self.save_pretrained,
-            self.config,
-            repo_id,
-            message=commit_message,
-            private=private,
-            token=token,
-            branch=branch,
-            create_pr=create_pr,
-        )
+        model_folder.save(folder, self.config, {MODEL_FILE: self}, {MODEL_FILE: blank})
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        model: str | Path,
-        device: torch.device | str = "cpu",
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
-    ) -> "CoReWorldModel":
-        """Loads what :meth:`save_pretrained` wrote, from a folder or from the Hub.
-
-        Nothing is unpickled, no code is run, and config and weights are of the same commit.
-
-        Args:
-            model: A folder, or a Hub repository ``"user/repo"``.
-            device: Where the model goes.
-            revision: Branch, tag, pull request or commit of the repository; the newest commit of
-                ``main`` by default.
-            token: Of the Hub; the one of ``hf auth login`` or of ``HF_TOKEN`` by default.
-            cache_dir: Instead of the Hub client's usual cache.
-            local_files_only: Take what the cache has and ask nobody.
-            force_download: Fetch again what the cache has.
-
-        Returns:
-            The model, in evaluation mode.
-
-        Raises:
-            FileNotFoundError: If the folder, the repository, the revision or a file is missing.
-            OSError: If the Hub cannot be reached or refuses.
-            ValueError: If a file is broken or does not fit, in one sentence that says where.
-        """
-        folder = hub.locate(
-            model,
-            (storage.CONFIG_FILE, storage.MODEL_FILE),
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
-        config = storage.load_config(folder)
+    def _from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> "CoReWorldModel":
+        config = model_folder.load_config(folder)
         with torch.device("meta"):
             blank = cls(config)
-        return storage.load_weights(folder / storage.MODEL_FILE, blank).to(device).eval()
-
-    @classmethod
-    def _from_pretrained(cls, **_: Any) -> "CoReWorldModel":
-        """Closes the mixin's own way, which may unpickle, skip tensors and ignore fields."""
-        raise NotImplementedError("CoReWorldModel.from_pretrained does all the loading itself.")
+        return load_weights(folder / MODEL_FILE, blank).to(device).eval()

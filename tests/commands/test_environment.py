@@ -17,8 +17,8 @@ from core_repr.agent import CoReSAC
 from core_repr.commands.environment import DistractingControl, EnvironmentChanges, import_module
 from core_repr.config import EnvironmentConfig
 from core_repr.evaluation import split_arguments
+from core_repr.hub.card import label
 from core_repr.training import EnvironmentChoice
-from core_repr.world_model.card import label
 from core_repr.zoo import recipes
 
 CARTPOLE = "distracting_control/cartpole-swingup-v0"

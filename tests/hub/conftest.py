@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from local_hub import LocalHub
 
 from core_repr.config import CoReConfig
-from core_repr.world_model import CoReWorldModel, hub_errors
+from core_repr.hub import errors as hub_errors
+from core_repr.world_model import CoReWorldModel
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,9 @@ from repositories import Repository
 
 from core_repr import zoo
 from core_repr.config import CoReConfig
-from core_repr.world_model import CoReWorldModel, hub_errors, storage
+from core_repr.files.names import CONFIG_FILE, MAX_CONFIG_BYTES, MODEL_FILE
+from core_repr.hub import errors as hub_errors
+from core_repr.world_model import CoReWorldModel
 
 REPOSITORY = "user/cartpole"
 INFO = "GET /api/models/[^/]+/[^/]+$"
@@ -172,7 +174,7 @@ def test_a_commit_that_does_not_exist(hub: LocalHub) -> None:
     assert "no revision" in refusal(load_old, FileNotFoundError)
 
 
-@pytest.mark.parametrize("name", [storage.CONFIG_FILE, storage.MODEL_FILE])
+@pytest.mark.parametrize("name", [CONFIG_FILE, MODEL_FILE])
 def test_a_file_that_does_not_exist(hub: LocalHub, files: dict[str, bytes], name: str) -> None:
     del files[name]
     hub.add("user/half", files)
@@ -195,7 +197,7 @@ def test_a_wrong_token(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_large_a_file_is_not_fetched(
     hub: LocalHub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.add(REPOSITORY, {"config.json": b" " * (storage.MAX_CONFIG_BYTES + 1)})
+    hub.add(REPOSITORY, {"config.json": b" " * (MAX_CONFIG_BYTES + 1)})
     assert "was not fetched" in refusal(load, ValueError)
     assert not any("/resolve/" in request for request in hub.requests)
 

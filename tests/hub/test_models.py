@@ -203,7 +203,7 @@ def test_a_folder_has_no_revision(model: CoReWorldModel, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["user", "a/b/c", "../up", "user/", "/absolute", "user/a b", ""])
 def test_what_is_neither_folder_nor_repository(hub: LocalHub, name: str) -> None:
-    with pytest.raises(FileNotFoundError, match="no model folder"):
+    with pytest.raises(FileNotFoundError, match="is neither a zoo name nor"):
         CoReWorldModel.from_pretrained(name)
     assert hub.requests == []
 

@@ -8,8 +8,8 @@ from huggingface_hub import constants
 from local_hub import LocalHub
 
 from core_repr import zoo
+from core_repr.hub.names import check_repository, find_repository
 from core_repr.world_model import CoReWorldModel
-from core_repr.world_model.hub_names import check_repository, find_repository
 
 
 @pytest.mark.parametrize(

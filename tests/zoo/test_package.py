@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from core_repr import cli, zoo
 from core_repr.commands.demo import Demo
 from core_repr.envs import task_names
-from core_repr.world_model.card import make_card
+from core_repr.hub import packaged
+from core_repr.hub.card import make_card
 from core_repr.zoo import recipes
 from core_repr.zoo.verification import CHECKSUMS_FILE
 
@@ -23,7 +24,7 @@ RESULTS = Path(zoo.__file__).parent / "results"
 
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_under_a_name_never_change(name: str) -> None:
-    recorded = json.loads((zoo.PRETRAINED / CHECKSUMS_FILE).read_text())
+    recorded = json.loads((packaged.PRETRAINED / CHECKSUMS_FILE).read_text())
     assert recorded.keys() == set(MODELS)
     sums = zoo.verify(zoo.find(name))
     assert sums == recorded[name] and "agent.safetensors" in sums
@@ -34,8 +35,8 @@ def test_weights_under_a_name_never_change(name: str) -> None:
 def test_a_model_that_was_exchanged_fails_verification(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(zoo.PRETRAINED, tmp_path / "zoo")
-    monkeypatch.setattr(zoo, "PRETRAINED", tmp_path / "zoo")
+    shutil.copytree(packaged.PRETRAINED, tmp_path / "zoo")
+    monkeypatch.setattr(packaged, "PRETRAINED", tmp_path / "zoo")
     name = MODELS[0]
     assert cli.main(["zoo", "verify", name]) == 0
     config = tmp_path / "zoo" / name / "config.json"

@@ -6,6 +6,7 @@ import torch
 
 from core_repr import zoo
 from core_repr.config import CoReConfig
+from core_repr.hub import packaged
 from core_repr.world_model import CoReWorldModel
 
 NAMES = ["cartpole-swingup-easy-v0", "cartpole-swingup-hard-v0", "walker-walk-easy-v0"]
@@ -23,7 +24,7 @@ def pretrained(model: CoReWorldModel, tmp_path: Path, monkeypatch: pytest.Monkey
     for name in reversed(NAMES):
         model.save_pretrained(folder / name)
     (folder / "notes").mkdir()
-    monkeypatch.setattr(zoo, "PRETRAINED", folder)
+    monkeypatch.setattr(packaged, "PRETRAINED", folder)
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from core_repr.config import CoReConfig
+from core_repr.files.names import MAX_CONFIG_BYTES
+from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_json
-from core_repr.world_model.storage import MAX_CONFIG_BYTES, read_bounded
 
 __all__ = ["Recipe", "list_recipes", "load"]
 

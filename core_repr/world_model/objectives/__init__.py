@@ -3,7 +3,18 @@
 from core_repr.world_model.objectives.contrastive import Contrastive
 from core_repr.world_model.objectives.inverse_dynamics import InverseDynamics
 from core_repr.world_model.objectives.kl import KL
-from core_repr.world_model.objectives.objective import Objective, Sizes, Term
+from core_repr.world_model.objectives.objective import Objective, Sizes, Term, WorldModelLosses
+from core_repr.world_model.objectives.objectives import Objectives
 from core_repr.world_model.objectives.reward import Reward
 
-__all__ = ["KL", "Contrastive", "InverseDynamics", "Objective", "Reward", "Sizes", "Term"]
+__all__ = [
+    "KL",
+    "Contrastive",
+    "InverseDynamics",
+    "Objective",
+    "Objectives",
+    "Reward",
+    "Sizes",
+    "Term",
+    "WorldModelLosses",
+]

@@ -38,6 +38,27 @@ class Term(NamedTuple):
     chance: Float[Tensor, ""] | None = None
 
 
+class WorldModelLosses(NamedTuple):
+    """J_M and its terms for a mini-batch.
+
+    Attributes:
+        total: J_M.
+        terms: Name of an objective → its term, unweighted.
+    """
+
+    total: Float[Tensor, ""]
+    terms: Mapping[str, Term]
+
+    def named(self) -> dict[str, Float[Tensor, ""]]:
+        """Returns name → value of all that is logged: losses, their values at chance, J_M."""
+        values = {}
+        for name, term in self.terms.items():
+            values[name] = term.loss.detach()
+            if term.chance is not None:
+                values[f"{name.removesuffix('_loss')}_chance"] = term.chance
+        return {**values, "model_loss": self.total.detach()} if values else {}
+
+
 class Objective(nn.Module, ABC):
     """A term of J_M together with the head that it trains.
 

@@ -1,4 +1,4 @@
-"""Model folders to and from the Hugging Face Hub, through its own client, cache and tokens.
+"""Model folders from the Hugging Face Hub, through its own client, cache and tokens.
 
 A revision is resolved to its commit first; every file then comes from that commit, and is compared
 with the checksum under which the Hub lists it.
@@ -11,36 +11,41 @@ import json
 import logging
 import os
 import re
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import (
-    CommitOperationAdd,
     HfApi,
     is_offline_mode,
     try_to_load_from_cache,
 )
 from huggingface_hub.hf_api import RepoFile
 
-from core_repr.config import CoReConfig
+from core_repr.files.names import (
+    AGENT_FILE,
+    CONFIG_FILE,
+    MAX_CONFIG_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_WEIGHT_BYTES,
+    MODEL_FILE,
+)
 from core_repr.files.places import user_path
+from core_repr.files.reading import read_bounded, stays_inside
 from core_repr.files.strict_json import parse_json
 from core_repr.files.writing import write_atomically
-from core_repr.world_model import card, storage
-from core_repr.world_model.hub_errors import ask_again, check_token, patient, plain_errors
-from core_repr.world_model.hub_names import check_repository, find_repository
+from core_repr.hub.errors import ask_again, check_token, plain_errors
+from core_repr.hub.names import find_repository
+from core_repr.hub.packaged import find_folder
 
 _log = logging.getLogger(__name__)
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LIMITS = {
-    storage.CONFIG_FILE: storage.MAX_CONFIG_BYTES,
-    storage.MODEL_FILE: storage.MAX_WEIGHT_BYTES,
-    storage.AGENT_FILE: storage.MAX_WEIGHT_BYTES,
+    CONFIG_FILE: MAX_CONFIG_BYTES,
+    MODEL_FILE: MAX_WEIGHT_BYTES,
+    AGENT_FILE: MAX_WEIGHT_BYTES,
 }
 CHECKSUMS_FOLDER = "core-repr"
 """Beside a repository's snapshots in the cache, for files that are not links to their checksums."""
@@ -62,7 +67,7 @@ def locate(
     """Returns the folder of a model, fetched from the Hub where it is not one on this disk.
 
     Args:
-        model: A folder, a Hub repository ``"user/repo"``, or the address of its page.
+        model: A zoo name, a folder, a Hub repository ``"user/repo"``, or the address of its page.
         files: What the model consists of.
         revision: Branch, tag, pull request (``"refs/pr/1"``) or commit; the newest commit of
             ``main`` by default. A folder has none.
@@ -82,19 +87,11 @@ def locate(
         OSError: If it fails otherwise, or a file is not what the Hub lists.
         ValueError: If a file is too large, or a folder is given together with a revision.
     """
-    if os.fspath(model) and (place := user_path(model)).is_dir():
-        if revision is not None:
-            raise ValueError(
-                f"{os.fspath(model)!r} is a folder, which has no revision {revision!r}; leave the "
-                "revision out, or name a Hub repository."
-            )
-        return place
+    folder = find_folder(model, revision)
+    if folder is not None:
+        return folder
     found = find_repository(model, revision)
-    if found is None:
-        raise FileNotFoundError(
-            f"There is no model folder {os.fspath(model)!r}, and a Hub repository has the form "
-            "'user/repo'; what the zoo has is found by core_repr.zoo.find(name)."
-        )
+    assert found is not None
     repository, revision = found
     cache_dir = None if cache_dir is None else user_path(cache_dir)
     api = HfApi(token=token, library_name=CLIENT)
@@ -180,7 +177,7 @@ class _Snapshot:
                     f"{self.commit[:12]}; it needs the files that save_pretrained writes."
                 )
             size = listed[name].size
-            limit = LIMITS.get(name, storage.MAX_RECORD_BYTES)
+            limit = LIMITS.get(name, MAX_RECORD_BYTES)
             if size > limit:
                 raise ValueError(
                     f"{name!r} of {self.repository!r} has {size:,} bytes, more than the "
@@ -222,7 +219,7 @@ class _Snapshot:
         kept: dict[str, str] = {}
         if record.exists():
             with suppress(ValueError):
-                kept = dict(parse_json(storage.read_bounded(record, storage.MAX_RECORD_BYTES)))
+                kept = dict(parse_json(read_bounded(record, MAX_RECORD_BYTES)))
         missing = [name for name in names if not isinstance(kept.get(name), str)]
         if missing and (self.local_files_only or is_offline_mode()):
             _log.warning(
@@ -257,7 +254,7 @@ class _Snapshot:
     def _forget(self, name: str) -> None:
         path = self.path(name)
         if path is not None:
-            if storage.stays_inside(path):
+            if stays_inside(path):
                 path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
@@ -281,76 +278,3 @@ def has_checksum(path: Path, checksum: str) -> bool:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest() == checksum
-
-
-def upload(
-    folder: Path,
-    repository: str,
-    *,
-    message: str,
-    private: bool | None = None,
-    token: str | bool | None = None,
-    branch: str | None = None,
-    create_pr: bool = False,
-) -> str:
-    """Uploads the files of a folder in one commit: all of them, or none.
-
-    Args:
-        folder: Its files are uploaded; it has no folders.
-        repository: ``"user/repo"``, made if it does not exist.
-        message: Of the commit.
-        private: Make a new repository private.
-        token: As in :func:`locate`.
-        branch: Instead of ``main``; made if it does not exist.
-        create_pr: Open a pull request instead of committing to the branch; the repository must
-            exist.
-
-    Returns:
-        The address of the commit, or of the pull request.
-
-    Raises:
-        FileNotFoundError: If a pull request is for a repository that does not exist.
-        PermissionError: If the Hub wants another token.
-        TimeoutError: If the Hub does not answer.
-        ConnectionError: If it cannot be reached.
-        OSError: If it fails otherwise.
-        ValueError: If the repository's name is not of that form, or the Hub refuses the card.
-    """
-    check_repository(repository)
-    api = HfApi(token=token, library_name=CLIENT)
-    with plain_errors(repository, branch, uploads=True, token=token), patient():
-        check_token(token)
-        if not create_pr:
-            api.create_repo(repository, private=private, exist_ok=True)
-            if branch is not None:
-                api.create_branch(repository, branch=branch, exist_ok=True)
-        operations = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
-        commit = api.create_commit(
-            repository, operations, commit_message=message, revision=branch, create_pr=create_pr
-        )
-    return str(commit.pr_url or commit.commit_url)
-
-
-def push(
-    save: Callable[[Path], object], config: CoReConfig, repository: str, **options: Any
-) -> str:
-    """Uploads what a function writes into a folder, with a card that names the repository.
-
-    Args:
-        save: Writes the files into the folder that it is given.
-        config: Of the model.
-        repository: As in :func:`upload`.
-        **options: Further arguments of :func:`upload`.
-
-    Returns:
-        What :func:`upload` returns.
-
-    Raises:
-        OSError: As :func:`upload`.
-        ValueError: As :func:`upload`.
-    """
-    check_repository(repository)
-    with tempfile.TemporaryDirectory(prefix="core-repr-") as folder:
-        save(Path(folder))
-        card.write(Path(folder), config, repository)
-        return upload(Path(folder), repository, **options)

@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core_repr.config import CoReConfig
-from core_repr.world_model import CoReWorldModel, storage
+from core_repr.files.names import MAX_CONFIG_BYTES
+from core_repr.files.weights import load_weights
+from core_repr.world_model import CoReWorldModel
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -154,7 +156,7 @@ def test_a_config_that_does_not_fit_is_refused(folder: Path) -> None:
 
 
 def test_an_enormous_config_is_refused_unread(folder: Path) -> None:
-    (folder / CONFIG).write_text(" " * (storage.MAX_CONFIG_BYTES + 1))
+    (folder / CONFIG).write_text(" " * (MAX_CONFIG_BYTES + 1))
     assert "larger" in refusal(folder)
 
 
@@ -259,7 +261,7 @@ def test_a_compiled_part_is_saved_and_filled_like_any_other(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    storage.load_weights(folder / WEIGHTS, model)
+    load_weights(folder / WEIGHTS, model)
     for tensor, value in zip(model.state_dict().values(), expected.values(), strict=True):
         assert torch.equal(tensor, value)
 

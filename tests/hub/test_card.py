@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from core_repr.config import CoReConfig
-from core_repr.world_model.card import Facts, make_card
+from core_repr.hub.card import Facts, make_card
 
 EVALUATION = {
     "mean": 512.345,

@@ -1,6 +1,6 @@
-"""Model folders: ``config.json`` and safetensors, never a pickle.
+"""Weights of modules as safetensors, never a pickle.
 
-Whatever is read may be a stranger's. Sizes, names, shapes and types are checked against the config
+Whatever is read may be a stranger's. Sizes, names, shapes and types are checked against the module
 before anything is allocated for them, and what was checked is what is loaded.
 """
 
@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +17,9 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from core_repr.config import CoReConfig
-from core_repr.config.formats import current_name
-from core_repr.files.strict_json import parse_json
-from core_repr.files.writing import finish, write_atomically
-from core_repr.world_model.safetensors_header import (
+from core_repr.files.names import MAX_WEIGHT_BYTES
+from core_repr.files.reading import open_file, shorten
+from core_repr.files.safetensors_header import (
     CHECKSUM,
     LENGTH_BYTES,
     MAX_HEADER_BYTES,
@@ -31,99 +29,27 @@ from core_repr.world_model.safetensors_header import (
     read_header,
 )
 
-CONFIG_FILE = "config.json"
-MODEL_FILE = "model.safetensors"
-AGENT_FILE = "agent.safetensors"
-MAX_CONFIG_BYTES = 1_000_000
-MAX_RECORD_BYTES = 10_000_000
-"""Of a file that tells about a training."""
-MAX_WEIGHT_BYTES = 1_000_000_000
-"""Of one file of weights; the paper's model has 11 MB."""
-
-MAX_MESSAGE = 300
-
 COMPILED = "_orig_mod."
 """What ``torch.compile`` puts before the names of a module's tensors."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
-
-def write(
-    folder: Path,
-    config: CoReConfig,
-    modules: Mapping[str, nn.Module],
-    blanks: Mapping[str, nn.Module],
-) -> None:
-    """Writes a config and the weights of modules, if they could be loaded again.
-
-    Args:
-        folder: An empty one.
-        config: Goes to ``config.json``.
-        modules: File name → module.
-        blanks: File name → what a loader will make of the config; their device may be ``meta``.
-
-    Raises:
-        ValueError: If :func:`load_config` or :func:`load_weights` would refuse what was written.
-        OSError: If it cannot be written.
-    """
-    check_config(config)
-    for name, module in modules.items():
-        write_atomically(folder / name, _serialized(name, module, blanks[name]))
-    write_atomically(folder / CONFIG_FILE, config.to_json().encode())
+_TENSORS = {
+    "rssm.": "dynamics.",
+    "decoder.": "objectives.frames.decoder.",
+    "inverse_temperature_logit": "objectives.frames.inverse_temperature_logit",
+    "reward_head.": "objectives.reward.head.",
+    "inverse_dynamics_head.": "objectives.inverse_dynamics.head.",
+}
+"""How the names of a model's tensors begin up to version 8, and what follows from version 9 on."""
 
 
-def check_config(config: CoReConfig) -> None:
-    """Refuses a config that would not be the same once it is saved and loaded.
-
-    Raises:
-        ValueError: In one sentence that names the field.
-    """
-    try:
-        content = config.to_json().encode()
-        if len(content) > MAX_CONFIG_BYTES:
-            raise ValueError(f"it would take {len(content):,} bytes of {MAX_CONFIG_BYTES:,}")
-        if _parse_config(content) != config:
-            raise ValueError("its values would differ")
-    except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"The config could not be loaded again once it is saved: {_shorten(error).rstrip('.')}."
-        ) from None
-
-
-def load_config(folder: str | Path) -> CoReConfig:
-    """Reads the config of a model folder.
-
-    Raises:
-        FileNotFoundError: If the folder or its ``config.json`` is missing.
-        ValueError: If the config does not fit, in one sentence that names the field.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no model folder {str(folder)!r}.")
-    finish(folder)
-    path = folder / CONFIG_FILE
-    content = read_bounded(path, MAX_CONFIG_BYTES)
-    try:
-        return _parse_config(content)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{path}: {_shorten(error)}") from None
-
-
-def _parse_config(content: bytes) -> CoReConfig:
-    try:
-        parse_json(content)
-    except ValueError as error:
-        raise ValueError(f"The config is not valid JSON: {_shorten(error)}.") from None
-    config = CoReConfig.from_json(content)
-    if config.environment is None:
-        raise ValueError("The config's field 'environment' must not be null.")
-    if ":" in config.environment.id:
-        # Gymnasium imports the module that stands before a colon.
-        raise ValueError(
-            f"The config's field 'environment.id' is {config.environment.id[:60]!r}, but a "
-            "name with a colon would run a module's code; register the environment instead."
-        )
-    return config
+def current_name(tensor: str) -> str:
+    """Returns the name that a tensor of a model of any version has today."""
+    for old, new in _TENSORS.items():
+        if tensor.startswith(old):
+            return new + tensor.removeprefix(old)
+    return tensor
 
 
 def load_weights(path: Path, module: Module) -> Module:
@@ -142,7 +68,7 @@ def load_weights(path: Path, module: Module) -> Module:
     """
     expected = state(module)
     limit = LENGTH_BYTES + MAX_HEADER_BYTES + sum(tensor.nbytes for tensor in expected.values())
-    with _open(path) as file:
+    with open_file(path) as file:
         header = _check(path, file, expected)
         file.seek(0)
         content = file.read(limit)
@@ -152,7 +78,7 @@ def load_weights(path: Path, module: Module) -> Module:
     try:
         loaded = {current_name(name): value for name, value in from_safetensors(content).items()}
     except SafetensorError as error:
-        raise _broken(path, f"is not whole ({_shorten(error)})") from None
+        raise _broken(path, f"is not whole ({shorten(error)})") from None
     del content
     for name, tensor in loaded.items():
         # NumPy's one thread; PyTorch's would wait for each other where the machine is busy.
@@ -187,57 +113,8 @@ def check_weights(path: Path, module: nn.Module) -> None:
         FileNotFoundError: If the file is missing.
         ValueError: If it is broken or a tensor does not fit.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         _check(path, file, state(module))
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Reads a file of a model folder that has at most ``limit`` bytes.
-
-    Raises:
-        FileNotFoundError: If it is missing.
-        ValueError: If it is larger, or a symbolic link that leaves its folder.
-    """
-    with _open(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(
-            f"{path} is larger than {limit:,} bytes, so it is not what its name says; "
-            "fetch or save it again."
-        )
-    return content
-
-
-def _open(path: Path) -> BinaryIO:
-    if path.is_symlink() and not stays_inside(path):
-        raise ValueError(
-            f"{path} is a symbolic link that leaves its folder; put the file itself there."
-        )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The model folder {str(path.parent)!r} lacks {path.name!r}; {_hint(path.parent)}"
-        )
-    return open(path, "rb")
-
-
-def _hint(folder: Path) -> str:
-    if (folder / "model" / CONFIG_FILE).exists():
-        return f"did you mean {str(folder / 'model')!r}?"
-    return "it needs the files that save_pretrained writes."
-
-
-def stays_inside(link: Path) -> bool:
-    """Whether a link stays in its folder, or leads from a snapshot of the Hub's cache to a blob."""
-    # Not Path.resolve, which fails where links go round in circles.
-    folder, target = (Path(os.path.realpath(path)) for path in (link.parent, link))
-    if target.parent == folder:
-        return True
-    repository = folder.parent.parent
-    if folder.parent.name != "snapshots" or not repository.name.startswith("models--"):
-        return False
-    # The cache's folders hold hashes; one that all its repositories share lies beside them.
-    shared = repository.parent / "blobs"
-    return target.parent == repository / "blobs" or target.parent.parent == shared
 
 
 def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> Header:
@@ -270,7 +147,7 @@ def check_module(name: str, module: nn.Module, blank: nn.Module) -> None:
     Args:
         name: Of the file.
         module: What is to be saved.
-        blank: As in :func:`write`.
+        blank: As in :func:`serialized`.
 
     Raises:
         ValueError: At the first tensor that does not fit, or holds what is not a finite number.
@@ -294,7 +171,17 @@ def check_module(name: str, module: nn.Module, blank: nn.Module) -> None:
         ) from None
 
 
-def _serialized(name: str, module: nn.Module, blank: nn.Module) -> bytes:
+def serialized(name: str, module: nn.Module, blank: nn.Module) -> bytes:
+    """Returns the content of a file of weights, if it could be loaded again.
+
+    Args:
+        name: Of the file.
+        module: Whose weights they are.
+        blank: What a loader will make of the config; its device may be ``meta``.
+
+    Raises:
+        ValueError: If :func:`load_weights` would refuse it.
+    """
     check_module(name, module, blank)
     # Copies: safetensors refuses tensors that share their memory.
     copies = {
@@ -324,8 +211,3 @@ def _laid_out_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def _broken(path: Path, clause: str) -> ValueError:
     return ValueError(f"{path} is no sound safetensors file: it {clause}; fetch or save it again.")
-
-
-def _shorten(error: Exception) -> str:
-    message: Any = " ".join(str(error).split())
-    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"

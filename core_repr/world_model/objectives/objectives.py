@@ -1,0 +1,77 @@
+"""J_M: the weighted sum of the objectives that a model has."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core_repr.config import ObjectivesConfig
+from core_repr.world_model.batch import Observed
+from core_repr.world_model.objectives.objective import Objective, WorldModelLosses
+
+Kind = TypeVar("Kind", bound=Objective)
+
+
+class Objectives(nn.ModuleDict):
+    """Slot of the config → objective, for the slots that are not empty.
+
+    Args:
+        config: The objectives.
+        build: Makes the module of each.
+    """
+
+    def __init__(self, config: ObjectivesConfig, build: Callable[[object], Any]) -> None:
+        parts = {slot.name: getattr(config, slot.name) for slot in dataclasses.fields(config)}
+        super().__init__({slot: build(part) for slot, part in parts.items() if part is not None})
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Name of a parameter → its group, where it is not the model's."""
+        return {
+            f"{slot}.{name}": group
+            for slot in self
+            for name, group in cast("Objective", self[slot]).groups.items()
+        }
+
+    def objective(self, slot: str, kind: type[Kind]) -> Kind:
+        """Returns the objective in a slot.
+
+        Args:
+            slot: Its name.
+            kind: What it must be.
+
+        Raises:
+            ValueError: If the slot is empty or holds another kind.
+        """
+        found = self[slot] if slot in self else None  # noqa: SIM401
+        if not isinstance(found, kind):
+            raise ValueError(
+                f"The model was trained without the objective {slot!r} that this needs; train one "
+                "with it, such as the variant 'core'."
+            )
+        return found
+
+    def forward(self, observed: Observed) -> WorldModelLosses:
+        """Returns J_M and its terms for what a model made of a mini-batch."""
+        total, terms = torch.zeros((), device=observed.x.device), {}
+        for objective in self.values():
+            objective = cast("Objective", objective)
+            term = terms[objective.name] = objective(observed)
+            total = total + objective.weight * term.loss
+        return WorldModelLosses(total, terms)
+
+    def after_step(self) -> None:
+        """Is called after each step of the model's optimiser."""
+        for objective in self.values():
+            cast("Objective", objective).after_step()
+
+    def diagnostics(self) -> dict[str, Float[Tensor, ""]]:
+        """Returns name → value of what the log shows besides the losses."""
+        return {
+            name: value
+            for objective in self.values()
+            for name, value in cast("Objective", objective).diagnostics().items()
+        }
