@@ -12,27 +12,41 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from core_repr.files.names import MAX_WEIGHT_BYTES
 from core_repr.files.reading import open_file, shorten
-from core_repr.files.safetensors_header import (
-    CHECKSUM,
-    LENGTH_BYTES,
-    MAX_HEADER_BYTES,
-    Entry,
-    Header,
-    check_header,
-    read_header,
-)
+from core_repr.files.strict_json import parse_json
+
+MAX_HEADER_BYTES = 1_000_000
+LENGTH_BYTES = 8
+CHECKSUM = "sha256"
+"""In the metadata: of the tensors."""
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+"""Those of other names are not a module's."""
+
+METADATA = {CHECKSUM, "format"}
+"""Others are refused: one flipped bit must not hide the checksum."""
 
 COMPILED = "_orig_mod."
 """What ``torch.compile`` puts before the names of a module's tensors."""
 
 Module = TypeVar("Module", bound=nn.Module)
+
+Tensors = Mapping[str, tuple[torch.dtype | str, tuple[int, ...]]]
+"""Name → type and shape."""
 
 _TENSORS = {
     "rssm.": "dynamics.",
@@ -67,19 +81,21 @@ def load_weights(path: Path, module: Module) -> Module:
         ValueError: If it is broken or a tensor does not fit.
     """
     expected = state(module)
-    limit = LENGTH_BYTES + MAX_HEADER_BYTES + sum(tensor.nbytes for tensor in expected.values())
     with open_file(path) as file:
-        header = _check(path, file, expected)
+        metadata = _read_metadata(path, file, expected)
         file.seek(0)
-        content = file.read(limit)
-    checksum = header.metadata.get(CHECKSUM)
-    if checksum is not None and checksum != _checksum(content, header.size):
+        # What has grown since is cut, and refused as such.
+        content = file.read(LENGTH_BYTES + MAX_HEADER_BYTES + _bytes(expected))
+    header = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    checksum = metadata.get(CHECKSUM)
+    if checksum is not None and checksum != _checksum(content, header):
         raise _broken(path, "differs from its own checksum")
     try:
         loaded = {current_name(name): value for name, value in from_safetensors(content).items()}
     except SafetensorError as error:
         raise _broken(path, f"is not whole ({shorten(error)})") from None
     del content
+    _refuse_others(path, _of_module(loaded), _of_module(expected))
     for name, tensor in loaded.items():
         # NumPy's one thread; PyTorch's would wait for each other where the machine is busy.
         if not np.isfinite(tensor.float().numpy()).all():
@@ -113,32 +129,80 @@ def check_weights(path: Path, module: nn.Module) -> None:
         FileNotFoundError: If the file is missing.
         ValueError: If it is broken or a tensor does not fit.
     """
+    expected = state(module)
     with open_file(path) as file:
-        _check(path, file, state(module))
+        _read_metadata(path, file, expected)
+    try:
+        with safe_open(path, framework="pt") as tensors:
+            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
+            found = {
+                current_name(name): (
+                    DTYPES.get(each.get_dtype(), each.get_dtype()),
+                    tuple(each.get_shape()),
+                )
+                for name, each in slices.items()
+            }
+    except SafetensorError as error:
+        raise _broken(path, f"is not whole ({shorten(error)})") from None
+    _refuse_others(path, found, _of_module(expected))
 
 
-def _check(path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]) -> Header:
-    """Checks size and header of an open file."""
-    size = os.fstat(file.fileno()).st_size
-    needed = sum(tensor.nbytes for tensor in expected.values())
+def _read_metadata(
+    path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]
+) -> dict[str, str]:
+    """Checks what safetensors does not: sizes, names that occur twice, and words beside tensors."""
+    size, needed = os.fstat(file.fileno()).st_size, _bytes(expected)
     if max(size, needed) > MAX_WEIGHT_BYTES:
         raise ValueError(
             f"{path}: {max(size, needed):,} bytes of weights are more than the "
             f"{MAX_WEIGHT_BYTES:,} that a model may have."
         )
+    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+    if length > MAX_HEADER_BYTES:
+        raise _broken(path, f"has a header of {length:,} bytes, more than {MAX_HEADER_BYTES:,}")
     try:
-        header = read_header(file, size)
+        fields = parse_json(file.read(length))
     except ValueError as error:
-        raise _broken(path, str(error)) from None
+        raise _broken(path, f"has a header that is not valid JSON: {error}") from None
+    metadata = fields.get("__metadata__", {}) if isinstance(fields, dict) else None
+    if not isinstance(metadata, dict) or any(not isinstance(v, str) for v in metadata.values()):
+        raise _broken(path, "has a header or metadata of another form")
+    if unknown := metadata.keys() - METADATA:
+        raise _broken(path, f"has unknown metadata, {_quote(min(unknown))}")
+    return metadata
+
+
+def _bytes(tensors: Mapping[str, torch.Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _of_module(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def _refuse_others(path: Path, found: Tensors, expected: Tensors) -> None:
     try:
-        entries = {current_name(name): entry for name, entry in header.entries.items()}
-        check_header(entries, expected)
+        _compare(found, expected)
     except ValueError as error:
         raise ValueError(
             f"{path} {error}, so it does not belong to the config beside it; "
             "fetch or save both again."
         ) from None
-    return header
+
+
+def _compare(found: Tensors, expected: Tensors) -> None:
+    """Refuses the first difference; the message is a clause without a subject."""
+    for names, what in (
+        (expected.keys() - found.keys(), "lacks"),
+        (found.keys() - expected.keys(), "has an unknown"),
+    ):
+        if names:
+            raise ValueError(f"{what} tensor {_quote(min(names))}")
+    for name, (dtype, shape) in expected.items():
+        if found[name][1] != shape:
+            raise ValueError(f"has tensor {name!r} with shape {found[name][1]} instead of {shape}")
+        if found[name][0] != dtype:
+            raise ValueError(f"has tensor {name!r} as {found[name][0]} instead of {dtype}")
 
 
 def check_module(name: str, module: nn.Module, blank: nn.Module) -> None:
@@ -153,13 +217,12 @@ def check_module(name: str, module: nn.Module, blank: nn.Module) -> None:
         ValueError: At the first tensor that does not fit, or holds what is not a finite number.
     """
     tensors = state(module)
-    entries = {key: Entry(value.dtype, tuple(value.shape), 0, 0) for key, value in tensors.items()}
     try:
-        check_header(entries, state(blank))
+        _compare(_of_module(tensors), _of_module(state(blank)))
         for key, value in tensors.items():
             if not value.is_meta and not value.isfinite().all():
                 raise ValueError(f"has tensor {key!r} with values that are not finite")
-        size = sum(value.nbytes for value in tensors.values())
+        size = _bytes(tensors)
         if size > MAX_WEIGHT_BYTES:
             raise ValueError(f"has {size:,} bytes of weights, more than {MAX_WEIGHT_BYTES:,}")
         if any(value.is_meta for value in tensors.values()):
@@ -210,4 +273,11 @@ def _laid_out_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 def _broken(path: Path, clause: str) -> ValueError:
-    return ValueError(f"{path} is no sound safetensors file: it {clause}; fetch or save it again.")
+    return ValueError(
+        f"{path} is not a sound safetensors file: it {clause}; fetch or save it again."
+    )
+
+
+def _quote(name: str) -> str:
+    shortened = name if len(name) <= 60 else f"{name[:60]}…"
+    return '"' + shortened.encode("unicode_escape").decode() + '"'

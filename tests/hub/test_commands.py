@@ -232,4 +232,4 @@ def test_a_broken_model_fails_verification(
     files["model.safetensors"] = files["model.safetensors"][:-4]
     hub.add(REPOSITORY, files)
     assert cli.main(["zoo", "verify", REPOSITORY]) == 1
-    assert "no sound safetensors file" in capsys.readouterr().err
+    assert "not a sound safetensors file" in capsys.readouterr().err

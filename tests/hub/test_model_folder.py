@@ -303,6 +303,9 @@ def write_header(folder: Path, header: str | bytes, length: int | None = None) -
     (folder / WEIGHTS).write_bytes(stated.to_bytes(8, "little") + raw + tensors)
 
 
+SOUND = "is not a sound safetensors file"
+
+
 def change_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     header = header_of(folder)
     change(header)
@@ -312,22 +315,21 @@ def change_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda h: h[BIAS].update(dtype="F64"), "different sizes"),
-        (lambda h: h[BIAS].update(dtype="PICKLE"), "unknown type, 'PICKLE'"),
-        (lambda h: h[BIAS].update(dtype=["F32"]), "unknown type"),
-        (lambda h: h[BIAS].update(shape=[2**40, 2**40]), "different sizes"),
-        (lambda h: h[BIAS].update(shape=[2**63, 2]), "impossible shape"),
-        (lambda h: h[BIAS].update(shape=[-7]), "impossible shape"),
-        (lambda h: h[BIAS].update(shape=[7.0]), "impossible shape"),
-        (lambda h: h[BIAS].update(shape=[True] * 7), "impossible shape"),
-        (lambda h: h[BIAS].update(shape=[1] * 100 + [7]), "impossible shape"),
-        (lambda h: h[BIAS].update(data_offsets=[0, 28]), "at byte"),
-        (lambda h: h[BIAS].update(data_offsets=[10**9, 10**9 + 28]), "at byte"),
-        (lambda h: h[BIAS].update(data_offsets=[28, 0]), "different sizes"),
-        (lambda h: h[BIAS].update(data_offsets=[0]), "impossible shape or place"),
-        (lambda h: h[BIAS].update(extra=1), "other fields"),
-        (lambda h: h[BIAS].pop("shape"), "other fields"),
-        (lambda h: h.update({BIAS: [1]}), "other fields"),
+        (lambda h: h[BIAS].update(dtype="F64"), SOUND),
+        (lambda h: h[BIAS].update(dtype="PICKLE"), SOUND),
+        (lambda h: h[BIAS].update(dtype=["F32"]), SOUND),
+        (lambda h: h[BIAS].update(shape=[2**40, 2**40]), SOUND),
+        (lambda h: h[BIAS].update(shape=[2**63, 2]), SOUND),
+        (lambda h: h[BIAS].update(shape=[-7]), SOUND),
+        (lambda h: h[BIAS].update(shape=[7.0]), SOUND),
+        (lambda h: h[BIAS].update(shape=[True] * 7), SOUND),
+        (lambda h: h[BIAS].update(shape=[1] * 100 + [7]), "with shape"),
+        (lambda h: h[BIAS].update(data_offsets=[0, 28]), SOUND),
+        (lambda h: h[BIAS].update(data_offsets=[10**9, 10**9 + 28]), SOUND),
+        (lambda h: h[BIAS].update(data_offsets=[28, 0]), SOUND),
+        (lambda h: h[BIAS].update(data_offsets=[0]), SOUND),
+        (lambda h: h[BIAS].pop("shape"), SOUND),
+        (lambda h: h.update({BIAS: [1]}), SOUND),
         (lambda h: h.update(__metadata__={"a": 1}), "metadata"),
         (lambda h: h.update(__metadata__={"sha256": "0"}), "its own checksum"),
         (lambda h: h.update(__metadata__={"sha257": "0"}), 'unknown metadata, "sha257"'),
@@ -343,7 +345,7 @@ def test_a_header_that_lies_is_refused(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[]", "no JSON object"),
+        ("[]", "of another form"),
         ('{"a": 1, "a": 2}', "'a' is there twice"),
         ("[" * 100_000, "nests deeper"),
         ("[" * 40 + "]" * 40, "nests deeper"),
@@ -380,7 +382,7 @@ def test_a_header_that_is_too_long_is_refused_unread(folder: Path) -> None:
 def test_bytes_behind_the_tensors_are_refused(folder: Path) -> None:
     with open(folder / WEIGHTS, "ab") as file:
         file.write(b"x")
-    assert "bytes of tensors" in refusal(folder)
+    assert "is not a sound safetensors file" in refusal(folder)
 
 
 def test_an_enormous_file_is_refused_unread(folder: Path) -> None:
