@@ -21,7 +21,7 @@ from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.probe import Probe
-from core_repr.commands.train import Train, train_by, train_from, train_with_preset
+from core_repr.commands.train import Train, brief, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS, VARIANTS
 from core_repr.envs.rendering import explain
@@ -62,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(typed: list[str]) -> int:
+    if typed[:1] == ["train"] and {"-h", "--help"} & {*typed}:
+        tyro.cli(brief(_starting_point(typed)), prog="core-repr train", args=["--help"])
+    if typed[:1] == ["train"]:
+        typed = ["--help" if word == "--help-all" else word for word in typed]
     command = tyro.cli(
         _commands(_starting_point(typed)),
         prog="core-repr",

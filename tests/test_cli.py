@@ -257,3 +257,24 @@ def test_an_environment_that_cannot_render_is_one_sentence(
     assert cli.main(["evaluate", "model"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("core-repr: The environment cannot render") and error.count("\n") == 1
+
+
+# Help
+
+
+def test_the_help_of_train_is_short_and_the_rest_is_shown_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = []
+    for option in ("--help", "--help-all"):
+        with pytest.raises(SystemExit) as leaving:
+            cli.main(["train", option, "--preset", "paper"])
+        assert leaving.value.code == 0
+        shown.append(capsys.readouterr().out)
+    short, whole = shown
+    assert len(short.splitlines()) <= 60 and "--help-all" in short
+    for option in ("--task", "--env-steps", "--variant", "--resume"):
+        assert option in short and option in whole
+    for option in ("--agent.batch-size", "--objectives.frames.weight", "--num-videos"):
+        assert option not in short and option in whole

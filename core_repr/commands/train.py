@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+import functools
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import tyro
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Train:
-    """Trains a world model together with its SAC agent.
+    """Trains a world model together with its SAC agent; --help-all lists every setting.
 
     Attributes:
         run: Folder for the run, which must not hold one; by default, one under runs/ that is
@@ -191,6 +192,34 @@ class Train:
                 raise ValueError(
                     f"--{option} continues {which} of an earlier training; leave out {what}."
                 )
+
+
+RARELY_SET = {
+    *("world_model", "objectives", "augmentation", "agent", "import_"),
+    *("evaluation_interval", "evaluation_episodes", "checkpoint_minutes"),
+    *("background", "camera", "color", "num_videos", "validation_videos"),
+    *("suite_camera", "rendering", "action_repeat"),
+}
+"""What ``--help`` leaves out and ``--help-all`` shows."""
+
+
+def brief(command: Any) -> Any:
+    """Returns the type of a command like this one without what few people set, for its help."""
+    kind = type(command)
+    options: list[tuple[str, Any, Any]] = []
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        value = getattr(command, name)
+        if name == "environment":
+            environment = brief(value)
+            hint, value = Annotated[environment, tyro.conf.arg(name="")], environment()
+        elif name in RARELY_SET:
+            hint = tyro.conf.Suppress[hint]  # type: ignore[misc, valid-type]
+        options.append((name, hint, field(default_factory=functools.partial(_same, value))))
+    return make_dataclass(kind.__name__, options, namespace={"__doc__": kind.__doc__})
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def train_with(config: CoReConfig) -> Train:
