@@ -15,7 +15,9 @@ from core_repr.files.secrets import redact
 from core_repr.files.values import encode
 
 if TYPE_CHECKING:
+    from core_repr.config import CoReConfig
     from core_repr.evaluation import Evaluation
+    from core_repr.evaluation.results import Training
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Evaluate:
         import_: Module to import first, which registers the environment that the model was
             trained in.
         output: File to write the outcome to, with every episode's return.
+        results: CSV file to append a row to: what was trained, what it was evaluated in, mean and
+            standard error.
         video: File to write one more episode to, ending in .mp4.
     """
 
@@ -43,6 +47,7 @@ class Evaluate:
     )
     import_: Import = None
     output: Path | None = None
+    results: Path | None = None
     video: Path | None = None
 
     def __call__(self) -> int:
@@ -52,11 +57,7 @@ class Evaluate:
 
         from core_repr import zoo
         from core_repr.agent import CoReSAC
-        from core_repr.evaluation import (
-            evaluate,
-            make_environment,
-            record_episode,
-        )
+        from core_repr.evaluation import evaluate, make_environment, record_episode, results
         from core_repr.evaluation.recording import check_renders
 
         self._check_files()
@@ -85,6 +86,10 @@ class Evaluate:
                 **result.to_dict(),
             }
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+        if self.results is not None:
+            results.append(
+                self.results, self._training(source, agent.config), environment, changes, result
+            )
         console.print(f"{environment.id} with {arguments}", soft_wrap=True, markup=False)
         console.print(self._sentence(result), soft_wrap=True)
         if self.video is not None:
@@ -95,6 +100,7 @@ class Evaluate:
 
     def _check_files(self) -> None:
         """Before the episodes, not after them."""
+        from core_repr.evaluation.results import check_table
         from core_repr.evaluation.video import check_place
         from core_repr.files.places import check_file
 
@@ -102,6 +108,35 @@ class Evaluate:
             check_place(self.video)
         if self.output is not None:
             check_file(self.output)
+        if self.results is not None:
+            check_table(self.results)
+
+    def _training(self, source: Path, config: CoReConfig) -> Training:
+        """What the files beside a model, or those of its run, tell of the training."""
+        from core_repr.config import variant_of
+        from core_repr.evaluation.results import Training
+        from core_repr.files.names import MAX_RECORD_BYTES
+        from core_repr.files.reading import read_bounded
+        from core_repr.files.strict_json import parse_json
+        from core_repr.training import Origin
+        from core_repr.training.settings import SETTINGS_FILE
+
+        folder = next((f for f in (source, source.parent) if (f / SETTINGS_FILE).is_file()), None)
+        assert config.environment is not None
+        steps = Origin.find(source).agent_steps * config.environment.action_repeat
+        settings = {}
+        if folder is not None:
+            settings = parse_json(read_bounded(folder / SETTINGS_FILE, MAX_RECORD_BYTES))
+        name = Path(self.model).name
+        if folder is not None and name == "model":
+            name = folder.name
+        return Training(
+            redact(name),
+            variant_of(config),
+            steps or None,
+            settings.get("schedule", {}).get("seed"),
+            settings.get("commit"),
+        )
 
     def _sentence(self, result: Evaluation) -> str:
         if self.episodes == 1:

@@ -21,7 +21,7 @@ from core_repr.config.parts import (
     WorldModelConfig,
 )
 from core_repr.config.presets import PRESETS, compact, paper
-from core_repr.config.variants import VARIANTS, make_variant
+from core_repr.config.variants import VARIANTS, make_variant, variant_of
 
 __all__ = [
     "FORMAT_VERSION",
@@ -44,4 +44,5 @@ __all__ = [
     "compact",
     "make_variant",
     "paper",
+    "variant_of",
 ]

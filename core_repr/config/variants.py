@@ -83,6 +83,35 @@ def make_variant(config: CoReConfig, name: str) -> CoReConfig:
     return changed
 
 
+def variant_of(config: CoReConfig) -> str:
+    """Returns the system of the paper that the parts of a config make, the most special one.
+
+    Settings of the algorithm alone make none: they differ between presets.
+    """
+    parts = {
+        name: variant.changes
+        for name, variant in VARIANTS.items()
+        if variant.changes.keys() - {"agent"} or not variant.changes
+    }
+    fitting = [name for name, changes in parts.items() if _holds(config, changes)]
+    return max(fitting, key=lambda name: _size(parts[name]))
+
+
+def _holds(part: Any, changes: Mapping[str, Any]) -> bool:
+    for field, value in changes.items():
+        found = getattr(part, field)
+        if isinstance(value, Mapping):
+            if found is None or not _holds(found, value):
+                return False
+        elif type(found) is not value if isinstance(value, type) else found != value:
+            return False
+    return True
+
+
+def _size(changes: Mapping[str, Any]) -> int:
+    return sum(_size(v) if isinstance(v, Mapping) else 1 for v in changes.values())
+
+
 def _change(part: Any, changes: Mapping[str, Any]) -> Any:
     return dataclasses.replace(
         part, **{field: _changed(getattr(part, field), value) for field, value in changes.items()}

@@ -1,0 +1,105 @@
+"""A tidy table of evaluations: one row each, so that no figure is typed by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core_repr.config import EnvironmentConfig
+from core_repr.evaluation.episodes import Evaluation
+from core_repr.files.places import user_path
+from core_repr.files.values import encode
+
+COLUMNS = (
+    *("model", "variant", "environment", "arguments", "env_steps", "training_seed"),
+    *("episodes", "first_seed", "mean", "standard_error", "commit"),
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a row says of the training.
+
+    Attributes:
+        model: Name of the model.
+        variant: System of the paper that it is.
+        env_steps: Simulator steps that it was trained for; ``None`` where no record tells.
+        seed: Of the training; ``None`` where no record tells.
+        commit: Of the code that it was trained with; ``None`` where no record tells.
+    """
+
+    model: str
+    variant: str
+    env_steps: int | None = None
+    seed: int | None = None
+    commit: str | None = None
+
+
+def check_table(path: Path) -> None:
+    """Refuses a file that :func:`append` could not append to.
+
+    Raises:
+        FileNotFoundError: If its folder is missing.
+        ValueError: If it holds something else.
+    """
+    path = user_path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for {path.name}.")
+    if not path.exists():
+        return
+    with open(path, newline="") as file:
+        header = file.readline(1_000).rstrip("\r\n")
+    if header != ",".join(COLUMNS):
+        raise ValueError(
+            f"{path} does not begin with the columns {', '.join(COLUMNS)}; choose another file."
+        )
+
+
+def append(
+    path: Path,
+    training: Training,
+    environment: EnvironmentConfig,
+    changes: Mapping[str, Any],
+    evaluation: Evaluation,
+) -> None:
+    """Appends the row of an evaluation to a table, which is made if needed.
+
+    Args:
+        path: A ``.csv`` file.
+        training: What was trained.
+        environment: What it was trained in.
+        changes: Arguments that were changed for the evaluation.
+        evaluation: The returns.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+        ValueError: If the file holds something else.
+        OSError: If it cannot be written.
+    """
+    check_table(path)
+    path = user_path(path)
+    arguments = encode({**environment.arguments, **changes})
+    error = evaluation.standard_error
+    row: dict[str, Any] = {
+        "model": training.model,
+        "variant": training.variant,
+        "environment": environment.id,
+        "arguments": json.dumps(arguments, sort_keys=True),
+        "env_steps": training.env_steps,
+        "training_seed": training.seed,
+        "episodes": len(evaluation.returns),
+        "first_seed": evaluation.seeds[0],
+        "mean": f"{evaluation.mean:.6g}",
+        # Of a single episode, there is none.
+        "standard_error": f"{error:.4g}" if error == error else None,
+        "commit": training.commit,
+    }
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if not file.tell():
+            writer.writeheader()
+        writer.writerow(row)

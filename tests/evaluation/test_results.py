@@ -1,0 +1,51 @@
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from core_repr.config import PRESETS, VARIANTS, EnvironmentConfig, make_variant, variant_of
+from core_repr.evaluation import Evaluation
+from core_repr.evaluation.results import COLUMNS, Training, append, check_table
+
+ENVIRONMENT = EnvironmentConfig("an/Env-v0", {"split": "train", "level": 3}, (-1.0,), (1.0,), 4)
+TRAINING = Training("mine", "rsac", 100_000, 7, "abc")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_evaluation_is_a_row(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    several = Evaluation((1.0, 2.0, 6.0), (9, 9, 9), (4, 5, 6))
+    append(table, TRAINING, ENVIRONMENT, {"split": "val"}, several)
+    append(table, Training("other", "core"), ENVIRONMENT, {}, Evaluation((5.0,), (9,), (0,)))
+    first, second = rows(table)
+    assert tuple(first) == COLUMNS
+    assert json.loads(first["arguments"]) == {"split": "val", "level": 3}
+    assert (first["model"], first["variant"], first["env_steps"]) == ("mine", "rsac", "100000")
+    assert (first["training_seed"], first["commit"]) == ("7", "abc")
+    assert (first["episodes"], first["first_seed"], first["mean"]) == ("3", "4", "3")
+    assert float(first["standard_error"]) == pytest.approx(math.sqrt(7 / 3), rel=1e-3)
+    assert second["standard_error"] == second["env_steps"] == second["training_seed"] == ""
+
+
+def test_another_file_is_refused_and_stays(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.csv"
+    notes.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="does not begin with the columns model, variant"):
+        append(notes, TRAINING, ENVIRONMENT, {}, Evaluation((5.0,), (9,), (0,)))
+    assert notes.read_text() == "a,b\n1,2\n"
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        check_table(tmp_path / "missing" / "results.csv")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_config_tells_which_system_it_is(preset: str) -> None:
+    for name in VARIANTS:
+        # Whether critics teach the model is a setting, which differs between presets.
+        expected = "core" if name == "no-critic-gradient" else name
+        assert variant_of(make_variant(PRESETS[preset](), name)) == expected
