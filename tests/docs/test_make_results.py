@@ -3,9 +3,10 @@
 import csv
 from pathlib import Path
 
+import make_results as results
 import pytest
 
-from core_repr import results, zoo
+from core_repr import zoo
 
 
 @pytest.fixture(scope="module")

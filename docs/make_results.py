@@ -1,6 +1,6 @@
 """``zoo/RESULTS.md`` and its pictures, from the CSV files and the models of the zoo.
 
-``python -m core_repr.results`` in a clone writes them anew.
+``python docs/make_results.py`` in a clone writes them anew.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
 INTRODUCTION = """
 # Results
 
-What the models of this zoo reach, beside the paper's figures. `python -m core_repr.results` makes
+What the models of this zoo reach, beside the paper's figures. `python docs/make_results.py` makes
 this page and its pictures from the CSV files in [results](results) and the models' own records.
 
 Returns are of whole episodes, out of 1,000: mean ± standard error over episodes with the

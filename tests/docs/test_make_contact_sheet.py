@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import make_contact_sheet as contact_sheet
 import numpy as np
 import pytest
 from PIL import Image
 
-from core_repr.envs.distracting_control import contact_sheet
 from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
 
 

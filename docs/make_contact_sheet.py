@@ -1,6 +1,6 @@
 """Sheets of what all tasks look like at all levels, in both renderings.
 
-    python -m core_repr.envs.distracting_control.contact_sheet renderings.png
+    python docs/make_contact_sheet.py renderings.png
 
 writes a sheet and prints how far the fast rendering is from the full one.
 """
