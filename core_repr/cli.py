@@ -16,12 +16,13 @@ import tyro
 
 from core_repr.commands import output
 from core_repr.commands.bench import Bench
+from core_repr.commands.brief_help import brief
 from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.probe import Probe
-from core_repr.commands.train import Train, brief, train_by, train_from, train_with_preset
+from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS, VARIANTS
 from core_repr.envs.rendering import explain

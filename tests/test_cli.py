@@ -153,6 +153,7 @@ def test_resume_takes_the_run_and_how_far(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 MODEL = "cartpole-swingup-easy-v0"
+PIXELS = "core-repr-tests/Pixels-v0"
 
 
 def test_from_takes_environment_and_settings_of_the_model(
@@ -257,6 +258,37 @@ def test_an_environment_that_cannot_render_is_one_sentence(
     assert cli.main(["evaluate", "model"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("core-repr: The environment cannot render") and error.count("\n") == 1
+
+
+# Environments of one's own
+
+
+def test_any_registered_environment_is_trained_in(trainings: list[tuple[Any, ...]]) -> None:
+    typed = f"--env {PIXELS} --env-args length=8 action_size=3 nan_reward=false name=a,b "
+    typed += "--validation-args length=9"
+    assert cli.main(["train", *typed.split()]) == 0
+    ((choice, _, run, *_),) = trainings
+    arguments = {"length": 8, "action_size": 3, "nan_reward": False, "name": "a,b"}
+    assert choice == EnvironmentChoice(PIXELS, arguments, {}, {"length": 9})
+    assert run == Path("runs/core-repr-tests-Pixels-v0/seed-0")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("--env core-repr-tests/Pixel-v0", "did you mean core-repr-tests/Pixels-v0"),
+        ("--env os:system", "is not the id of a registered environment"),
+        (f"--env {PIXELS} --task walker-walk", "does not take the suite's options"),
+        (f"--env {PIXELS} --env-args length", "'length' is not an argument of the form"),
+        ("--env-args length=8", "name it with --env"),
+        (f"--env {PIXELS} --from {MODEL}", "leave out --env"),
+    ],
+)
+def test_an_environment_that_does_not_go_is_refused(
+    trainings: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], typed: str, words: str
+) -> None:
+    assert cli.main(["train", *typed.split()]) == 1
+    assert words in capsys.readouterr().err and not trainings
 
 
 # Help

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+import gymnasium as gym
 import tyro
 
 from core_repr.commands.device import check_device
@@ -28,9 +30,10 @@ from core_repr.config import (
     WorldModelConfig,
     make_variant,
 )
+from core_repr.files.strict_json import parse_json
 
 if TYPE_CHECKING:
-    from core_repr.training import Origin
+    from core_repr.training import EnvironmentChoice, Origin
     from core_repr.zoo.recipes import Recipe
 
 
@@ -52,6 +55,11 @@ class Train:
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
             which also renders in full.
         variant: A system of the paper, as a change of the preset: core, rsac, rsac-dyn, and so on.
+        env: Gymnasium id of another environment than the suite's, whose observations are frames;
+            --import names the module that registers it.
+        env_args: Arguments of that environment, as name=value, such as frame_size=84; a value is
+            JSON, or else text.
+        validation_args: Further ones for validation alone, such as split=val.
         environment: Where to train.
         env_steps: Total simulator steps (agent steps × action repeat), including those of the
             model that the training starts from; 500,000 by default.
@@ -75,6 +83,9 @@ class Train:
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     preset: Literal["compact", "paper"] = "compact"
     variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
+    env: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
+    env_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    validation_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
     )
@@ -142,15 +153,36 @@ class Train:
         else:
             origin = None
             config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
-            choice = training.EnvironmentChoice(
-                self.environment.id,
-                self.environment.arguments(config.world_model.frame_size),
-                *self.environment.splits(),
-            )
-            label = self.environment.label
+            choice, label = self._choice(config.world_model.frame_size)
         run = self.run or Path("runs") / label / f"seed-{self.seed}"
         training.train(choice, config, run, schedule, self.device, origin)
         return run
+
+    def _choice(self, frame_size: int) -> tuple[EnvironmentChoice, str]:
+        """Returns where to train, and a short name of it."""
+        from core_repr.training import EnvironmentChoice
+
+        if self.env is None:
+            for option in ("env_args", "validation_args"):
+                if getattr(self, option):
+                    raise ValueError(
+                        f"--{option.replace('_', '-')} are arguments of another environment than "
+                        "the suite's; name it with --env."
+                    )
+            arguments = self.environment.arguments(frame_size)
+            choice = EnvironmentChoice(self.environment.id, arguments, *self.environment.splits())
+            return choice, self.environment.label
+        if self.environment != train_with_preset(self.preset).environment:
+            raise ValueError(
+                f"--env trains in {self.env!r}, which does not take the suite's options; leave "
+                "them out, and pass its own arguments with --env-args."
+            )
+        if ":" in self.env or self.env not in gym.registry:
+            near = difflib.get_close_matches(self.env, gym.registry, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else "--import registers it."
+            raise ValueError(f"{self.env!r} is not the id of a registered environment; {hint}")
+        parsed = [_arguments(typed) for typed in (self.env_args, self.validation_args)]
+        return EnvironmentChoice(self.env, parsed[0], {}, parsed[1]), self.env.replace("/", "-")
 
     def _refuse_beside_recipe(self) -> None:
         assert self.recipe is not None
@@ -194,32 +226,18 @@ class Train:
                 )
 
 
-RARELY_SET = {
-    *("world_model", "objectives", "augmentation", "agent", "import_"),
-    *("evaluation_interval", "evaluation_episodes", "checkpoint_minutes"),
-    *("background", "camera", "color", "num_videos", "validation_videos"),
-    *("suite_camera", "rendering", "action_repeat"),
-}
-"""What ``--help`` leaves out and ``--help-all`` shows."""
-
-
-def brief(command: Any) -> Any:
-    """Returns the type of a command like this one without what few people set, for its help."""
-    kind = type(command)
-    options: list[tuple[str, Any, Any]] = []
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        value = getattr(command, name)
-        if name == "environment":
-            environment = brief(value)
-            hint, value = Annotated[environment, tyro.conf.arg(name="")], environment()
-        elif name in RARELY_SET:
-            hint = tyro.conf.Suppress[hint]  # type: ignore[misc, valid-type]
-        options.append((name, hint, field(default_factory=functools.partial(_same, value))))
-    return make_dataclass(kind.__name__, options, namespace={"__doc__": kind.__doc__})
-
-
-def _same(value: Any) -> Any:
-    return value
+def _arguments(typed: Sequence[str]) -> dict[str, Any]:
+    """Reads arguments of ``gym.make``."""
+    arguments = {}
+    for word in typed:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"{word!r} is not an argument of the form name=value.")
+        try:
+            arguments[name] = parse_json(value.encode())
+        except ValueError:
+            arguments[name] = value
+    return arguments
 
 
 def train_with(config: CoReConfig) -> Train:
