@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from core_repr.agent.imagination import lambda_returns, roll_out
 from core_repr.agent.sequence_algorithm import Parameters, SequenceAlgorithm
+from core_repr.config import ImaginationConfig
 from core_repr.world_model import LatentState, SequenceBatch, WorldModelLosses
 from core_repr.world_model.objectives.losses import masked_mean
 
@@ -34,13 +36,14 @@ class CoReSAC(SequenceAlgorithm):
         groups = self.world_model.parameter_groups()
         temperature = groups.pop("temperature", {})
         theta = {name: parameter for group in groups.values() for name, parameter in group.items()}
-        critic = dict(networks.critic.named_parameters(prefix="critic"))
+        judge = networks.judge_name
+        critic = dict(networks.judge.named_parameters(prefix=judge))
         actor = dict(networks.actor.named_parameters(prefix="actor"))
         self._theta: Parameters = [*theta.values()]
         self._model_parameters: Parameters = [*theta.values(), *temperature.values()]
         self._critic_parameters: Parameters = [*critic.values()]
         self._actor_parameters: Parameters = [*actor.values()]
-        self._target_parameters: Parameters = [*networks.critic_target.parameters()]
+        self._target_parameters: Parameters = [*networks.judge_target.parameters()]
 
         of_critic = [_group(critic, settings.critic_learning_rate)]
         if not settings.joint_update and settings.critic_weight:
@@ -53,7 +56,7 @@ class CoReSAC(SequenceAlgorithm):
         weight = {"log_entropy_weight": networks.log_entropy_weight}
         return {
             "model": Adam([group for group in of_model if group["params"]], fused=True),
-            "critic": Adam(of_critic, fused=True),
+            judge: Adam(of_critic, fused=True),
             "actor": Adam([_group(actor, settings.actor_learning_rate)], fused=True),
             "entropy": Adam([_group(weight, settings.entropy_learning_rate)], betas=(0.5, 0.999)),
         }
@@ -68,6 +71,9 @@ class CoReSAC(SequenceAlgorithm):
         if self.acts_at_random and self.updates < settings.initial_updates:
             self._model_update(batch)
             return
+        if settings.imagination is not None:
+            self._imagination_update(batch, self._model_update(batch), settings.imagination)
+            return
         if settings.joint_update:
             features = self._joint_update(batch)
         else:
@@ -76,8 +82,12 @@ class CoReSAC(SequenceAlgorithm):
             if further:
                 self._critic_update(features, batch)
             self._actor_update(features, batch.mask)
-            with torch.no_grad():
-                torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.tau)
+            self._follow()
+
+    def _follow(self) -> None:
+        """A step of the slow copies."""
+        with torch.no_grad():
+            torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.tau)
 
     def _joint_update(self, batch: SequenceBatch) -> Float[Tensor, "t b z"]:
         """One forward pass and one step for J_M and, with a limited weight, J_Q."""
@@ -122,17 +132,18 @@ class CoReSAC(SequenceAlgorithm):
         self._step_critics()
         return features.detach()
 
-    def _model_update(self, batch: SequenceBatch) -> None:
-        """A step for J_M alone; none where there is no J_M."""
+    def _model_update(self, batch: SequenceBatch) -> LatentState | None:
+        """A step for J_M alone; none where there is no J_M. Returns the posterior before it."""
         if not len(self.world_model.objectives):
-            return
+            return None
         with self._autocast():
-            losses, _ = self._model_losses(batch)
+            losses, posterior = self._model_losses(batch)
         self.optimizers.model.zero_grad()
         losses.total.backward()
         self._clip("model", self._model_parameters, self.config.agent.model_max_gradient_norm)
         self.optimizers.model.step()
         self.world_model.objectives.after_step()
+        return posterior.detach()
 
     def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:
         noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
@@ -191,6 +202,68 @@ class CoReSAC(SequenceAlgorithm):
         self._clip("actor", self._actor_parameters, self.config.agent.actor_max_gradient_norm)
         self.optimizers.actor.step()
         self._entropy_weight_update(entropy)
+
+    def _imagination_update(
+        self, batch: SequenceBatch, posterior: LatentState | None, settings: ImaginationConfig
+    ) -> None:
+        """A step of actor, entropy weight and value for what the world model imagines."""
+        assert posterior is not None
+        networks, generator = self.actor_critic, self.policy.generator
+        seen = batch.mask.flatten().nonzero().squeeze(-1)
+        chosen = torch.randint(len(seen), (settings.starts,), generator=generator)
+        start = posterior.map(lambda field: field.flatten(0, 1)).at(seen[chosen.to(seen.device)])
+        with self._autocast():
+            imagined = roll_out(
+                self.world_model, networks.actor, start, settings.horizon, generator
+            )
+            networks.value.requires_grad_(False)
+            values = networks.value(imagined.features)
+            networks.value.requires_grad_(True)
+        discounts = torch.full_like(imagined.rewards, self.gamma)
+        decay = settings.trace_decay
+        returns = lambda_returns(imagined.rewards, values, discounts, decay)
+        scaled = returns / networks.value.scale(returns.detach())
+        loss = (networks.entropy_weight * imagined.log_densities - scaled).mean()
+        self.optimizers.actor.zero_grad()
+        loss.backward()
+        entropy = -imagined.log_densities.detach().mean()
+        self.note({"actor_loss": loss.detach(), "policy_entropy": entropy})
+        self._clip("actor", self._actor_parameters, self.config.agent.actor_max_gradient_norm)
+        self.optimizers.actor.step()
+        self._entropy_weight_update(entropy)
+
+        features = imagined.features[:-1].detach()
+        with self._autocast():
+            value_loss = networks.value.loss(features, returns.detach()).mean()
+            # Near its slow copy.
+            with torch.no_grad():
+                slow = networks.value_target(features)
+            value_loss = value_loss + networks.value.loss(features, slow).mean()
+            replayed = self._replayed_value_loss(batch, posterior.features, decay)
+            value_loss = value_loss + settings.replay_weight * replayed
+        self.optimizers.value.zero_grad()
+        value_loss.backward()
+        self.note({"value_loss": value_loss.detach(), "imagined_value": values.detach().mean()})
+        self._clip("value", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
+        self.optimizers.value.step()
+        self._follow()
+
+    def _replayed_value_loss(
+        self, batch: SequenceBatch, features: Float[Tensor, "t b z"], decay: float
+    ) -> Float[Tensor, ""]:
+        """The value's loss for the λ-returns of the rewards that there were."""
+        networks = self.actor_critic
+        following = batch.mask[1:]
+        with torch.no_grad():
+            # After the end of a short sequence, the value of its last state stays.
+            steps = torch.arange(len(batch.mask), device=features.device)[:, None]
+            last = torch.minimum(steps, batch.mask.sum(0) - 1)
+            values = networks.value_target(features).gather(0, last)
+            rewards = batch.rewards[:-1].masked_fill(~following, 0)
+            discounts = self.gamma * (~batch.terminated[:-1]).float()
+            discounts = discounts.masked_fill(~following, 1)
+            returns = lambda_returns(rewards, values, discounts, decay)
+        return masked_mean(networks.value.loss(features[:-1], returns), batch.mask[1:])
 
     def _entropy_weight_update(self, entropy: Float[Tensor, ""]) -> None:
         """A step of the entropy weight α for α · (H − H̄), with the entropy H in nats."""

@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core_repr.agent.value import Value
 from core_repr.config import SACConfig
-from core_repr.world_model.layers import mlp
+from core_repr.world_model.layers import mlp, normed_mlp
 
 MEAN_BOUND = 5.0
 LOG_STD_RANGE = (-10.0, 2.0)
@@ -26,7 +27,12 @@ class Actor(nn.Module):
 
     def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
-        self.network = mlp(latent_size, config.actor_layers, 2 * action_size, nn.ReLU)
+        layers, size = config.actor_layers, 2 * action_size
+        self.network = (
+            mlp(latent_size, layers, size, nn.ReLU)
+            if config.imagination is None
+            else normed_mlp(latent_size, layers, size)
+        )
 
     def forward(
         self, features: Float[Tensor, "*batch z"]
@@ -81,20 +87,46 @@ class TwinCritic(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """Everything of the SAC agent that learns, beside the world model.
+    """Everything of the agent that learns, beside the world model.
 
     Args:
         latent_size: Size of the features.
         action_size: Number of action dimensions.
         config: Hidden layers and the entropy weight at the start.
+
+    Attributes:
+        judge_name: ``"critic"``, for two critics of actions, or ``"value"``, for a value of states
+            that learns in imagination. What it names has a slow copy, whose name ends in
+            ``_target``.
     """
+
+    critic: TwinCritic
+    critic_target: TwinCritic
+    value: Value
+    value_target: Value
 
     def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
         self.actor = Actor(latent_size, action_size, config)
-        self.critic = TwinCritic(latent_size, action_size, config)
-        self.critic_target = deepcopy(self.critic).requires_grad_(False)
+        if config.imagination is None:
+            self.judge_name = "critic"
+            self.critic = TwinCritic(latent_size, action_size, config)
+            self.critic_target = deepcopy(self.critic).requires_grad_(False)
+        else:
+            self.judge_name = "value"
+            self.value = Value(latent_size, config.imagination.value_layers)
+            self.value_target = deepcopy(self.value).requires_grad_(False)
         self.log_entropy_weight = nn.Parameter(torch.tensor(config.initial_log_entropy_weight))
+
+    @property
+    def judge(self) -> nn.Module:
+        """The critics, or the value."""
+        return self.get_submodule(self.judge_name)
+
+    @property
+    def judge_target(self) -> nn.Module:
+        """Its slow copy."""
+        return self.get_submodule(f"{self.judge_name}_target")
 
     def published(self) -> nn.Module:
         """Returns what a model's files hold of it, with the same parameters.
@@ -103,13 +135,14 @@ class ActorCritic(nn.Module):
         they were belongs to what learning resumes from.
         """
         part = nn.Module()
-        part.actor, part.critic = self.actor, self.critic
+        part.actor = self.actor
+        part.add_module(self.judge_name, self.judge)
         part.log_entropy_weight = self.log_entropy_weight
         return part
 
     def reset_targets(self) -> None:
-        """Makes the target critics copies of the critics."""
-        self.critic_target.load_state_dict(self.critic.state_dict())
+        """Makes the target critics copies of the critics, or the target value one of the value."""
+        self.judge_target.load_state_dict(self.judge.state_dict())
 
     @property
     def entropy_weight(self) -> Float[Tensor, ""]:

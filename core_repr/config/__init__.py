@@ -7,7 +7,7 @@ systems that the paper compares.
 
 from core_repr.config.core import CoReConfig, EnvironmentConfig
 from core_repr.config.formats import FORMAT_VERSION
-from core_repr.config.learning import LearningConfig, SACConfig
+from core_repr.config.learning import ImaginationConfig, LearningConfig, SACConfig
 from core_repr.config.parts import (
     AugmentationConfig,
     ContrastiveConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "EncoderConfig",
     "EnvironmentConfig",
     "FeedForwardDynamicsConfig",
+    "ImaginationConfig",
     "InverseDynamicsConfig",
     "KLConfig",
     "LearningConfig",

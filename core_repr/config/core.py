@@ -102,6 +102,11 @@ class CoReConfig:
                 "the encoder learns from nothing: raise agent.critic_weight, or choose one of "
                 "the objectives frames, reward and inverse_dynamics"
             )
+        if agent.imagination is not None and not (objectives.use_prior and objectives.reward):
+            raise ValueError(
+                "agent.imagination needs the objective reward, and a prior that kl or frames "
+                "teach: choose them, or set agent.imagination to null"
+            )
         if objectives.frames is not None and objectives.frames.negatives == "same-sequence":
             scored = agent.sequence_length - (objectives.frames.decoded == "prior")
             if scored < 2:

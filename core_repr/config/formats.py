@@ -108,7 +108,7 @@ def _upgrade_to_parts(fields: dict[str, Any]) -> None:
     fields["augmentation"] = {"shift": 0}
     for name in ("texture_opacity", "color_jitter", "camera_jitter"):
         fields["augmentation"] |= moved(agent, {name: name})
-    agent.setdefault("kind", "core-sac")
+    agent |= {"kind": "core-sac", "imagination": None}
 
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {

@@ -53,6 +53,31 @@ class LearningConfig:
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
+class ImaginationConfig:
+    """How actor and value learn from roll-outs of the world model, in place of the critics.
+
+    The actor's network then has LayerNorm and SiLU in place of ReLU.
+
+    Attributes:
+        kind: ``"imagination"``.
+        horizon: Agent steps that are imagined.
+        starts: States of a mini-batch that a roll-out starts at.
+        trace_decay: λ of the returns.
+        value_layers: Hidden layers of the value.
+        replay_weight: Weight of the value's loss on the λ-returns of the replayed rewards, which
+            keeps it from running away from what there is.
+    """
+
+    horizon: Annotated[int, Field(ge=1, le=100)] = 5
+    starts: Size = 128
+    trace_decay: Annotated[float, Field(ge=0, le=1)] = 0.95
+    value_layers: Layers = (256, 256)
+    replay_weight: NonNegative = 0.3
+    kind: Kind[Literal["imagination"]] = "imagination"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
 class SACConfig(LearningConfig):
     """The SAC agent that learns together with the world model (Table 5).
 
@@ -60,9 +85,11 @@ class SACConfig(LearningConfig):
         kind: ``"core-sac"``, for :class:`~core_repr.CoReSAC`.
         actor_layers: Hidden layers of the actor.
         critic_layers: Hidden layers of each of the two critics.
+        imagination: How actor and value learn from what the world model imagines; ``None`` for
+            critics that learn from the replayed steps, as published.
         agent_updates: Updates of critics, actor and entropy weight for each one of the world
             model, on the latents of the same mini-batch.
-        target_rate: τ of the target critics' moving average.
+        target_rate: τ of the moving average of the target critics, or of the target value.
         joint_update: One forward pass and one optimiser of Θ for J_M + critic_weight · J_Q,
             instead of an update for J_M and, after a fresh forward pass, one for J_Q.
         critic_weight: Weight of J_Q's gradient into Θ; 0 keeps it out of Θ. In the sequential
@@ -72,7 +99,7 @@ class SACConfig(LearningConfig):
         model_learning_rate: Adam on Θ under J_M, and under both in the joint update.
         encoder_learning_rate: The same for the encoder f, which is a part of Θ.
         temperature_learning_rate: Adam on ℓ.
-        critic_learning_rate: Adam on the critics.
+        critic_learning_rate: Adam on the critics, or on the value.
         critic_to_model_learning_rate: Adam on Θ under J_Q, in the sequential update, where Θ's
             gradient is not clipped.
         actor_learning_rate: Adam on the actor.
@@ -81,13 +108,14 @@ class SACConfig(LearningConfig):
         max_log_entropy_weight: The entropy weight is at most exp of this.
         model_max_gradient_norm: Clipping norm of the gradient of Θ and ℓ under J_M, and under both
             in the joint update.
-        critic_max_gradient_norm: Clipping norm of the critics' gradient.
+        critic_max_gradient_norm: Clipping norm of the critics' gradient, or of the value's.
         actor_max_gradient_norm: Clipping norm of the actor's gradient.
     """
 
     kind: Kind[Literal["core-sac"]] = "core-sac"
     actor_layers: Layers = (1024, 1024, 1024)
     critic_layers: Layers = (1024, 1024, 1024)
+    imagination: ImaginationConfig | None = None
     agent_updates: Size = 1
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
     joint_update: bool = False
@@ -112,5 +140,10 @@ class SACConfig(LearningConfig):
             raise ValueError(
                 "critic_weight must be 0 or 1 in the sequential update (joint_update=False), "
                 f"not {self.critic_weight:g}"
+            )
+        if self.imagination is not None and self.critic_weight:
+            raise ValueError(
+                "imagination has no critics whose gradient could reach the world model: "
+                f"critic_weight must be 0, not {self.critic_weight:g}"
             )
         return self

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core_repr.config.core import CoReConfig
+from core_repr.config.learning import ImaginationConfig
 from core_repr.config.parts import FeedForwardDynamicsConfig
 
 
@@ -53,6 +54,16 @@ VARIANTS = {
     "no-reward": Variant("Fwd + inv", {"objectives": {"reward": None}}),
     "forward-only": Variant("Fwd only", {"objectives": {"reward": None, "inverse_dynamics": None}}),
     "no-critic-gradient": Variant("CoRe, J_Q not into Θ", {"agent": {"critic_weight": 0.0}}),
+    "imagination": Variant(
+        "CoRe, learning in imagination",
+        {
+            "agent": {
+                "imagination": ImaginationConfig(),
+                "critic_weight": 0.0,
+                "actor_learning_rate": 3e-4,
+            }
+        },
+    ),
     "no-recurrence": Variant(
         "CoRe without recurrence",
         {

@@ -34,6 +34,21 @@ def mlp(
     return nn.Sequential(*modules)
 
 
+def normed_mlp(input_size: int, layers: Sequence[int], output_size: int) -> nn.Sequential:
+    """Builds a fully connected network like :func:`mlp`, with LayerNorm and SiLU after each layer.
+
+    Args:
+        input_size: Size of the last input dimension.
+        layers: Sizes of the hidden layers.
+        output_size: Size of the last layer, which has neither.
+    """
+    modules: list[nn.Module] = []
+    for size in layers:
+        modules += [orthogonal_linear(input_size, size), nn.LayerNorm(size), nn.SiLU()]
+        input_size = size
+    return nn.Sequential(*modules, orthogonal_linear(input_size, output_size))
+
+
 def orthogonal_linear(input_size: int, output_size: int, bias: bool = True) -> nn.Linear:
     """Builds a linear layer with orthogonal weights and a zero bias."""
     layer = nn.Linear(input_size, output_size, bias=bias)
