@@ -18,15 +18,12 @@ class LatentState(NamedTuple):
         mean: Mean of the stochastic state.
         log_std: Logarithm of its standard deviation.
         sample: The stochastic state s itself, drawn from that normal distribution.
-        past_frames: What a model of stacked frames keeps of the frames before, joined along their
-            channels; ``None`` in any other.
     """
 
     h: Float[Tensor, "*batch h"]
     mean: Float[Tensor, "*batch s"]
     log_std: Float[Tensor, "*batch s"]
     sample: Float[Tensor, "*batch s"]
-    past_frames: UInt8[Tensor, "*batch side side channels"] | None = None
 
     @property
     def features(self) -> Float[Tensor, "*batch z"]:
@@ -40,8 +37,8 @@ class LatentState(NamedTuple):
 
     @property
     def tensors(self) -> list[Tensor]:
-        """The fields that there are."""
-        return [field for field in self if field is not None]
+        """All that is carried."""
+        return list(self)
 
     def detach(self) -> "LatentState":
         """Returns the same state, cut from the graph."""
@@ -68,6 +65,36 @@ class LatentState(NamedTuple):
 
     def map(self, change: Callable[..., Tensor], *others: "LatentState") -> "LatentState":
         """Returns the state of what ``change`` makes of each field, and that of ``others``."""
-        fields = zip(self, *others, strict=True)
-        changed = (None if each[0] is None else change(*each) for each in fields)
-        return LatentState(*changed)  # type: ignore[arg-type]
+        tensors = (state.tensors for state in (self, *others))
+        return self.of([change(*each) for each in zip(*tensors, strict=True)])
+
+    def of(self, tensors: Sequence[Tensor]) -> "LatentState":
+        """Returns a state of this kind of other tensors, in the order of :attr:`tensors`."""
+        return LatentState(*tensors)
+
+
+class StackedState(LatentState):
+    """The latent state of a model whose encoder sees several frames at once.
+
+    Args:
+        state: The latent state.
+        past_frames: The frames before, joined along their channels, which travel with it.
+    """
+
+    past_frames: UInt8[Tensor, "*batch side side channels"]
+
+    def __new__(cls, state: LatentState, past_frames: Tensor) -> "StackedState":
+        """Makes a tuple of the four fields of a latent state."""
+        stacked = tuple.__new__(cls, tuple(state))
+        stacked.past_frames = past_frames
+        return stacked
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that is carried."""
+        return [*self, self.past_frames]
+
+    def of(self, tensors: Sequence[Tensor]) -> "StackedState":
+        """Returns a state of this kind of other tensors, in the order of :attr:`tensors`."""
+        *fields, past_frames = tensors
+        return StackedState(LatentState(*fields), past_frames)

@@ -19,7 +19,7 @@ from core_repr.world_model.batch import Observed, SequenceBatch
 from core_repr.world_model.dynamics import Dynamics, Noise
 from core_repr.world_model.encoders import Encoder
 from core_repr.world_model.encoders.frames import center_crop, join_past, stack_frames
-from core_repr.world_model.latent import LatentState
+from core_repr.world_model.latent import LatentState, StackedState
 from core_repr.world_model.layers import mlp
 from core_repr.world_model.objectives import (
     Contrastive,
@@ -144,7 +144,7 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         if depth == 1:
             return state
         past = torch.zeros(batch_size, side, side, 3 * (depth - 1), dtype=torch.uint8)
-        return state._replace(past_frames=past.to(self.device))
+        return StackedState(state, past.to(self.device))
 
     def noise(self, generator: torch.Generator, *batch: int) -> Noise:
         """Draws the noise of a step (``batch = (B,)``) or a sequence (``(T, B)``)."""
@@ -176,14 +176,14 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         Returns:
             The state after ``frames``.
         """
-        past, depth = None, self.encoder.frame_stack
-        if depth > 1:
+        if isinstance(state, StackedState):
             cropped = center_crop(frames, self.config.world_model.crop_size)
-            frames = join_past(cropped, is_first, state.past_frames, depth)
-            past = frames[..., 3:]
+            frames = join_past(cropped, is_first, state.past_frames, self.encoder.frame_stack)
         projected = self.dynamics.project(self.encode(frames, proprioception))
         stepped = self.dynamics.step(state, previous_action, projected, is_first, noise)
-        return stepped if past is None else stepped._replace(past_frames=past)
+        return (
+            StackedState(stepped, frames[..., 3:]) if isinstance(state, StackedState) else stepped
+        )
 
     def observe(
         self,
@@ -255,7 +255,7 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
             ValueError: If the model has no prior.
         """
         self._check_prior()
-        state, states = state._replace(past_frames=None), []
+        states = []
         for t, action in enumerate(actions):
             state = self.dynamics.predict(state, action, None if noise is None else noise.prior[t])
             states.append(state)

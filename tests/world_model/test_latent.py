@@ -1,6 +1,7 @@
 import torch
 
 from core_repr.world_model import LatentState
+from core_repr.world_model.latent import StackedState
 
 
 def test_latent_state_joins_indexes_and_detaches() -> None:
@@ -11,8 +12,8 @@ def test_latent_state_joins_indexes_and_detaches() -> None:
     assert torch.equal(state.features, torch.cat([h, mean], -1))
     assert torch.equal(state.sample_features, torch.cat([h, sample], -1))
     past = torch.randint(256, (4, 2, 3, 3, 6), dtype=torch.uint8)
-    for whole in (state, state._replace(past_frames=past)):
-        assert len(whole.tensors) == 4 + (whole.past_frames is not None)
+    for whole in (state, StackedState(state, past)):
+        assert len(whole.tensors) == 4 + isinstance(whole, StackedState) and len(whole) == 4
         for index in (2, slice(1, 3), torch.tensor([3, 0])):
             for field, picked in zip(whole.tensors, whole.at(index).tensors, strict=True):
                 assert torch.equal(picked, field[index])
