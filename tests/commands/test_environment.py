@@ -77,7 +77,7 @@ def test_the_preset_paper_renders_in_full_unless_asked_otherwise(
     assert env.spec.kwargs["rendering"] == "full"
     env.close()
     with pytest.raises(SystemExit):
-        cli.main(["train", "--preset", "paper", "--help"])
+        cli.main(["train", "--preset", "paper", "--help-all"])
     assert "(default: full)" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
