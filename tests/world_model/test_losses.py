@@ -100,3 +100,16 @@ def test_masked_mean_ignores_what_is_masked() -> None:
     assert masked_mean(values, mask).item() == 2
     assert masked_mean(values, torch.zeros_like(mask)).item() == 0
     assert masked_mean(values.masked_fill(~mask, torch.nan), mask).item() == 2
+
+
+def test_excluded_pairs_are_not_negatives() -> None:
+    x, y = torch.randn(5, 3), torch.randn(5, 3)
+    sequences = torch.tensor([0, 1, 0, 0, 1])
+    loss = info_nce(x, y, torch.tensor(2.0), sequences[:, None] != sequences[None])
+    expected = []
+    for n in range(5):
+        own = [m for m in range(5) if sequences[m] == sequences[n]]
+        for a, b in ((x, y), (y, x)):
+            logits = torch.stack([2 * (a[n] * b[m]).sum() for m in own])
+            expected.append(-logits.log_softmax(0)[own.index(n)] / 2)
+    torch.testing.assert_close(loss, torch.stack(expected).sum() / 5)

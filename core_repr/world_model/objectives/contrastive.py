@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,7 +30,7 @@ class Contrastive(Objective):
         super().__init__()
         self.weight = config.weight
         self._from_prior = config.decoded == "prior"
-        self._own_sequence = config.negatives == "same-sequence"
+        self._negatives = config.negatives
         compared = sizes.observation if config.proprioception else sizes.encoding
         self.decoder = mlp(sizes.features, config.layers, compared)
         self.inverse_temperature_logit = nn.Parameter(torch.tensor(config.inverse_temperature))
@@ -54,21 +54,24 @@ class Contrastive(Objective):
             mask, x, state = mask[1:], x[1:], observed.prior.at(slice(1, None))
         pairs = mask.flatten()
         y = self.decode(state)
-        sequences = None
-        if self._own_sequence:
-            sequence = torch.arange(mask.shape[1], device=mask.device)
-            sequences = sequence.expand(mask.shape).flatten()[pairs]
+        sequences = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        excluded = self._excluded(sequences.flatten()[pairs])
         loss = info_nce(
             x[:, :, : y.shape[-1]].flatten(0, 1)[pairs],
             y.flatten(0, 1)[pairs],
             self.inverse_temperature,
-            sequences,
+            excluded,
         )
-        if sequences is None:
+        if excluded is None:
             return Term(loss, pairs.sum().clamp(min=1).log())
-        # Each frame is told from those of its own sequence.
-        lengths = sequences.bincount()[sequences]
-        return Term(loss, lengths.log().sum() / pairs.sum().clamp(min=1))
+        candidates = (~excluded).sum(1)
+        return Term(loss, candidates.log().sum() / pairs.sum().clamp(min=1))
+
+    def _excluded(self, sequences: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"] | None:
+        """Returns which frames are not told apart, for the number of each one's sequence."""
+        if self._negatives == "same-sequence":
+            return sequences[:, None] != sequences[None]
+        return None
 
     def diagnostics(self) -> Mapping[str, Float[Tensor, ""]]:
         """Returns λ."""

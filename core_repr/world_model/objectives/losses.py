@@ -1,7 +1,7 @@
 """The terms of J_M as pure functions: equations (1) and (2), reward and inverse dynamics."""
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,7 +12,7 @@ def info_nce(
     x: Float[Tensor, "n d"],
     y: Float[Tensor, "n d"],
     inverse_temperature: Float[Tensor, ""],
-    sequences: Int64[Tensor, " n"] | None = None,
+    excluded: Bool[Tensor, "n n"] | None = None,
 ) -> Float[Tensor, ""]:
     """Contrastive loss L_c, equation (1), with the mean of both directions halved.
 
@@ -20,8 +20,7 @@ def info_nce(
         x: Encodings of the observations.
         y: Predicted encodings; row n belongs to row n of ``x``, all other rows are negatives.
         inverse_temperature: λ.
-        sequences: Number of the sequence of each row; only rows of the same one are negatives.
-            All rows are if ``None``.
+        excluded: Pairs, never of a row with itself, that are not negatives; all are if ``None``.
 
     Returns:
         The loss in nats; the mean logarithm of the number of rows to choose from is chance.
@@ -29,9 +28,8 @@ def info_nce(
     # In bfloat16, neighbouring similarities would be one number.
     with torch.autocast(x.device.type, enabled=False):
         similarity = inverse_temperature * (x.float() @ y.float().T)
-    if sequences is not None:
-        others = sequences[:, None] != sequences[None]
-        similarity = similarity.masked_fill(others, -torch.inf)
+    if excluded is not None:
+        similarity = similarity.masked_fill(excluded, -torch.inf)
     target = torch.arange(len(x), device=x.device)
     return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target))
 
