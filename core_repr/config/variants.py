@@ -102,10 +102,15 @@ def variant_of(config: CoReConfig) -> str:
     parts = {
         name: variant.changes
         for name, variant in VARIANTS.items()
-        if variant.changes.keys() - {"agent"} or not variant.changes
+        if not variant.changes or _has_parts(variant.changes)
     }
     fitting = [name for name, changes in parts.items() if _holds(config, changes)]
     return max(fitting, key=lambda name: _size(parts[name]))
+
+
+def _has_parts(changes: Mapping[str, Any]) -> bool:
+    agent = changes.get("agent", {})
+    return bool(changes.keys() - {"agent"}) or any(map(dataclasses.is_dataclass, agent.values()))
 
 
 def _holds(part: Any, changes: Mapping[str, Any]) -> bool:
