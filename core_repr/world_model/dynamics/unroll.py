@@ -1,8 +1,6 @@
 """The posterior over whole sequences, with its gradient written out.
 
-Autograd would go through the recurrence an operation at a time and, for each weight at each step,
-multiply two thin matrices. Here only what is truly sequential is computed step by step, and the
-gradient of each weight is one matrix product over all steps.
+Autograd would multiply two thin matrices for each weight at each step; here, it is one product.
 """
 
 from collections.abc import Sequence
