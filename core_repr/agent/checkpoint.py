@@ -1,4 +1,4 @@
-"""Checkpoints: everything that learning goes on from, whole or not at all, without a pickle."""
+"""Checkpoints: everything that learning resumes from, whole or not at all, without a pickle."""
 
 from __future__ import annotations
 
