@@ -23,7 +23,7 @@ from core_repr.envs.rendering import prefer_headless
 
 if TYPE_CHECKING:
     from core_repr import agent, config, envs, evaluation, world_model, wrappers, zoo
-    from core_repr.agent import CoReSAC
+    from core_repr.agent import CoReSAC, load_agent
     from core_repr.config import CoReConfig
     from core_repr.world_model import CoReWorldModel, LatentState
     from core_repr.wrappers import CoReVecEnvWrapper, CoReVectorWrapper, CoReWrapper
@@ -43,6 +43,7 @@ __all__ = [
     "config",
     "envs",
     "evaluation",
+    "load_agent",
     "world_model",
     "wrappers",
     "zoo",
@@ -56,6 +57,7 @@ _HOME = {
     "CoReWorldModel": "core_repr.world_model",
     "CoReWrapper": "core_repr.wrappers",
     "LatentState": "core_repr.world_model",
+    "load_agent": "core_repr.agent",
 }
 _SUBPACKAGES = {"agent", "config", "envs", "evaluation", "world_model", "wrappers", "zoo"}
 

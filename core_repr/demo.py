@@ -15,24 +15,24 @@ from rich.table import Table
 from tqdm import TqdmExperimentalWarning, tqdm
 
 from core_repr import zoo
-from core_repr.agent import CoReSAC
+from core_repr.agent import load_agent
+from core_repr.environments import make_environment, split_arguments
 from core_repr.evaluation import (
     Agent,
     Evaluation,
     RandomAgent,
     evaluate,
     learning_curve,
-    make_environment,
     record_episode,
-    split_arguments,
 )
+from core_repr.files.names import PROGRESS_FILE
 from core_repr.files.places import user_path
 from core_repr.files.strict_json import parse_json
 from core_repr.files.writing import write_atomically
 from core_repr.wrappers import CoReWrapper
 
 VIDEO_FILE, CURVE_FILE = "agent.mp4", "learning_curve.png"
-PROGRESS_FILE, RESULTS_FILE = "progress.csv", "results.json"
+RESULTS_FILE = "results.json"
 RANDOM, OWN_AGENT, ON_LATENTS = "random policy", "CoRe's own agent", "SB3 SAC on latents"
 
 _console = Console()
@@ -49,7 +49,7 @@ def demo(
     ``results.json``.
 
     Args:
-        model: A zoo name or a folder that ``CoReSAC.save_pretrained`` wrote.
+        model: A zoo name or a folder that ``save_pretrained`` wrote.
         folder: Where the files go.
         env_steps: Simulator steps to train SB3's SAC for.
         episodes: Episodes of each evaluation.
@@ -61,7 +61,7 @@ def demo(
     folder = user_path(folder)
     _refuse_what_is_not_a_demo(folder)
     source = zoo.find(model)
-    core_agent = CoReSAC.from_pretrained(source, device="cpu")
+    core_agent = load_agent(source, device="cpu")
     environment = core_agent.environment_config
     for option, value, least in (
         ("--env-steps", env_steps, environment.action_repeat),

@@ -7,32 +7,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core_repr.agent import CoReSAC
-from core_repr.evaluation import (
-    evaluate,
-    learning_curve,
-    make_environment,
-    record_episode,
-    split_arguments,
+from core_repr.agent import SequenceAlgorithm, load_agent
+from core_repr.environments import make_environment, split_arguments
+from core_repr.evaluation import evaluate, learning_curve, record_episode
+from core_repr.files.json_files import read_json
+from core_repr.files.names import (
+    AGENT_FILE,
+    CARD_FILE,
+    EVALUATION_FILE,
+    EVALUATIONS_FILE,
+    LEARNING_CURVE_FILE,
+    MAX_RECORD_BYTES,
+    MODEL_FOLDER,
+    PROGRESS_FILE,
+    REPLAY_FILE,
+    SETTINGS_FILE,
 )
-from core_repr.files.names import AGENT_FILE, MAX_RECORD_BYTES
 from core_repr.files.reading import read_bounded
 from core_repr.files.values import encode
 from core_repr.files.writing import write_atomically
-from core_repr.hub.card import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE, make_card
-from core_repr.training.progress import PROGRESS_FILE
+from core_repr.hub.card import make_card
 from core_repr.world_model import CoReWorldModel
-from core_repr.zoo.summary import (
-    EVALUATION_FILE,
-    EVALUATIONS_FILE,
-    SETTINGS_FILE,
-    Summary,
-    origin_name,
-    read_record,
-    summarize,
-)
+from core_repr.zoo.summary import Summary, origin_name, summarize
 
-MODEL_FOLDER = "model"
 REPLAY_SHRINK = 2
 """Of the suite's 640×480 pixels; a replay in full is as large as the weights."""
 
@@ -66,7 +63,7 @@ def prepare(
     model = run / MODEL_FOLDER if (run / MODEL_FOLDER).is_dir() else run
     # Loading and saving checks everything, and leaves out what is no part of a model.
     if (model / AGENT_FILE).exists():
-        agent: CoReSAC | None = CoReSAC.from_pretrained(model, device="cpu")
+        agent: SequenceAlgorithm | None = load_agent(model, device="cpu")
         assert agent is not None
         agent.save_pretrained(folder)
     else:
@@ -93,7 +90,7 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
                 _copy(place / file, folder)
     for place in (model, run):
         if (place / SETTINGS_FILE).exists():
-            settings = read_record(place / SETTINGS_FILE)
+            settings = read_json(place / SETTINGS_FILE, MAX_RECORD_BYTES)
             origin = settings.get("continued_from")
             if origin is not None:
                 name = origin_name(origin)
@@ -111,7 +108,7 @@ def _copy(file: Path, folder: Path) -> None:
 
 
 def _evaluate(
-    agent: CoReSAC,
+    agent: SequenceAlgorithm,
     name: str,
     folder: Path,
     changes: dict[str, Any],

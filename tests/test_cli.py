@@ -8,8 +8,9 @@ import torch
 
 from core_repr import cli, training, zoo
 from core_repr.config import PRESETS, CoReConfig, make_variant
+from core_repr.environments import EnvironmentChoice
 from core_repr.hub.model_folder import load_config
-from core_repr.training import EnvironmentChoice, Schedule
+from core_repr.training import Schedule
 
 
 @pytest.fixture
@@ -281,7 +282,7 @@ def test_any_registered_environment_is_trained_in(trainings: list[tuple[Any, ...
         (f"--env {PIXELS} --task walker-walk", "does not take the suite's options"),
         (f"--env {PIXELS} --env-args length", "'length' is not an argument of the form"),
         ("--env-args length=8", "name it with --env"),
-        (f"--env {PIXELS} --from {MODEL}", "leave out --env"),
+        (f"--env {PIXELS} --from {MODEL}", "leave out the environment's options"),
     ],
 )
 def test_an_environment_that_does_not_go_is_refused(

@@ -15,7 +15,8 @@ from stable_baselines3 import SAC
 
 from core_repr import CoReSAC, CoReWorldModel, CoReWrapper
 from core_repr.config import VARIANTS, CoReConfig, make_variant
-from core_repr.training import EnvironmentChoice, Schedule, resume, train
+from core_repr.environments import EnvironmentChoice
+from core_repr.training import Schedule, resume, train
 
 PIXELS = "core-repr-tests/Pixels-v0"
 

@@ -15,7 +15,7 @@ from core_repr.config import (
     SACConfig,
     WorldModelConfig,
 )
-from core_repr.evaluation import make_environment
+from core_repr.environments import make_environment
 
 
 @pytest.fixture(scope="module")

@@ -21,16 +21,9 @@ import torch
 
 from core_repr.agent import CoReSAC, learning_state
 from core_repr.config import CoReConfig
+from core_repr.environments import EnvironmentChoice
 from core_repr.evaluation.plots import EVALUATION_RETURN, read_progress
-from core_repr.training import (
-    EnvironmentChoice,
-    Interrupted,
-    Origin,
-    Schedule,
-    callback,
-    resume,
-    train,
-)
+from core_repr.training import Interrupted, Origin, Schedule, callback, resume, train
 from core_repr.training.episode_seeds import EpisodeSeeds, episode_seed
 from core_repr.training.interruption import StopRequest
 from core_repr.training.progress import ProgressFile

@@ -12,8 +12,9 @@ import torch
 
 from core_repr.agent import CoReSAC
 from core_repr.config import CoReConfig
+from core_repr.environments import EnvironmentChoice
 from core_repr.evaluation import evaluate
-from core_repr.training import EnvironmentChoice, Schedule, resume, train
+from core_repr.training import Schedule, resume, train
 from core_repr.training.settings import RunSettings
 from core_repr.world_model import CoReWorldModel
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from core_repr.config import CoReConfig
-from core_repr.training import EnvironmentChoice, Schedule, callback, resume, train
+from core_repr.environments import EnvironmentChoice
+from core_repr.training import Schedule, callback, resume, train
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0", {"frame_size": 16}, {"length": 6}, {})
 SCHEDULE = Schedule(

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from typing import Any
 
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 
 from core_repr.adapters.layers import ask, attribute, layers
 from core_repr.config import EnvironmentConfig
-
-NOT_COMPARED = frozenset(
-    {
-        # What latents are meant to be robust to.
-        "background",
-        "backgrounds",
-        "camera",
-        "color",
-        "difficulty",
-        "dynamic",
-        "num_videos",
-        "split",
-        "suite_camera",
-        # What goes into the information alone.
-        "clean_frames",
-        "physics_state",
-        # What is seen otherwise: by the frames, by the attribute, or not at all.
-        "action_repeat",
-        "frame_size",
-        "render_mode",
-    }
-)
-"""Arguments of ``gym.make`` that may differ from those of the training."""
+from core_repr.environments import arguments_to_ignore, default_arguments
 
 
 def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
@@ -72,7 +49,9 @@ def renders_as_trained(env: Any, trained: EnvironmentConfig) -> bool:
     if not specs or specs[-1].id != trained.id:
         return False
     here, there = _arguments(specs[-1], trained)
-    asked = {*specs[-1].kwargs, *trained.arguments} - NOT_COMPARED | {"frame_size"}
+    asked = {*specs[-1].kwargs, *trained.arguments} - arguments_to_ignore(trained.id) | {
+        "frame_size"
+    }
     return all(_as_json(here.get(name)) == _as_json(there.get(name)) for name in asked)
 
 
@@ -84,7 +63,7 @@ def _spec(layer: Any) -> EnvSpec | None:
 
 def _different_arguments(spec: EnvSpec, trained: EnvironmentConfig) -> list[str]:
     here, there = _arguments(spec, trained)
-    asked = {*spec.kwargs, *trained.arguments} - NOT_COMPARED
+    asked = {*spec.kwargs, *trained.arguments} - arguments_to_ignore(spec.id)
     return [
         f"{name} is {here[name]!r}, not {there[name]!r}"
         for name in sorted(asked & {*here} & {*there})
@@ -96,16 +75,6 @@ def _arguments(spec: EnvSpec, trained: EnvironmentConfig) -> tuple[dict[str, Any
     """Returns the arguments of an environment and of the training's, with defaults."""
     defaults = default_arguments(spec)
     return {**defaults, **spec.kwargs}, {**defaults, **trained.arguments}
-
-
-def default_arguments(spec: EnvSpec) -> dict[str, Any]:
-    """Returns the arguments that an environment takes where none are given."""
-    point = spec.entry_point
-    if point is None:
-        return {}
-    creator: Any = load_env_creator(point) if isinstance(point, str) else point
-    parameters = inspect.signature(creator).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _as_json(value: Any) -> str:

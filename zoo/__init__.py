@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from core_repr.files.names import AGENT_FILE, CONFIG_FILE, MODEL_FILE
+from core_repr.files.names import AGENT_FILE, CONFIG_FILE, MODEL_FILE, RECORD_FILES
 from core_repr.hub import repository
 from core_repr.hub.packaged import find_folder, list_models
 from core_repr.world_model import CoReWorldModel
 from core_repr.zoo import recipes
-from core_repr.zoo.summary import RECORDS, Summary, summarize
+from core_repr.zoo.summary import Summary, summarize
 from core_repr.zoo.verification import verify
 
 __all__ = ["Summary", "find", "list_models", "load", "recipes", "summarize", "verify"]
@@ -41,7 +41,7 @@ def find(model: str | os.PathLike[str], *, revision: str | None = None) -> Path:
     if folder is not None:
         return folder
     name = os.fspath(model)
-    further = repository.available(name, [AGENT_FILE, *RECORDS], revision=revision)
+    further = repository.available(name, [AGENT_FILE, *RECORD_FILES], revision=revision)
     return repository.locate(name, [CONFIG_FILE, MODEL_FILE, *further], revision=revision)
 
 

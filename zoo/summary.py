@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from core_repr import environments
 from core_repr.config import CoReConfig, EnvironmentConfig
-from core_repr.files.names import MAX_RECORD_BYTES
+from core_repr.files.json_files import read_json
+from core_repr.files.names import EVALUATION_FILE, EVALUATIONS_FILE, MAX_RECORD_BYTES, SETTINGS_FILE
 from core_repr.files.reading import read_bounded
-from core_repr.files.strict_json import parse_json, parse_last_line
+from core_repr.files.strict_json import parse_last_line
 from core_repr.files.values import decode
-from core_repr.hub.card import Facts, label
+from core_repr.hub.card import Facts
 from core_repr.hub.model_folder import load_config
-
-SETTINGS_FILE = "settings.json"
-EVALUATION_FILE = "evaluation.json"
-EVALUATIONS_FILE = "evaluations.jsonl"
-RECORDS = (SETTINGS_FILE, EVALUATION_FILE, EVALUATIONS_FILE)
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,12 @@ class Summary:
     @property
     def task(self) -> str:
         """Its task, such as ``"cartpole-swingup"``."""
-        return label(self.environment).split(", ")[0]
+        return environments.task(self.environment)
 
     @property
     def level(self) -> str:
         """Its distractions, such as ``"easy, dynamic"``."""
-        return ", ".join(label(self.environment).split(", ")[1:])
+        return environments.distractions(self.environment)
 
     @property
     def result(self) -> str:
@@ -125,25 +122,6 @@ def origin_name(origin: Any) -> str:
     return name
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Reads a record of a training.
-
-    Args:
-        path: Of a file that holds a JSON object.
-
-    Raises:
-        FileNotFoundError: If it is missing.
-        ValueError: If it is broken or too large.
-    """
-    try:
-        record = parse_json(read_bounded(path, MAX_RECORD_BYTES))
-    except ValueError as error:
-        raise ValueError(f"{path} is no record of a training: {error}.") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is no record of a training: it holds no JSON object.")
-    return record
-
-
 def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     error = record["standard_error"]
     return {
@@ -156,7 +134,8 @@ def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any
 
 
 def _read(folder: Path, name: str) -> dict[str, Any] | None:
-    return read_record(folder / name) if (folder / name).exists() else None
+    path = folder / name
+    return read_json(path, MAX_RECORD_BYTES) if path.exists() else None
 
 
 def _last_line(path: Path) -> dict[str, Any] | None:
@@ -166,5 +145,5 @@ def _last_line(path: Path) -> dict[str, Any] | None:
     try:
         record = parse_last_line(read_bounded(path, MAX_RECORD_BYTES))
     except ValueError as error:
-        raise ValueError(f"{path} is no record of a training: {error}.") from None
+        raise ValueError(f"{path} is not valid JSON: {error}; it was damaged.") from None
     return record if isinstance(record, dict) else None

@@ -1,7 +1,17 @@
 """The agent: recurrent SAC on the latents of a world model that learns with it."""
 
+from core_repr.agent.algorithms import algorithm_of, load_agent
 from core_repr.agent.core_sac import CoReSAC
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
+from core_repr.agent.sequence_algorithm import SequenceAlgorithm
 
-__all__ = ["CoRePolicy", "CoReSAC", "RecurrentState", "SequenceReplayBuffer"]
+__all__ = [
+    "CoRePolicy",
+    "CoReSAC",
+    "RecurrentState",
+    "SequenceAlgorithm",
+    "SequenceReplayBuffer",
+    "algorithm_of",
+    "load_agent",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,47 +16,11 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from core_repr.files.json_files import refuse_large
 from core_repr.files.reading import read_bounded
-from core_repr.files.strict_json import parse_json
 from core_repr.files.writing import write_atomically
 
-MAX_JSON_BYTES = 100_000_000
 MAX_TENSOR_BYTES = 4_000_000_000
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes an object as JSON, whole or not at all.
-
-    Raises:
-        ValueError: If :func:`read_json` would refuse it.
-        OSError: If it cannot be written.
-    """
-    content = (json.dumps(values, indent=1) + "\n").encode()
-    try:
-        parse_json(content)
-    except ValueError as error:
-        raise ValueError(
-            f"{path.name} is not saved, because it could not be loaded again: {error}."
-        ) from None
-    _refuse_large(path, len(content), MAX_JSON_BYTES)
-    write_atomically(path, content)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object of at most 100 MB.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file holds anything else.
-    """
-    content = read_bounded(path, MAX_JSON_BYTES)
-    try:
-        values = parse_json(content)
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}; it was damaged.") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object, not {type(values).__name__}.")
-    return values
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -72,16 +35,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    _refuse_large(path, sum(tensor.nbytes for tensor in flat.values()), MAX_TENSOR_BYTES)
+    refuse_large(path, sum(tensor.nbytes for tensor in flat.values()), MAX_TENSOR_BYTES)
     write_atomically(path, to_safetensors(flat))
-
-
-def _refuse_large(path: Path, size: int, limit: int) -> None:
-    if size > limit:
-        raise ValueError(
-            f"{path.name} is not saved, because it could not be loaded again: it would have "
-            f"{size:,} bytes, more than {limit:,}."
-        )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

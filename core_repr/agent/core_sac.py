@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 
 from core_repr.agent.imagination import lambda_returns, roll_out
 from core_repr.agent.sequence_algorithm import Parameters, SequenceAlgorithm
-from core_repr.config import ImaginationConfig
+from core_repr.config import ImaginationConfig, SACConfig
 from core_repr.world_model import LatentState, SequenceBatch, WorldModelLosses
 from core_repr.world_model.objectives.losses import masked_mean
 
@@ -28,6 +28,8 @@ class CoReSAC(SequenceAlgorithm):
         >>> env = gym.make("distracting_control/cartpole-swingup-v0")  # doctest: +SKIP
         >>> agent = CoReSAC("CoRePolicy", env).learn(20_000)  # doctest: +SKIP
     """
+
+    settings = SACConfig
 
     def _make_optimizers(self) -> dict[str, Optimizer]:
         settings, networks = self.config.agent, self.policy.actor_critic

@@ -17,10 +17,10 @@ from torch import Tensor
 from core_repr.agent import checkpoint
 from core_repr.agent.checkpoint import GlobalGenerators
 from core_repr.agent.learner import SequenceLearner
+from core_repr.files.json_files import read_json, write_json
+from core_repr.files.names import TENSORS_FILE, VALUES_FILE
 from core_repr.files.weights import state
 
-TENSORS_FILE = "training.safetensors"
-VALUES_FILE = "training.json"
 FORMAT_VERSION = 2
 POLICY_GENERATOR = "policy_generator"
 AVERAGE = "average."
@@ -96,7 +96,7 @@ def write(algorithm: SequenceLearner, folder: Path) -> None:
         generators=generators,
     )
     checkpoint.write_tensors(folder / TENSORS_FILE, tensors)
-    checkpoint.write_json(folder / VALUES_FILE, dataclasses.asdict(values))
+    write_json(folder / VALUES_FILE, dataclasses.asdict(values))
 
 
 def read_values(folder: Path) -> LearningValues:
@@ -107,7 +107,7 @@ def read_values(folder: Path) -> LearningValues:
         ValueError: If they are broken or of another version.
     """
     path = folder / VALUES_FILE
-    fields = checkpoint.read_json(path)
+    fields = read_json(path)
     if fields.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"{path} has format {fields.get('format_version')!r}, but this release reads "

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core_repr.agent.checkpoint import read_json, write_json
 from core_repr.agent.segments import Records, Segment, next_number, segment_files
+from core_repr.files.json_files import read_json, write_json
+from core_repr.files.names import MANIFEST_FILE
 from core_repr.files.writing import finish, whole_files
 from core_repr.world_model import SequenceBatch
 
 SEGMENT_SLOTS = 512
-MANIFEST_FILE = "replay.json"
 FORMAT_VERSION = 1
 NO_PROPRIOCEPTION = np.zeros(0, np.float32)
 

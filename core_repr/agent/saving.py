@@ -14,8 +14,7 @@ from typing_extensions import Self
 
 from core_repr.agent import agent_folder, learning_state
 from core_repr.agent.learner import SequenceLearner
-from core_repr.agent.replay import MANIFEST_FILE
-from core_repr.files.names import CONFIG_FILE
+from core_repr.files.names import CONFIG_FILE, MANIFEST_FILE, TENSORS_FILE, VALUES_FILE
 from core_repr.files.places import refuse_others, user_path, without_ending
 from core_repr.hub.model_folder import load_config
 from core_repr.hub.pretrained import Pretrained
@@ -38,7 +37,7 @@ class Saving(Pretrained, SequenceLearner):
             ValueError: If the files could not be loaded again.
             OSError: If they cannot be written; what was there before stays.
         """
-        if (user_path(folder) / learning_state.VALUES_FILE).exists():
+        if (user_path(folder) / VALUES_FILE).exists():
             raise FileExistsError(
                 f"{folder} holds an agent with its optimisers, which would not belong to new "
                 "weights; use save instead of save_pretrained, or choose another folder."
@@ -157,7 +156,7 @@ class Saving(Pretrained, SequenceLearner):
             get_system_info()
         folder = _saved_folder(path, ".zip")
         algorithm = cls._from_folder(folder, env, device, **kwargs)
-        if (folder / learning_state.VALUES_FILE).exists():
+        if (folder / VALUES_FILE).exists():
             learning_state.restore(algorithm, folder)
         return algorithm
 
@@ -188,7 +187,7 @@ class Saving(Pretrained, SequenceLearner):
         load_config(folder)
         agent_folder.check(folder, self.config)
         self.load_weights(folder)
-        if (folder / learning_state.TENSORS_FILE).exists():
+        if (folder / TENSORS_FILE).exists():
             learning_state.restore_tensors(self, folder)
 
     def save_replay_buffer(self, path: str | Path) -> None:  # type: ignore[override]

@@ -32,7 +32,7 @@ from core_repr.agent.collecting import Collecting
 from core_repr.agent.policy import CoRePolicy
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.agent.saving import Saving
-from core_repr.config import PRESETS, CoReConfig
+from core_repr.config import PRESETS, CoReConfig, LearningConfig
 from core_repr.hub.model_folder import check_config
 from core_repr.world_model import SequenceBatch
 
@@ -72,6 +72,8 @@ class SequenceAlgorithm(Collecting, Saving):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"CoRePolicy": CoRePolicy}
+    settings: ClassVar[type[LearningConfig]]
+    """The class of ``config.agent`` that it is for."""
 
     def __init__(
         self,
@@ -122,6 +124,11 @@ class SequenceAlgorithm(Collecting, Saving):
             self.n_envs = 1
         else:
             config = environment.record_environment(config, self.env)
+        if not isinstance(config.agent, self.settings):
+            raise ValueError(
+                f"{type(self).__name__} takes a config whose agent is a {self.settings.__name__}, "
+                f"not a {type(config.agent).__name__}; load_agent finds the class of a model."
+            )
         # Now, not after hours of training.
         check_config(config)
         assert config.environment is not None

@@ -25,8 +25,8 @@ from core_repr.benchmarks.agent_names import AgentName
 from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
+from core_repr.environments import make_environment, split_arguments
 from core_repr.envs import task_names
-from core_repr.evaluation import make_environment, split_arguments
 from core_repr.files.writing import write_atomically
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
@@ -268,7 +268,7 @@ def _environment(model: CoReWorldModel, name: AgentName, split: Literal["train",
 
 
 def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
-    task = environment.id.removeprefix("distracting_control/").removesuffix("-v0")
+    task = environment.arguments.get("task")
     if task not in task_names():
         raise ValueError(
             f"The state is that of a task of distracting_control, not of {environment.id}; leave "

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
+from core_repr.files.strict_json import parse_json
+from core_repr.files.values import decode, encode
+
 if TYPE_CHECKING:
     from core_repr.config import EnvironmentConfig
+    from core_repr.environments import EnvironmentChoice
 
 Difficulty = Literal["none", "easy", "medium", "hard"]
 Rendering = Literal["fast", "full"]
@@ -28,6 +34,9 @@ DISTRACTIONS = ("background", "camera", "color")
 
 Import = Annotated[str | None, tyro.conf.arg(name="import", metavar="MODULE")]
 """A module that registers environments of one's own."""
+
+EnvArgs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")]
+"""Arguments of an environment."""
 
 Switch = tyro.conf.DisallowNone[bool | None]
 """``--name`` and ``--no-name``; ``None`` where neither is given."""
@@ -124,6 +133,24 @@ class DistractingControl:
             validation["num_videos"] = self.validation_videos
         return training, validation
 
+    @classmethod
+    def of(cls, choice: EnvironmentChoice) -> DistractingControl | None:
+        """Returns the options that choose an environment; ``None`` if it is not of the suite."""
+        known = {option.name for option in fields(cls)}
+        for task in get_args(Task):
+            if choice.id == cls(task).id:
+                options = {**choice.arguments, "task": task}
+                options["difficulty"] = options.get("difficulty") or "none"
+                if options.get("backgrounds", "") is None:
+                    options |= {"background": False, "backgrounds": "procedural"}
+                for option, further in (
+                    ("num_videos", choice.training),
+                    ("validation_videos", choice.validation),
+                ):
+                    options[option] = further.get("num_videos", options.get(option))
+                return cls(**{name: value for name, value in options.items() if name in known})
+        return None
+
     @property
     def label(self) -> str:
         """A short name, such as cartpole-swingup-easy."""
@@ -165,6 +192,7 @@ class EnvironmentChanges:
             training videos as many as the training had, of others as many as it validated with.
         suite_camera: Reacher's camera stays on one side, as in the published suite.
         rendering: "fast", or "full" as the suite renders.
+        env_args: Any arguments of the environment, as name=value; a value is JSON, or else text.
     """
 
     difficulty: Literal["as-trained"] | Difficulty = "as-trained"
@@ -176,6 +204,7 @@ class EnvironmentChanges:
     num_videos: int | None = None
     suite_camera: Switch = None
     rendering: Literal["as-trained"] | Rendering = "as-trained"
+    env_args: EnvArgs = ()
 
     def apply(
         self, environment: EnvironmentConfig, split: Literal["train", "val"], folder: Path
@@ -191,16 +220,16 @@ class EnvironmentChanges:
             ValueError: If the environment has no such argument.
             gymnasium.error.Error: If it is not registered.
         """
-        from core_repr.evaluation import known_arguments, split_arguments
+        from core_repr.environments import known_arguments, split_arguments, unknown_arguments
 
         changes = split_arguments(environment, split, folder)
         chosen = self._chosen()
-        unknown = chosen.keys() - known_arguments(environment)
+        unknown = unknown_arguments(environment, chosen)
         if unknown:
-            name = min(unknown)
+            name, known = min(unknown), known_arguments(environment)
             raise ValueError(
                 f"The model was trained in {environment.id}, which has no argument {name!r}; leave "
-                f"out --{name.replace('_', '-')}."
+                f"it out, or name one of {', '.join(sorted(known))}."
             )
         if "difficulty" in chosen and "num_videos" in {**environment.arguments, **changes}:
             changes["num_videos"] = None
@@ -216,7 +245,33 @@ class EnvironmentChanges:
             chosen["difficulty"] = None if self.difficulty == "none" else self.difficulty
         if self.rendering != "as-trained":
             chosen["rendering"] = self.rendering
-        return chosen
+        return {**chosen, **typed_arguments(self.env_args)}
+
+
+def typed_arguments(typed: Sequence[str]) -> dict[str, Any]:
+    """Reads arguments of ``gym.make``.
+
+    Args:
+        typed: Each as name=value; a value is JSON, or else text.
+
+    Raises:
+        ValueError: If one has another form.
+    """
+    arguments = {}
+    for word in typed:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"{word!r} is not an argument of the form name=value.")
+        try:
+            arguments[name] = decode(parse_json(value.encode()))
+        except ValueError:
+            arguments[name] = value
+    return arguments
+
+
+def as_typed(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns what :func:`typed_arguments` reads."""
+    return tuple(f"{name}={json.dumps(encode(value))}" for name, value in arguments.items())
 
 
 def import_module(name: str | None) -> None:

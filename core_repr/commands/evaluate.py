@@ -56,15 +56,16 @@ class Evaluate:
         from tqdm import tqdm
 
         from core_repr import zoo
-        from core_repr.agent import CoReSAC
-        from core_repr.evaluation import evaluate, make_environment, record_episode, results
+        from core_repr.agent import load_agent
+        from core_repr.environments import make_environment
+        from core_repr.evaluation import evaluate, record_episode, results
         from core_repr.evaluation.recording import check_renders
 
         self._check_files()
         use_one_thread()
         import_module(self.import_)
         source = zoo.find(self.model)
-        agent = CoReSAC.from_pretrained(source, device="cpu")
+        agent = load_agent(source, device="cpu")
         environment = agent.environment_config
         changes = self.changes.apply(environment, self.split, source)
         rendering = {} if self.video is None else {"render_mode": "rgb_array"}
@@ -115,11 +116,10 @@ class Evaluate:
         """What the files beside a model, or those of its run, tell of the training."""
         from core_repr.config import variant_of
         from core_repr.evaluation.results import Training
-        from core_repr.files.names import MAX_RECORD_BYTES
+        from core_repr.files.names import MAX_RECORD_BYTES, SETTINGS_FILE
         from core_repr.files.reading import read_bounded
         from core_repr.files.strict_json import parse_json
         from core_repr.training import Origin
-        from core_repr.training.settings import SETTINGS_FILE
 
         folder = next((f for f in (source, source.parent) if (f / SETTINGS_FILE).is_file()), None)
         assert config.environment is not None

@@ -42,8 +42,8 @@ class Probe:
         from tqdm import tqdm
 
         from core_repr import zoo
-        from core_repr.agent import CoReSAC
-        from core_repr.evaluation import make_environment
+        from core_repr.agent import load_agent
+        from core_repr.environments import known_arguments, make_environment
         from core_repr.evaluation.probes import probe
         from core_repr.files.places import check_file
 
@@ -51,12 +51,12 @@ class Probe:
             check_file(self.output)
         use_one_thread()
         source = zoo.find(self.model)
-        agent = CoReSAC.from_pretrained(source, device="cpu")
+        agent = load_agent(source, device="cpu")
         environment = agent.environment_config
-        if not environment.id.startswith("distracting_control/"):
+        if "physics_state" not in known_arguments(environment):
             raise ValueError(
-                f"{self.model} was trained in {environment.id}; only tasks of the Distracting "
-                "Control Suite tell their physics."
+                f"{self.model} was trained in {environment.id}, which does not tell its physics: "
+                "it has no argument physics_state, as the Distracting Control Suite has."
             )
         changes = [self.changes.apply(environment, split, source) for split in ("train", "val")]
         training, validation = (

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import gymnasium as gym
 import tyro
 
 from core_repr.commands.device import check_device
 from core_repr.commands.environment import (
     DistractingControl,
+    EnvArgs,
     Import,
     Rendering,
-    Task,
+    as_typed,
     import_module,
+    typed_arguments,
 )
 from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import (
     PRESETS,
     AugmentationConfig,
     CoReConfig,
-    EnvironmentConfig,
     ObjectivesConfig,
     SACConfig,
     WorldModelConfig,
     make_variant,
 )
-from core_repr.files.strict_json import parse_json
+from core_repr.environments import EnvironmentChoice, require_registered
 
 if TYPE_CHECKING:
-    from core_repr.training import EnvironmentChoice, Origin
+    from core_repr.training import Origin
     from core_repr.zoo.recipes import Recipe
 
 
@@ -84,8 +82,8 @@ class Train:
     preset: Literal["compact", "paper"] = "compact"
     variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
     env: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
-    env_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    validation_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    env_args: EnvArgs = ()
+    validation_args: EnvArgs = ()
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
     )
@@ -145,7 +143,7 @@ class Train:
                     f"--{option} starts with the sizes of {self.from_}; "
                     "leave out the options that begin with --world-model."
                 )
-            choice = training.EnvironmentChoice.recorded(config.environment, Path(origin.model))
+            choice = EnvironmentChoice.recorded(config.environment, Path(origin.model))
             config = config.replace(
                 objectives=self.objectives, augmentation=self.augmentation, agent=self.agent
             )
@@ -160,8 +158,6 @@ class Train:
 
     def _choice(self, frame_size: int) -> tuple[EnvironmentChoice, str]:
         """Returns where to train, and a short name of it."""
-        from core_repr.training import EnvironmentChoice
-
         if self.env is None:
             for option in ("env_args", "validation_args"):
                 if getattr(self, option):
@@ -177,11 +173,8 @@ class Train:
                 f"--env trains in {self.env!r}, which does not take the suite's options; leave "
                 "them out, and pass its own arguments with --env-args."
             )
-        if ":" in self.env or self.env not in gym.registry:
-            near = difflib.get_close_matches(self.env, gym.registry, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else "--import registers it."
-            raise ValueError(f"{self.env!r} is not the id of a registered environment; {hint}")
-        parsed = [_arguments(typed) for typed in (self.env_args, self.validation_args)]
+        require_registered(self.env)
+        parsed = [typed_arguments(typed) for typed in (self.env_args, self.validation_args)]
         return EnvironmentChoice(self.env, parsed[0], {}, parsed[1]), self.env.replace("/", "-")
 
     def _refuse_beside_recipe(self) -> None:
@@ -219,25 +212,12 @@ class Train:
         for name in (setting.name for setting in fields(self) if setting.name not in allowed):
             if getattr(self, name) != getattr(plain, name):
                 typed = "--" + name.rstrip("_").replace("_", "-")
-                what = "the environment's options" if name == "environment" else typed
-                which = "in the environment" if name == "environment" else "with the settings"
+                of_environment = name in ENVIRONMENT_OPTIONS
+                what = "the environment's options" if of_environment else typed
+                which = "in the environment" if of_environment else "with the settings"
                 raise ValueError(
                     f"--{option} continues {which} of an earlier training; leave out {what}."
                 )
-
-
-def _arguments(typed: Sequence[str]) -> dict[str, Any]:
-    """Reads arguments of ``gym.make``."""
-    arguments = {}
-    for word in typed:
-        name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"{word!r} is not an argument of the form name=value.")
-        try:
-            arguments[name] = parse_json(value.encode())
-        except ValueError:
-            arguments[name] = value
-    return arguments
 
 
 def train_with(config: CoReConfig) -> Train:
@@ -282,7 +262,10 @@ def train_from(model: str) -> Train:
 
     config = load_config(find_origin(model).model)
     assert config.environment is not None
-    return replace(train_with(config), environment=_recorded(config.environment))
+    environment = config.environment
+    # Not from what is registered: --import may not have registered it yet.
+    arguments = {**environment.arguments, "action_repeat": environment.action_repeat}
+    return replace(train_with(config), **_options(EnvironmentChoice(environment.id, arguments)))
 
 
 def train_by(recipe: str, model: str | None = None) -> Train:
@@ -308,12 +291,12 @@ def train_by(recipe: str, model: str | None = None) -> Train:
     elif chosen.continued_from is not None:
         _require_origin(recipe, chosen.continued_from)
     try:
-        environment = _environment_of(chosen)
+        options = _recipe_options(chosen)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"The recipe {recipe!r} does not fit: {error}") from None
     return replace(
         train_with(chosen.config),
-        environment=environment,
+        **options,
         env_steps=chosen.env_steps,
         seed=chosen.seed,
         evaluation_interval=chosen.evaluation_interval,
@@ -356,34 +339,27 @@ def find_origin(model: str) -> Origin:
     return Origin.find(folder, None if Path(model).expanduser().is_dir() else name)
 
 
-def _environment_of(recipe: Recipe) -> DistractingControl:
-    """The environment that a recipe or the model that it names was made for."""
-    from pydantic import TypeAdapter, ValidationError
-
-    if recipe.continued_from is not None:
-        start = train_from(recipe.continued_from)
-        if start.world_model != recipe.config.world_model:
-            raise ValueError(f"config.world_model is not that of {recipe.continued_from}.")
-        return start.environment
-    unknown = recipe.environment.keys() - {option.name for option in fields(DistractingControl)}
-    if unknown:
-        raise ValueError(f"environment.{min(unknown)} is unknown.")
-    try:
-        return TypeAdapter(DistractingControl).validate_python(recipe.environment)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"environment.{first['loc'][0]}: {first['msg']}.") from None
+ENVIRONMENT_OPTIONS = ("environment", "env", "env_args", "validation_args")
 
 
-def _recorded(environment: EnvironmentConfig) -> DistractingControl:
-    """The options that choose what a model records of its environment."""
-    known = {option.name for option in fields(DistractingControl)}
-    for task in get_args(Task):
-        if environment.id == DistractingControl(task).id:
-            options = {**environment.arguments, "action_repeat": environment.action_repeat}
-            options["difficulty"] = options.get("difficulty") or "none"
-            if options.get("backgrounds", "") is None:
-                options |= {"background": False, "backgrounds": "procedural"}
-            chosen = {name: value for name, value in options.items() if name in known}
-            return DistractingControl(**{**chosen, "task": task})
-    return DistractingControl()
+def _options(choice: EnvironmentChoice) -> dict[str, Any]:
+    """Returns the options that choose an environment: the suite's, or those that fit any."""
+    suite = DistractingControl.of(choice)
+    if suite is not None:
+        return {"environment": suite}
+    return {
+        "env": choice.id,
+        "env_args": as_typed({**choice.arguments, **choice.training}),
+        "validation_args": as_typed(choice.validation),
+    }
+
+
+def _recipe_options(recipe: Recipe) -> dict[str, Any]:
+    """Returns the options that choose the environment of a recipe, or of the model it names."""
+    if recipe.environment is not None:
+        return _options(recipe.environment)
+    assert recipe.continued_from is not None
+    start = train_from(recipe.continued_from)
+    if start.world_model != recipe.config.world_model:
+        raise ValueError(f"config.world_model is not that of {recipe.continued_from}.")
+    return {name: getattr(start, name) for name in ENVIRONMENT_OPTIONS}

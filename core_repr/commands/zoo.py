@@ -203,13 +203,13 @@ class ZooVerify:
     def __call__(self) -> int:
         """Checks it; what is wrong is an error."""
         from core_repr import zoo
-        from core_repr.agent import CoReSAC
+        from core_repr.agent import load_agent
         from core_repr.files.names import AGENT_FILE
 
         folder = zoo.find(self.model, revision=self.revision)
         checksums = zoo.verify(folder)
         if AGENT_FILE in checksums:
-            CoReSAC.from_pretrained(folder, device="cpu")
+            load_agent(folder, device="cpu")
         for name, checksum in checksums.items():
             print(f"{checksum}  {name}")
         print(f"{self.model} is sound{_commit(folder)}: {folder}")

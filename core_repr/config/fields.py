@@ -29,21 +29,28 @@ Arguments = Annotated[dict[str, Any], PlainSerializer(encode, when_used="json")]
 _kinds: set[Any] = set()
 
 
-def sentence(error: ValidationError) -> str:
-    """Says in one sentence which field does not fit, and why."""
+def sentence(error: ValidationError, of: str = "config") -> str:
+    """Says in one sentence which field does not fit, and why.
+
+    Args:
+        error: The first of its problems is told.
+        of: What the field is a part of.
+    """
     first = error.errors(include_url=False)[0]
     # pydantic puts the kind of a part into the path.
     name = ".".join(str(step) for step in first["loc"] if step not in _kinds)
     message = first["msg"].removeprefix("Value error, ")
-    where = f"The config's field {name!r}" if name else "The config"
+    where = f"The {of}'s field {name!r}" if name else f"The {of}"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{where} is not known to this release; remove it or install a newer core-repr."
     if first["type"] == "union_tag_not_found":
-        return f"The config lacks the field '{name}.kind'."
+        return f"The {of} lacks the field '{name}.kind'."
     if first["type"] == "union_tag_invalid":
-        where = f"The config's field '{name}.kind'"
+        where = f"The {of}'s field '{name}.kind'"
         message = f"it should be one of {first['ctx']['expected_tags']}"
         return f"{where} does not fit: {message}, not {first['ctx']['tag']!r}."
+    if first["type"] in ("missing", "missing_argument"):
+        return f"The {of} lacks the field {name!r}."
     whole = isinstance(first["input"], dict | ArgsKwargs)
     value = "" if whole else f", not {first['input']!r}"
     return f"{where} does not fit: {message[0].lower()}{message[1:]}{value}."

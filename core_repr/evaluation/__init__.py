@@ -1,10 +1,5 @@
 """How good an agent is: episodes, and the videos and plots that show it."""
 
-from core_repr.evaluation.environment import (
-    known_arguments,
-    make_environment,
-    split_arguments,
-)
 from core_repr.evaluation.episodes import Agent, Evaluation, RandomAgent, evaluate
 from core_repr.evaluation.plots import learning_curve, training_diagnostics
 from core_repr.evaluation.recording import record_episode
@@ -15,12 +10,9 @@ __all__ = [
     "Evaluation",
     "RandomAgent",
     "evaluate",
-    "known_arguments",
     "learning_curve",
-    "make_environment",
     "record_episode",
     "side_by_side",
-    "split_arguments",
     "training_diagnostics",
     "upscale",
     "write_video",

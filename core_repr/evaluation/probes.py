@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
 from core_repr.adapters import Observation
-from core_repr.agent import CoReSAC
+from core_repr.agent import SequenceAlgorithm
 from core_repr.evaluation.episodes import RandomAgent
 from core_repr.world_model import CoReWorldModel, Noise
 from core_repr.world_model.encoders import Encoder
@@ -74,7 +74,7 @@ class ProbeResult:
 
 
 def probe(
-    agent: CoReSAC,
+    agent: SequenceAlgorithm,
     training_env: gym.Env[Any, Any],
     validation_env: gym.Env[Any, Any],
     episodes: int,
@@ -122,7 +122,7 @@ def probe(
 
 
 def latents(
-    model: CoReWorldModel, agent: CoReSAC, recording: Recording
+    model: CoReWorldModel, agent: SequenceAlgorithm, recording: Recording
 ) -> Float[np.ndarray, "n z"]:
     """Returns what agents see of an episode, from the third frame on."""
     actions = agent.policy.actions.to_model(recording.actions)
@@ -192,7 +192,7 @@ def _fit_and_score(
 
 
 def _record(
-    agent: CoReSAC,
+    agent: SequenceAlgorithm,
     env: gym.Env[Any, Any],
     seed: int,
     at_random: bool,
@@ -216,7 +216,7 @@ def _record(
     return Recording(seed, *_joined(seen), np.stack(actions), np.stack(quantities))
 
 
-def _read(agent: CoReSAC, observation: Any) -> Observation:
+def _read(agent: SequenceAlgorithm, observation: Any) -> Observation:
     return agent.policy.reader.finite(observation).copy()
 
 
@@ -225,7 +225,7 @@ def _joined(seen: Sequence[Observation]) -> Observation:
 
 
 def _invariance(
-    agent: CoReSAC,
+    agent: SequenceAlgorithm,
     env: gym.Env[Any, Any],
     recordings: Sequence[Recording],
     progress: Callable[[], object],

@@ -1,8 +1,31 @@
-"""What the files of a model folder are called, and how large each may be."""
+"""What files and folders of models and trainings are called, and how large each may be."""
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
 AGENT_FILE = "agent.safetensors"
+
+CARD_FILE = "README.md"
+LEARNING_CURVE_FILE = "learning_curve.png"
+REPLAY_FILE = "replay.mp4"
+"""A film of an episode."""
+
+SETTINGS_FILE = "settings.json"
+PROGRESS_FILE = "progress.csv"
+EVALUATIONS_FILE = "evaluations.jsonl"
+"""The evaluations of a training, one a line."""
+EVALUATION_FILE = "evaluation.json"
+"""The evaluation of a model."""
+RECORD_FILES = (SETTINGS_FILE, EVALUATION_FILE, EVALUATIONS_FILE)
+
+DIAGNOSTICS_FILE = "progress.png"
+RUN_FILE = "run.json"
+MANIFEST_FILE = "replay.json"
+TENSORS_FILE = "training.safetensors"
+VALUES_FILE = "training.json"
+MODEL_FOLDER = "model"
+CHECKPOINTS_FOLDER = "checkpoints"
+REPLAY_FOLDER = "replay"
+
 MAX_CONFIG_BYTES = 1_000_000
 MAX_RECORD_BYTES = 10_000_000
 """Of a file that tells about a training."""

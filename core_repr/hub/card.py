@@ -12,13 +12,10 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.environments import label
+from core_repr.files.names import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE
 from core_repr.files.writing import write_atomically
 
-CARD_FILE = "README.md"
-LEARNING_CURVE_FILE = "learning_curve.png"
-REPLAY_FILE = "replay.mp4"
-DISTRACTIONS = {"background": "background", "camera": "camera", "color": "colours"}
-"""Arguments of an environment that switch its distractions, and what to call them."""
 PAPER = "https://arxiv.org/abs/2112.01163"
 
 
@@ -81,29 +78,6 @@ def write(folder: Path, config: CoReConfig, name: str) -> None:
     files = frozenset(file.name for file in folder.iterdir())
     card = make_card(config, Facts(name, files))
     write_atomically(folder / CARD_FILE, str(card).encode())
-
-
-def label(environment: EnvironmentConfig) -> str:
-    """A task and its distractions in words.
-
-    Returns:
-        Such as ``"cartpole-swingup, easy, dynamic"``, or ``"cartpole-swingup, hard, dynamic,
-        background only, 2 videos"``.
-    """
-    arguments = environment.arguments
-    words = [environment.id.split("/")[-1].rsplit("-v", 1)[0]]
-    if "difficulty" in arguments:
-        words.append(str(arguments["difficulty"] or "no distractions"))
-        if arguments["difficulty"]:
-            words.append("dynamic" if arguments.get("dynamic") else "static")
-            on = [word for name, word in DISTRACTIONS.items() if arguments.get(name, True)]
-            if len(on) < len(DISTRACTIONS):
-                words.append(f"{' and '.join(on)} only")
-            if arguments.get("num_videos") is not None:
-                words.append(f"{arguments['num_videos']} videos")
-            if arguments.get("suite_camera"):
-                words.append("the suite's camera")
-    return ", ".join(words)
 
 
 def _metadata(environment: EnvironmentConfig, facts: Facts) -> ModelCardData:
@@ -203,8 +177,6 @@ def _use(environment: EnvironmentConfig, facts: Facts) -> str:
     )
     name = _code(facts.name)
     in_package = "/" not in facts.name
-    world_model = f"zoo.load({name})" if in_package else f"CoReWorldModel.from_pretrained({name})"
-    source = f"zoo.find({name})" if in_package else name
     parts = [
         "## Use it\n\n```python\n"
         "import gymnasium as gym\n"
@@ -214,7 +186,7 @@ def _use(environment: EnvironmentConfig, facts: Facts) -> str:
         f"env = gym.make({_code(environment.id)}{arguments})\n"
         f"env = CoReWrapper(env, {name})\n"
         'agent = SAC("MlpPolicy", env).learn(5_000, progress_bar=True)\n```',
-        f"The world model alone: `{world_model}`"
+        f"The world model alone: `CoReWorldModel.from_pretrained({name})`"
         + ("." if in_package else "; pin a commit with `revision=`."),
     ]
     if not _is_portable(environment):
@@ -225,8 +197,8 @@ def _use(environment: EnvironmentConfig, facts: Facts) -> str:
     if "agent.safetensors" in facts.files:
         parts.append(
             "The agent that was trained with the model acts on frames by itself:\n\n"
-            f"```python\nfrom core_repr import CoReSAC{', zoo' * in_package}\n\n"
-            f"agent = CoReSAC.from_pretrained({source})\n"
+            f"```python\nfrom core_repr import load_agent\n\n"
+            f"agent = load_agent({name})\n"
             "action, state = agent.predict(frame, state, episode_start, deterministic=True)\n```"
         )
     return "\n\n".join(parts)

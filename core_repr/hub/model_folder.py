@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from core_repr.config import CoReConfig
-from core_repr.files.names import CONFIG_FILE, MAX_CONFIG_BYTES
+from core_repr.files.names import CARD_FILE, CONFIG_FILE, MAX_CONFIG_BYTES
 from core_repr.files.places import user_path
 from core_repr.files.reading import read_bounded, shorten
 from core_repr.files.strict_json import parse_json
@@ -45,7 +45,7 @@ def save(
     folder = user_path(folder)
     with whole_files(folder) as staged:
         write(staged, config, modules, blanks)
-        if not os.path.lexists(folder / card.CARD_FILE):
+        if not os.path.lexists(folder / CARD_FILE):
             # Names of folders may hold line ends, and bytes that are not UTF-8.
             name = "".join(c if c.isprintable() else "?" for c in folder.resolve().name)
             card.write(staged, config, f"path/to/{name}")

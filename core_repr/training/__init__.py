@@ -3,6 +3,6 @@
 from core_repr.training.interruption import Interrupted
 from core_repr.training.origin import Origin
 from core_repr.training.run import resume, train
-from core_repr.training.settings import EnvironmentChoice, Schedule
+from core_repr.training.settings import Schedule
 
-__all__ = ["EnvironmentChoice", "Interrupted", "Origin", "Schedule", "resume", "train"]
+__all__ = ["Interrupted", "Origin", "Schedule", "resume", "train"]

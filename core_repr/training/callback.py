@@ -12,25 +12,27 @@ import gymnasium as gym
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
-from core_repr.agent import CoReSAC
-from core_repr.agent.checkpoint import read_json, write_json
-from core_repr.agent.replay import MANIFEST_FILE
+from core_repr.agent import SequenceAlgorithm
 from core_repr.evaluation.episodes import Evaluation, evaluate
 from core_repr.evaluation.plots import training_diagnostics
+from core_repr.files.json_files import read_json, write_json
+from core_repr.files.names import (
+    CHECKPOINTS_FOLDER,
+    DIAGNOSTICS_FILE,
+    EVALUATIONS_FILE,
+    MANIFEST_FILE,
+    MODEL_FOLDER,
+    PROGRESS_FILE,
+    RUN_FILE,
+)
 from core_repr.files.writing import new_folder, remove, sweep, write_atomically
 from core_repr.training.interruption import Interrupted, StopRequest
-from core_repr.training.origin import EVALUATIONS_FILE, checkpoints, next_checkpoint
-from core_repr.training.progress import PROGRESS_FILE
+from core_repr.training.origin import checkpoints, next_checkpoint
 from core_repr.training.settings import RunSettings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-MODEL_FOLDER = "model"
-CHECKPOINTS_FOLDER = "checkpoints"
-REPLAY_FOLDER = "replay"
-RUN_FILE = "run.json"
-DIAGNOSTICS_FILE = "progress.png"
 LOGS = (PROGRESS_FILE, EVALUATIONS_FILE)
 VALIDATION_SEED = 10_000
 
@@ -45,7 +47,7 @@ class RunCallback(BaseCallback):
         stop: Whether a signal asks to stop.
     """
 
-    model: CoReSAC
+    model: SequenceAlgorithm
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class RunCallback(BaseCallback):
         self._is_new = True
         self._checkpoint_due = True
 
-    def restore(self, checkpoint: Path, agent: CoReSAC) -> None:
+    def restore(self, checkpoint: Path, agent: SequenceAlgorithm) -> None:
         """Goes on from a checkpoint: the clock, the last evaluation, the values to be logged."""
         state = read_json(checkpoint / RUN_FILE)
         self.started = time.monotonic() - state["seconds"]

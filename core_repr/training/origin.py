@@ -8,13 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from core_repr.agent import CoReSAC, learning_state
-from core_repr.files.names import CONFIG_FILE, MAX_RECORD_BYTES
+from core_repr.agent import SequenceAlgorithm, learning_state
+from core_repr.files.names import CONFIG_FILE, EVALUATIONS_FILE, MAX_RECORD_BYTES, VALUES_FILE
 from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_last_line
 from core_repr.hub.model_folder import load_config
 
-EVALUATIONS_FILE = "evaluations.jsonl"
 CHECKPOINT = re.compile(r"[0-9]{8}")
 """How a run names its checkpoints."""
 
@@ -57,7 +56,7 @@ class Origin:
             folder = folder / "model" if newest is None else newest
         config = load_config(folder)
         assert config.environment is not None
-        if (folder / learning_state.VALUES_FILE).exists():
+        if (folder / VALUES_FILE).exists():
             values = learning_state.read_values(folder)
             return cls(str(folder), values.agent_steps, values.updates, True, name)
         for place in (folder, folder.parent):
@@ -66,7 +65,7 @@ class Origin:
                 return cls(str(folder), steps, updates, False, name)
         return cls(str(folder), 0, 0, False, name)
 
-    def load_into(self, agent: CoReSAC) -> None:
+    def load_into(self, agent: SequenceAlgorithm) -> None:
         """Gives a new agent the weights, the optimisers if there are any, and the counters."""
         folder = Path(self.model)
         agent.load_weights(folder)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from stable_baselines3.common.logger import CSVOutputFormat
 
-PROGRESS_FILE = "progress.csv"
-
 
 class ProgressFile(CSVOutputFormat):
     """SB3's CSV log, which keeps the lines that the file holds already.

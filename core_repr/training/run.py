@@ -12,32 +12,29 @@ from pathlib import Path
 
 from stable_baselines3.common.logger import Logger
 
-from core_repr.agent import CoReSAC, agent_folder, learning_state
-from core_repr.agent.checkpoint import read_json
-from core_repr.agent.replay import MANIFEST_FILE
+from core_repr.agent import SequenceAlgorithm, agent_folder, algorithm_of, learning_state
 from core_repr.config import CoReConfig
-from core_repr.files.places import holds, user_path
-from core_repr.files.writing import made_folders, refuse_links
-from core_repr.training.callback import (
+from core_repr.environments import EnvironmentChoice
+from core_repr.files.json_files import read_json
+from core_repr.files.names import (
     CHECKPOINTS_FOLDER,
     DIAGNOSTICS_FILE,
-    LOGS,
+    EVALUATIONS_FILE,
+    MANIFEST_FILE,
     MODEL_FOLDER,
+    PROGRESS_FILE,
     REPLAY_FOLDER,
     RUN_FILE,
-    RunCallback,
-    restore_logs,
+    SETTINGS_FILE,
 )
+from core_repr.files.places import holds, user_path
+from core_repr.files.writing import made_folders, refuse_links
+from core_repr.training.callback import LOGS, RunCallback, restore_logs
 from core_repr.training.episode_seeds import EpisodeSeeds
 from core_repr.training.interruption import StopRequest
-from core_repr.training.origin import EVALUATIONS_FILE, Origin, newest_checkpoint
-from core_repr.training.progress import PROGRESS_FILE, ProgressFile
-from core_repr.training.settings import (
-    SETTINGS_FILE,
-    EnvironmentChoice,
-    RunSettings,
-    Schedule,
-)
+from core_repr.training.origin import Origin, newest_checkpoint
+from core_repr.training.progress import ProgressFile
+from core_repr.training.settings import RunSettings, Schedule
 
 
 def train(
@@ -47,7 +44,7 @@ def train(
     schedule: Schedule,
     device: str = "auto",
     origin: Origin | None = None,
-) -> CoReSAC:
+) -> SequenceAlgorithm:
     """Trains a model and its agent, and writes everything about it into a new folder.
 
     The folder holds ``settings.json``, ``progress.csv`` (losses and returns), ``progress.png``,
@@ -89,7 +86,9 @@ def train(
     return _learn(folder, settings, device)
 
 
-def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") -> CoReSAC:
+def resume(
+    run: str | Path, env_steps: int | None = None, device: str = "auto"
+) -> SequenceAlgorithm:
     """Goes on with a run from its newest checkpoint.
 
     On one thread of the same machine, it ends bit for bit as if it had never stopped: the
@@ -136,11 +135,11 @@ def resume(run: str | Path, env_steps: int | None = None, device: str = "auto") 
     return _learn(folder, settings, device)
 
 
-def _learn(folder: Path, settings: RunSettings, device: str) -> CoReSAC:
+def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorithm:
     schedule, origin = settings.schedule, settings.origin
     training_env = EpisodeSeeds(settings.environment.make(), schedule.seed)
     validation_env = settings.environment.make(validation=True)
-    agent = CoReSAC(
+    agent = algorithm_of(settings.config)(
         "CoRePolicy",
         training_env,
         settings.config,
@@ -244,7 +243,7 @@ def _refuse_to_start_again(folder: Path, origin: Origin | None) -> None:
         )
 
 
-def _check_goal(agent: CoReSAC, env_steps: int, origin: Origin | None) -> None:
+def _check_goal(agent: SequenceAlgorithm, env_steps: int, origin: Origin | None) -> None:
     """Refuses a training that would end, as if all were well, without a single update."""
     repeat = agent.environment_config.action_repeat
     before = 0 if origin is None else origin.agent_steps

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
-from core_repr.agent.checkpoint import read_json, write_json
-from core_repr.config import CoReConfig, EnvironmentConfig
-from core_repr.evaluation import split_arguments
+from core_repr.config import CoReConfig
+from core_repr.environments import EnvironmentChoice
+from core_repr.files.json_files import read_json, write_json
+from core_repr.files.names import SETTINGS_FILE
 from core_repr.files.strict_json import parse_json
 from core_repr.files.values import decode, encode, plain_arguments
 from core_repr.training.origin import Origin
-
-SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -50,41 +47,6 @@ class Schedule:
             # `not >=` also refuses what is not a number.
             if not value >= lowest:
                 raise ValueError(f"{name} must be at least {lowest}, not {value}.")
-
-
-@dataclass(frozen=True)
-class EnvironmentChoice:
-    """An environment for training and one, with other backgrounds, for validation.
-
-    Attributes:
-        id: Gymnasium id.
-        arguments: Arguments of ``gym.make`` for both.
-        training: Further ones for training.
-        validation: Further ones for validation.
-    """
-
-    id: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    validation: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def recorded(
-        cls, environment: EnvironmentConfig, folder: Path | None = None
-    ) -> EnvironmentChoice:
-        """Returns what a model's config records of its environment, with other videos to validate.
-
-        Args:
-            environment: The environment that the model was trained in.
-            folder: Where the model lies, with the records of its training.
-        """
-        validation = split_arguments(environment, "val", folder)
-        return cls(environment.id, dict(environment.arguments), {}, validation)
-
-    def make(self, validation: bool = False) -> gym.Env[Any, Any]:
-        """Makes one of the two environments."""
-        further = self.validation if validation else self.training
-        return gym.make(self.id, **{**self.arguments, **further})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from core_repr.agent import CoReSAC, checkpoint, learning_state, replay
+from core_repr.files.names import TENSORS_FILE, VALUES_FILE
 
 MakeEnv = Callable[..., gym.Env[Any, Any]]
 MakeAgent = Callable[..., CoReSAC]
@@ -162,7 +163,7 @@ def test_a_damaged_state_is_refused_in_a_sentence(
     saved: Path, tmp_path: Path, change: Callable[[Any], Any], message: str
 ) -> None:
     shutil.copytree(saved, tmp_path / "agent")
-    damage(tmp_path / "agent", learning_state.VALUES_FILE, change)
+    damage(tmp_path / "agent", VALUES_FILE, change)
     with pytest.raises(ValueError, match=message) as refusal:
         CoReSAC.load(tmp_path / "agent", device="cpu")
     assert "\n" not in str(refusal.value)
@@ -170,7 +171,7 @@ def test_a_damaged_state_is_refused_in_a_sentence(
 
 def test_a_truncated_state_is_refused(saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved, tmp_path / "agent")
-    path = tmp_path / "agent" / learning_state.TENSORS_FILE
+    path = tmp_path / "agent" / TENSORS_FILE
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"training\.safetensors is not a whole safetensors file"):
         CoReSAC.load(tmp_path / "agent", device="cpu")
@@ -183,7 +184,7 @@ def test_the_state_of_another_config_is_refused(
     saved: Path, make_agent: MakeAgent, tmp_path: Path
 ) -> None:
     make_agent(agent={"critic_layers": (20,)}).save(tmp_path / "agent")
-    for name in (learning_state.TENSORS_FILE, learning_state.VALUES_FILE):
+    for name in (TENSORS_FILE, learning_state.VALUES_FILE):
         shutil.copy(saved / name, tmp_path / "agent")
     with pytest.raises(ValueError, match=r"critic\.exp_avg.*does not belong to the config's"):
         CoReSAC.load(tmp_path / "agent", device="cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import sys
@@ -16,9 +15,7 @@ from core_repr import cli, training, zoo
 from core_repr.agent import CoReSAC
 from core_repr.commands.environment import DistractingControl, EnvironmentChanges, import_module
 from core_repr.config import EnvironmentConfig
-from core_repr.evaluation import split_arguments
-from core_repr.hub.card import label
-from core_repr.training import EnvironmentChoice
+from core_repr.environments import EnvironmentChoice, label, split_arguments
 from core_repr.zoo import recipes
 
 CARTPOLE = "distracting_control/cartpole-swingup-v0"
@@ -149,10 +146,14 @@ def test_a_card_says_what_distracts() -> None:
 
 def test_a_recipe_takes_every_option(trainings: list[tuple[Any, ...]], tmp_path: Path) -> None:
     fields = json.loads((recipes.FOLDER / "cartpole-swingup-easy-v0.json").read_text())
-    options = dataclasses.asdict(
-        DistractingControl(difficulty="hard", camera=False, color=False, num_videos=2)
-    )
-    fields["environment"] = {**options, "rendering": "full", "validation_videos": 7}
+    fields["environment"]["arguments"] |= {
+        "difficulty": "hard",
+        "camera": False,
+        "color": False,
+        "rendering": "full",
+    }
+    fields["environment"]["training"]["num_videos"] = 2
+    fields["environment"]["validation"]["num_videos"] = 7
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(fields))
     assert cli.main(["train", "--recipe", str(path)]) == 0
@@ -161,6 +162,27 @@ def test_a_recipe_takes_every_option(trainings: list[tuple[Any, ...]], tmp_path:
     assert one.arguments["rendering"] == "full" and one.arguments["camera"] is False
     assert (one.training["num_videos"], one.validation["num_videos"]) == (2, 7)
     assert "camera" not in other.arguments and other.training["num_videos"] == 9
+
+
+def test_a_recipe_for_any_environment(trainings: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    fields = json.loads((recipes.FOLDER / "cartpole-swingup-easy-v0.json").read_text())
+    fields["environment"] = {
+        "id": "core-repr-tests/Pixels-v0",
+        "arguments": {"frame_size": 72, "bounds": {"$tuple": [1, 2]}},
+        "training": {"length": 9},
+        "validation": {"length": 5},
+    }
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(fields))
+    assert cli.main(["train", "--recipe", str(path)]) == 0
+    ((choice, _, run, *_),) = trainings
+    assert choice == EnvironmentChoice(
+        "core-repr-tests/Pixels-v0",
+        {"frame_size": 72, "bounds": (1, 2), "length": 9},
+        {},
+        {"length": 5},
+    )
+    assert run == Path("runs/core-repr-tests-Pixels-v0/seed-0")
 
 
 def test_of_other_backgrounds_there_are_as_many_as_the_training_validated_with(
@@ -177,7 +199,7 @@ def test_of_other_backgrounds_there_are_as_many_as_the_training_validated_with(
     for place in (run, run / "model", run / "checkpoints" / "00000003"):
         found = split_arguments(environment, "val", place)
         assert found == {"split": "val", "num_videos": 5}
-    for broken in ({"environment": []}, {"environment": {"validation": {"num_videos": "x"}}}):
+    for broken in ({"environment": []}, {"environment": {"validation": [1]}}):
         (run / "settings.json").write_text(json.dumps(broken))
         assert split_arguments(environment, "val", run)["num_videos"] is None
     choice = EnvironmentChoice.recorded(environment, run)
@@ -207,9 +229,16 @@ def test_changes_of_a_model_s_own_environment(
 
 def test_a_change_that_an_environment_does_not_know_is_refused(tmp_path: Path) -> None:
     own = EnvironmentConfig("core-repr-tests/Pixels-v0", {}, (-1.0,), (1.0,), 1)
-    with pytest.raises(ValueError, match=r"has no argument 'camera'; leave out --camera"):
+    with pytest.raises(
+        ValueError,
+        match=r"has no argument 'camera'; leave it out, or name one of action_size",
+    ):
         EnvironmentChanges(camera=False).apply(own, "val", tmp_path)
     assert EnvironmentChanges().apply(own, "val", tmp_path) == {}
+    changes = EnvironmentChanges(env_args=("length=3", "terminates=true"))
+    assert changes.apply(own, "val", tmp_path) == {"length": 3, "terminates": True}
+    with pytest.raises(ValueError, match="'length' is not an argument of the form name=value"):
+        EnvironmentChanges(env_args=("length",)).apply(own, "val", tmp_path)
 
 
 @pytest.mark.slow
@@ -225,7 +254,7 @@ def test_evaluate_and_probe_pass_the_changes_on(
         asked.append(arguments)
         raise Asked("asked")
 
-    monkeypatch.setattr("core_repr.evaluation.make_environment", make)
+    monkeypatch.setattr("core_repr.environments.make_environment", make)
     name = "cartpole-swingup-medium-v0"
     typed = ["--no-camera", "--color", "--num-videos", "3", "--rendering", "full"]
     assert cli.main(["evaluate", name, *typed]) == 1

@@ -74,15 +74,15 @@ def test_paths_of_the_trainers_machine_stay_out_of_the_code(
 
 def test_text_follows_the_files(make: Callable[..., ModelCard]) -> None:
     bare = make().text
-    assert not any(word in bare for word in ("replay.mp4", "learning_curve.png", "CoReSAC"))
+    assert not any(word in bare for word in ("replay.mp4", "learning_curve.png", "load_agent"))
     files = frozenset({"replay.mp4", "learning_curve.png", "agent.safetensors"})
     full = make(files=files).text
-    assert all(word in full for word in ("replay.mp4", "learning_curve.png", "CoReSAC"))
+    assert all(word in full for word in ("replay.mp4", "learning_curve.png", "load_agent"))
 
 
 def test_models_of_the_package_are_loaded_by_name(make: Callable[..., ModelCard]) -> None:
     text = make(name="x-v0", files=frozenset({"agent.safetensors"})).text
-    assert 'zoo.load("x-v0")' in text and 'from_pretrained(zoo.find("x-v0"))' in text
+    assert 'from_pretrained("x-v0")' in text and 'load_agent("x-v0")' in text
 
 
 def test_training_and_limits(make: Callable[..., ModelCard]) -> None:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from core_repr import CoReWrapper, cli, training
 from core_repr.config import CoReConfig
-from core_repr.training import EnvironmentChoice, Schedule
+from core_repr.environments import EnvironmentChoice
+from core_repr.training import Schedule
 
 CARTPOLE = EnvironmentChoice(
     "distracting_control/cartpole-swingup-v0", {"difficulty": None, "frame_size": 16}

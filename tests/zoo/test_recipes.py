@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core_repr import cli, training, zoo
+from core_repr.environments import EnvironmentChoice
 from core_repr.zoo import recipes
 
 EASY = "cartpole-swingup-easy-v0"
@@ -37,10 +38,13 @@ def trained(tmp_path: Path) -> Path:
     return model
 
 
-def root(name: str) -> recipes.Recipe:
-    """The recipe that starts from nothing, of those that a recipe continues from."""
+def environment_of(name: str) -> EnvironmentChoice:
+    """Where a recipe trains, or those that it continues from."""
     recipe = recipes.load(name)
-    return recipe if recipe.continued_from is None else root(recipe.continued_from)
+    if recipe.environment is not None:
+        return recipe.environment
+    assert recipe.continued_from is not None
+    return environment_of(recipe.continued_from)
 
 
 @pytest.mark.parametrize("name", recipes.list_recipes())
@@ -71,12 +75,11 @@ def test_shipped_recipes_load_and_can_be_trained(
     assert (schedule.env_steps, schedule.seed) == (recipe.env_steps, recipe.seed)
     if recipe.continued_from is None:
         assert origin is None
-        assert choice.id == f"distracting_control/{recipe.environment['task']}-v0"
-        assert choice.arguments["difficulty"] == recipe.environment["difficulty"]
+        assert choice == recipe.environment
         assert run == Path("runs") / name.rpartition("-v")[0] / "seed-0"
     else:
         assert origin.model == typed[-1]
-        assert choice.id == f"distracting_control/{root(name).environment['task']}-v0"
+        assert choice.id == environment_of(name).id
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
@@ -90,10 +93,10 @@ def test_each_model_has_a_recipe_of_its_name_and_settings(name: str) -> None:
     if recipe.continued_from is not None:
         settings = json.loads((zoo.find(name) / "settings.json").read_text())
         assert settings["continued_from"]["model"] == recipe.continued_from
-    recipe = root(name)
-    assert recipe.environment["action_repeat"] == model.environment.action_repeat
-    assert recipe.environment["difficulty"] == model.environment.arguments["difficulty"]
-    assert model.environment.id == f"distracting_control/{recipe.environment['task']}-v0"
+    choice = environment_of(name)
+    assert choice.arguments["action_repeat"] == model.environment.action_repeat
+    assert choice.arguments["difficulty"] == model.environment.arguments["difficulty"]
+    assert model.environment.id == choice.id
 
 
 def test_options_change_a_recipe(trainings: list[tuple[Any, ...]]) -> None:
@@ -107,7 +110,7 @@ def test_options_change_a_recipe(trainings: list[tuple[Any, ...]]) -> None:
 def test_a_file_is_a_recipe_too(
     trainings: list[tuple[Any, ...]], fields: dict[str, Any], tmp_path: Path
 ) -> None:
-    fields["environment"]["task"] = "walker-walk"
+    fields["environment"]["id"] = "distracting_control/walker-walk-v0"
     (tmp_path / "mine.json").write_text(json.dumps(fields))
     assert cli.main(["train", "--recipe", str(tmp_path / "mine.json")]) == 0
     assert trainings[0][0].id == "distracting_control/walker-walk-v0"
@@ -116,7 +119,7 @@ def test_a_file_is_a_recipe_too(
 @pytest.fixture
 def further(fields: dict[str, Any], tmp_path: Path) -> str:
     """A recipe that goes on from a model of the zoo."""
-    fields.update(environment={}, env_steps=300_000, continued_from=EASY)
+    fields.update(environment=None, env_steps=300_000, continued_from=EASY)
     fields["config"]["agent"]["averaging_rate"] = 0.25
     (tmp_path / "further.json").write_text(json.dumps(fields))
     return str(tmp_path / "further.json")
@@ -127,7 +130,7 @@ def test_a_recipe_can_go_on_from_a_model(trainings: list[tuple[Any, ...]], furth
     ((choice, config, run, schedule, _, origin),) = trainings
     model = zoo.load(EASY).config
     assert model.environment is not None
-    assert choice == training.EnvironmentChoice.recorded(model.environment)
+    assert choice == EnvironmentChoice.recorded(model.environment)
     assert config.world_model == model.world_model
     assert (config.agent.averaging_rate, model.agent.averaging_rate) == (0.25, 1.0)
     assert Path(origin.model) == zoo.find(EASY) and origin.agent_steps == 25_000
@@ -205,23 +208,23 @@ def _drop(fields: dict[str, Any], name: str) -> None:
     ("change", "words"),
     [
         (lambda f: _drop(f, "seed"), "lacks the field 'seed'"),
-        (lambda f: f.update(extra=1), "does not know the field 'extra'"),
-        (lambda f: f.update(seed="0"), "'seed' must be int"),
-        (lambda f: f.update(seed=True), "'seed' must be int"),
-        (lambda f: f.update(environment=[]), "'environment' must be dict"),
-        (lambda f: f["environment"].update(task="chess"), "environment.task"),
-        (lambda f: f["environment"].update(robot="x"), "environment.robot is unknown"),
+        (lambda f: f.update(extra=1), "'extra' is not known"),
+        (lambda f: f.update(seed="0"), "'seed' does not fit: input should be a valid integer"),
+        (lambda f: f.update(seed=True), "'seed' does not fit: input should be a valid integer"),
+        (lambda f: f.update(environment=[]), "'environment' does not fit: input should be"),
+        (lambda f: f["environment"].update(id="chess-v0"), "'chess-v0' is not the id of a"),
+        (lambda f: f["environment"].update(robot="x"), "'environment.robot' is not known"),
         (lambda f: f["config"]["agent"].update(batch_size=-1), "batch_size"),
         (lambda f: _drop(f["config"]["agent"], "batch_size"), "batch_size"),
         (lambda f: f.clear(), "lacks the field"),
-        (lambda f: f.update(continued_from=EASY), "'environment' must be empty"),
-        (lambda f: f.update(continued_from=None), "'continued_from' must be str"),
+        (lambda f: f.update(continued_from=EASY), "environment must be null where continued_from"),
+        (lambda f: f.update(continued_from=1), "'continued_from' does not fit"),
         (
-            lambda f: f.update(continued_from="chess-v0", environment={}),
+            lambda f: f.update(continued_from="chess-v0", environment=None),
             "mine.json' does not fit: 'chess-v0' is neither a zoo name",
         ),
         (
-            lambda f: f.update(continued_from="walker-walk-medium-v1", environment={}),
+            lambda f: f.update(continued_from="walker-walk-medium-v1", environment=None),
             "config.world_model is not that of walker-walk-medium-v1",
         ),
     ],

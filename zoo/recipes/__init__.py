@@ -6,51 +6,64 @@ when a later release changes the preset.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import json
 from pathlib import Path
-from typing import Any
+
+from pydantic import StrictInt, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from core_repr.config import CoReConfig
+from core_repr.config.fields import STRICT, sentence
+from core_repr.environments import EnvironmentChoice
 from core_repr.files.names import MAX_CONFIG_BYTES
 from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_json
+from core_repr.files.values import decode
 
 __all__ = ["Recipe", "list_recipes", "load"]
 
 FOLDER = Path(__file__).parent
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """What a training is started with.
 
     Attributes:
         description: What it is for, and what it was seen to reach.
         preset: The preset that it began as; for readers, nothing follows from it.
-        environment: Options of ``core-repr train`` that choose the environment, such as ``task``,
-            ``difficulty``, ``camera``, ``num_videos``, ``rendering``.
-        env_steps: Simulator steps, before action repeat.
+        environment: Where to train and to validate; ``None`` for the environment of the model
+            that the training starts from.
+        env_steps: Simulator steps, before action repeat; those of the model that the training
+            starts from count too.
         seed: Seeds everything that is random.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation.
         config: Sizes and settings; its environment follows from the training.
-        continued_from: The model whose weights, sizes and environment the training goes on from:
+        continued_from: The model whose weights, sizes and environment the training starts from:
             a zoo name, a folder, seen from the working directory, or a Hub repository, whose
-            newest commit counts; ``environment`` is empty then, and the steps of that model
-            count in ``env_steps``.
+            newest commit counts.
     """
 
     description: str
     preset: str
-    environment: dict[str, Any]
-    env_steps: int
-    seed: int
-    evaluation_interval: int
-    evaluation_episodes: int
+    environment: EnvironmentChoice | None
+    env_steps: StrictInt
+    seed: StrictInt
+    evaluation_interval: StrictInt
+    evaluation_episodes: StrictInt
     config: CoReConfig
     continued_from: str | None = None
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> Recipe:
+        if (self.environment is None) == (self.continued_from is None):
+            raise ValueError(
+                "environment must be null where continued_from names a model, whose environment "
+                "it is, and only there"
+            )
+        return self
 
 
 def list_recipes() -> list[str]:
@@ -74,33 +87,16 @@ def load(name: str) -> Recipe:
         near = difflib.get_close_matches(name, names)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}."
         raise FileNotFoundError(f"{name!r} is neither a recipe nor a .json file; {hint}")
-    content = read_bounded(path, MAX_CONFIG_BYTES)
     try:
-        fields = parse_json(content)
+        fields = parse_json(read_bounded(path, MAX_CONFIG_BYTES))
         if not isinstance(fields, dict):
             raise ValueError("it must be a JSON object")
-        return _fill(fields)
+        if "config" in fields:
+            fields["config"] = CoReConfig.from_json(json.dumps(fields["config"]))
+        if "environment" in fields:
+            fields["environment"] = decode(fields["environment"])
+        return Recipe(**fields)
+    except ValidationError as error:
+        raise ValueError(f"The recipe {path}: {sentence(error, 'recipe')}") from None
     except ValueError as error:
         raise ValueError(f"The recipe {path} does not fit: {str(error).rstrip('.')}.") from None
-
-
-def _fill(fields: dict[str, Any]) -> Recipe:
-    known = {field.name: field.type for field in dataclasses.fields(Recipe)}
-    for names, what in (
-        (known.keys() - fields.keys() - {"continued_from"}, "lacks"),
-        (fields.keys() - known.keys(), "does not know"),
-    ):
-        if names:
-            raise ValueError(f"it {what} the field {min(names)!r}")
-    kinds = {"int": int, "str": str, "str | None": str, "dict[str, Any]": dict, "CoReConfig": dict}
-    for name, value in fields.items():
-        kind = kinds[str(known[name])]
-        if type(value) is not kind:
-            raise ValueError(f"its field {name!r} must be {kind.__name__}, not {value!r}")
-    if "continued_from" in fields and fields["environment"]:
-        raise ValueError(
-            f"it goes on from {fields['continued_from']!r} in that model's environment, "
-            "so its field 'environment' must be empty"
-        )
-    config = CoReConfig.from_json(json.dumps(fields["config"]))
-    return Recipe(**{**fields, "config": config})

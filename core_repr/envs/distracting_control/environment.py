@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -85,7 +85,22 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         gymnasium.error.DependencyNotInstalled: dm_control is missing or does not fit MuJoCo.
     """
 
-    metadata: dict[str, Any] = {"render_modes": RENDER_MODES}  # noqa: RUF012
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": RENDER_MODES,
+        "distraction_arguments": [
+            "difficulty",
+            "dynamic",
+            "background",
+            "camera",
+            "color",
+            "backgrounds",
+            "num_videos",
+            "split",
+            "suite_camera",
+        ],
+        "split_arguments": ["num_videos"],
+        "information_arguments": ["clean_frames", "physics_state"],
+    }
 
     def __init__(
         self,
@@ -161,6 +176,29 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         )
         self._env_steps = 0
         self._episode_runs = self._has_state = False
+
+    @staticmethod
+    def describe_distractions(arguments: Mapping[str, Any]) -> str:
+        """Puts the distractions of an environment with some arguments into words.
+
+        Args:
+            arguments: Those of `gymnasium.make`.
+
+        Returns:
+            Such as `"easy, dynamic"`, or `"hard, dynamic, background only, 2 videos"`.
+        """
+        if not arguments.get("difficulty"):
+            return "no distractions"
+        words = [str(arguments["difficulty"]), "dynamic" if arguments.get("dynamic") else "static"]
+        switches = {"background": "background", "camera": "camera", "color": "colours"}
+        on = [word for name, word in switches.items() if arguments.get(name, True)]
+        if len(on) < len(switches):
+            words.append(f"{' and '.join(on)} only")
+        if arguments.get("num_videos") is not None:
+            words.append(f"{arguments['num_videos']} videos")
+        if arguments.get("suite_camera"):
+            words.append("the suite's camera")
+        return ", ".join(words)
 
     @property
     def spec(self) -> EnvSpec | None:
