@@ -15,7 +15,7 @@ from core_repr.envs.rendering import select_backend
 
 _RENDER = """
 import mujoco
-from core_repr.envs.frame_renderer import FrameRenderer
+from core_repr.envs.rendering.frame_renderer import FrameRenderer
 
 model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><camera/></worldbody></mujoco>')
 data = mujoco.MjData(model)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from core_repr.doctor.check import Check
 from core_repr.doctor.machine import has_nvidia
 from core_repr.doctor.packages import installed
-from core_repr.envs.trial import time_steps, try_compiler, try_renderer
+from core_repr.envs.rendering.trial import time_steps, try_compiler, try_renderer
 
 SLOW_STEP = 50.0
 """Milliseconds; ten times what one core took for a step."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_repr.agent import CoReSAC, checkpoint, learning_state, replay
+from core_repr.agent import CoReSAC, checkpoint, episode_store, learning_state
 from core_repr.files.names import TENSORS_FILE, VALUES_FILE
 
 MakeEnv = Callable[..., gym.Env[Any, Any]]
@@ -231,7 +231,7 @@ def test_what_a_user_keeps_in_an_earlier_save_stays(make_agent: MakeAgent, tmp_p
 def test_a_smaller_replay_buffer_leaves_no_segments_of_a_larger_one(
     make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "SEGMENT_SLOTS", 20)
+    monkeypatch.setattr(episode_store, "SEGMENT_SLOTS", 20)
     agent, smaller = make_agent().learn(48), make_agent().learn(16)
     agent.save_replay_buffer(tmp_path / "replay")
     assert len(list((tmp_path / "replay").iterdir())) == 4

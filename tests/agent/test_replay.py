@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core_repr.agent import SequenceReplayBuffer, replay
+from core_repr.agent import SequenceReplayBuffer, episode_store
 from core_repr.agent.segments import Segment
 from core_repr.world_model import SequenceBatch
 
@@ -208,7 +208,7 @@ def test_an_episode_larger_than_the_buffer_is_refused_and_the_rest_stays() -> No
 
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "SEGMENT_SLOTS", 20)
+    monkeypatch.setattr(episode_store, "SEGMENT_SLOTS", 20)
 
 
 def make_stored(folder: Path, size: int = 60) -> SequenceReplayBuffer:

@@ -9,8 +9,9 @@ import pytest
 
 from core_repr.doctor import rendering
 from core_repr.doctor.check import Check
-from core_repr.envs import task_names, trial
-from core_repr.envs.trial import Renderer
+from core_repr.envs import task_names
+from core_repr.envs.rendering import trial
+from core_repr.envs.rendering.trial import Renderer
 
 
 def renderers_that_work(*names: str) -> Callable[[str], Renderer]:

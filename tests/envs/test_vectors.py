@@ -15,7 +15,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from core_repr.envs import opengl, task_names
+from core_repr.envs import task_names
+from core_repr.envs.rendering import context as opengl
 
 ID = "distracting_control/cartpole-swingup-v0"
 SETTING: dict[str, Any] = {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core_repr.envs.distracting_control.background import Background
-from core_repr.envs.frame_renderer import FrameRenderer, FullRenderer
+from core_repr.envs.rendering.frame_renderer import FrameRenderer, FullRenderer
 
 RENDERINGS: dict[str, type[FrameRenderer]] = {"fast": FrameRenderer, "full": FullRenderer}
 

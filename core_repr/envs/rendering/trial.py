@@ -58,7 +58,7 @@ print("stepped", milliseconds("cartpole-swingup", rendering="full", background=F
 
 _COMPILE = """
 import mujoco
-from core_repr.envs.frame_renderer import FrameRenderer
+from core_repr.envs.rendering.frame_renderer import FrameRenderer
 
 model = mujoco.MjModel.from_xml_string(
     '<mujoco><worldbody><light pos="0 0 3"/><geom size=".3"/><camera pos="0 0 2"/></worldbody>'

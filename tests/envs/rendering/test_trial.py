@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core_repr.envs import task_names, trial
-from core_repr.envs.trial import Renderer
+from core_repr.envs import task_names
+from core_repr.envs.rendering import trial
+from core_repr.envs.rendering.trial import Renderer
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from core_repr.envs.sky import faces_in_view
+from core_repr.envs.rendering.sky import faces_in_view
 
 UNIT = st.floats(-1, 1)
 # OpenGL's order of faces, in the world's axes: +x, −x, +z, −z, −y, +y.

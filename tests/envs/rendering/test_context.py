@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core_repr.envs import opengl
 from core_repr.envs.rendering import RenderingError
+from core_repr.envs.rendering import context as opengl
 
 
 def in_fork(work: Callable[[], Any]) -> Any:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core_repr.envs.rendering import (
+from core_repr.envs.rendering.backend import (
     HEADLESS_BACKENDS,
     INSTALL_HINT,
     RenderingError,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from core_repr.envs import task_names
-from core_repr.envs.frame_renderer import FrameRenderer, FullRenderer, halve
+from core_repr.envs.rendering.frame_renderer import FrameRenderer, FullRenderer, halve
 
 
 def test_halve_averages_blocks() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.opengl import OffscreenContext
-from core_repr.envs.sky import SkyTexture, faces_in_view, sky_index
+from core_repr.envs.rendering.context import OffscreenContext
+from core_repr.envs.rendering.sky import SkyTexture, faces_in_view, sky_index
 
 _SMALL_HEIGHT = 128
 """Up to this height in pixels, a circle of 16 corners looks round."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from core_repr.envs import rendering
-from core_repr.envs.rendering import (
+from core_repr.envs.rendering import backend as opengl_backend
+from core_repr.envs.rendering.backend import (
     RenderingError,
     explain,
     importing_opengl,
@@ -21,8 +21,8 @@ from core_repr.envs.rendering import (
 @pytest.fixture(autouse=True)
 def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if nothing had been imported, on a machine with one EGL device and without a screen."""
-    monkeypatch.setattr(rendering.sys, "platform", "linux")
-    monkeypatch.setattr(rendering, "_egl_devices", lambda: 1)
+    monkeypatch.setattr(opengl_backend.sys, "platform", "linux")
+    monkeypatch.setattr(opengl_backend, "_egl_devices", lambda: 1)
     monkeypatch.setitem(sys.modules, "OpenGL.platform", None)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "PYOPENGL_PLATFORM", "MUJOCO_EGL_DEVICE_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -37,16 +37,16 @@ def test_egl_comes_before_osmesa() -> None:
 
 
 def test_osmesa_where_egl_has_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_egl_devices", lambda: 0)
-    monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: "libOSMesa.so")
+    monkeypatch.setattr(opengl_backend, "_egl_devices", lambda: 0)
+    monkeypatch.setattr(opengl_backend.ctypes.util, "find_library", lambda name: "libOSMesa.so")
     assert select_backend() == "osmesa"
 
 
 @pytest.mark.parametrize("chosen", ["", "egl", "osmesa"])
 def test_no_opengl_says_what_to_install(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
     monkeypatch.setenv("MUJOCO_GL", chosen)
-    monkeypatch.setattr(rendering, "_egl_devices", lambda: 0)
-    monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(opengl_backend, "_egl_devices", lambda: 0)
+    monkeypatch.setattr(opengl_backend.ctypes.util, "find_library", lambda name: None)
     with pytest.raises(RenderingError, match="apt-get install libegl1"):
         select_backend()
 
@@ -107,7 +107,7 @@ def test_a_device_that_is_not_there_is_refused(
 def test_another_platform_of_pyopengl_is_refused(
     monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(opengl_backend.ctypes.util, "find_library", lambda name: None)
     monkeypatch.setenv("PYOPENGL_PLATFORM", platform)
     with pytest.raises(RenderingError, match=f"PYOPENGL_PLATFORM={platform} stands against"):
         select_backend()
@@ -118,7 +118,7 @@ def test_another_platform_of_pyopengl_is_refused(
 def test_the_platform_of_pyopengl_decides_between_egl_and_osmesa(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: "libOSMesa.so")
+    monkeypatch.setattr(opengl_backend.ctypes.util, "find_library", lambda name: "libOSMesa.so")
     monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")
     assert select_backend() == "osmesa"
 
@@ -164,8 +164,8 @@ def test_who_has_chosen_or_has_a_screen_keeps_it(
 def test_where_opengl_is_missing_the_package_can_be_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rendering, "_egl_devices", lambda: 0)
-    monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(opengl_backend, "_egl_devices", lambda: 0)
+    monkeypatch.setattr(opengl_backend.ctypes.util, "find_library", lambda name: None)
     prefer_headless()
     assert os.environ["MUJOCO_GL"] == ""
 
