@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +11,7 @@ import tyro
 
 from core_repr.commands.resumable_download import download
 from core_repr.envs.distracting_control import davis, davis_archive
+from core_repr.files.lock import locked
 from core_repr.files.secrets import redact
 
 
@@ -48,7 +45,9 @@ class Download:
         backgrounds = "davis" if self.folder is None else str(folder)
         print(f"{davis.NOTICE}\n")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.parent):
+        with locked(
+            folder.parent, f"another process downloads to {folder.parent}: wait until it is done."
+        ):
             if folder.is_dir() and any(folder.iterdir()):
                 _require_whole(folder)
                 print(f"DAVIS 2017 is in {folder} already, and whole.")
@@ -81,21 +80,3 @@ def _require_whole(folder: Path) -> None:
             f"{folder} is there, but is not a whole DAVIS 2017 ({found[0]}): move it away, or pass "
             "another --folder."
         )
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second process from downloading to the same folder at the same time."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(
-                f"another process downloads to {folder}: wait until it is done."
-            ) from error
-        except OSError:
-            pass  # Some network file systems have no locks.
-        yield
-    finally:
-        os.close(handle)

@@ -9,15 +9,15 @@ its place after it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+
+from core_repr.files.lock import locked
 
 UNFINISHED = re.compile(r"\.core-repr-[0-9a-f]{16}\.unfinished")
 SAVED = ".core-repr.saved"
@@ -216,29 +216,10 @@ def _take_places(folder: Path) -> None:
     sync_folder(folder)
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits for others that save to the same folder.
-
-    Raises:
-        TimeoutError: If one takes more than a minute.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        for _ in range(int(SECONDS_TO_WAIT / 0.05)):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.05)
-            except OSError:
-                break  # Some network file systems have no locks.
-            else:
-                break
-        else:
-            raise TimeoutError(
-                f"Someone else has been saving to {folder} for {SECONDS_TO_WAIT:.0f} seconds; "
-                "try again, or choose another path."
-            )
-        yield
-    finally:
-        os.close(handle)
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Waits for others that save to the same folder."""
+    refusal = (
+        f"Someone else has been saving to {folder} for {SECONDS_TO_WAIT:.0f} seconds; try again, "
+        "or choose another path."
+    )
+    return locked(folder, refusal, SECONDS_TO_WAIT)

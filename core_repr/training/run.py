@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from core_repr.agent import SequenceAlgorithm, agent_folder, algorithm_of, learn
 from core_repr.config import CoReConfig
 from core_repr.environments import EnvironmentChoice
 from core_repr.files.json_files import read_json
+from core_repr.files.lock import locked
 from core_repr.files.names import (
     CHECKPOINTS_FOLDER,
     DIAGNOSTICS_FILE,
@@ -269,17 +269,13 @@ def _in_use(folder: Path) -> Iterator[None]:
     with ExitStack() as at_end:
         try:
             at_end.enter_context(made_folders(folder))
-            handle = os.open(folder, os.O_RDONLY)
+            refusal = f"Another process is training in {folder}; wait for it or end it."
+            at_end.enter_context(locked(folder, refusal))
+        except BlockingIOError as error:
+            raise ValueError(str(error)) from None
         except OSError as error:
             raise OSError(
                 f"The run cannot be written to {folder} ({error}); choose another folder with "
                 "--run."
             ) from error
-        at_end.callback(os.close, handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"Another process is training in {folder}; wait for it or end it."
-            ) from None
         yield

@@ -244,7 +244,7 @@ def test_writers_of_one_folder_wait_for_each_other(
     monkeypatch.setattr(writing, "SECONDS_TO_WAIT", 0.1)
     with (
         whole_files(tmp_path),
-        pytest.raises(TimeoutError, match=rf"has been saving to {tmp_path}"),
+        pytest.raises(BlockingIOError, match=rf"has been saving to {tmp_path}"),
     ):
         _write(tmp_path, "new")
 
