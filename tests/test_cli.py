@@ -138,7 +138,7 @@ def test_a_training_that_was_asked_to_stop_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(*_: object) -> None:
-        raise training.Interrupted("go on with: core-repr train --resume here", 15)
+        raise training.Interrupted("resume it with: core-repr train --resume here", 15)
 
     monkeypatch.setattr(training, "resume", stop)
     assert cli.main(["train", "--resume", "here"]) == 143

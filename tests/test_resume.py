@@ -407,7 +407,7 @@ def test_a_run_without_checkpoints_does_not_start_again_over_its_logs(
         ("[1]\n", "lacks agent_steps or updates"),
         ('{"agent_steps": "3", "updates": 1}\n', "must be whole numbers"),
         ('{"agent_steps": -3, "updates": 1}\n', "must be whole numbers"),
-        ("{\n", "is no record of a training"),
+        ("{\n", "is not a record of a training"),
     ],
 )
 def test_a_model_with_a_broken_record_is_refused(

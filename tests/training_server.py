@@ -1,7 +1,7 @@
 """Starts tiny trainings in processes of their own, fast, so that a test can kill them.
 
 Run as a script with the path of a config: each line on standard input is a run's folder and its
-number of steps; a process is forked that starts the run or goes on with it, and its number and
+number of steps; a process is forked that starts or resumes the run, and its number and
 then its end are printed.
 """
 

@@ -37,7 +37,8 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         pixels_key: Name of the pixels in a ``Dict`` of observations; by default as in the model's
             training, or "pixels".
         keep: Names of observations to keep. The observation is then a ``Dict`` of the latents,
-            "latent", and copies of these; an observation that is no ``Dict`` has the name "pixels".
+            "latent", and copies of these; an observation that is not a ``Dict`` has the name
+            "pixels".
         device: Where the model runs; the CPU by default, or where a given model is.
         threads: CPU threads that the model takes. More than one pays with many environments and
             an idle machine only.
@@ -46,8 +47,8 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         model: The model.
 
     Raises:
-        TypeError: If the environment has no RGB frames or no ``Box`` of actions, or the model is
-            none.
+        TypeError: If the environment has no RGB frames or no ``Box`` of actions, or ``model`` is
+            not a model.
         ValueError: If its frames or actions are of another size than the model's, its actions are
             unbounded, or an option has no such value.
         OSError: If there is no such model, or the Hub cannot be reached.

@@ -36,23 +36,23 @@ class LatentObserver:
         observation_space: Observation space of one environment.
         action_space: Action space of one environment.
         num_envs: How many environments there are.
-        model: See :class:`~core_repr.wrappers.CoReWrapper`, as for all that follows.
-        revision: See there.
-        features: See there.
-        predicted_reward: See there.
-        pixels_key: See there.
-        keep: See there.
-        device: See there.
-        threads: See there.
+        model: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        revision: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        features: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        predicted_reward: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        pixels_key: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        keep: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        device: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        threads: As for :class:`~core_repr.wrappers.CoReWrapper`.
 
     Attributes:
         model: The model.
         observation_space: Space of what an agent sees of one environment.
 
     Raises:
-        TypeError: See :class:`~core_repr.wrappers.CoReWrapper`.
-        ValueError: See there.
-        OSError: See there.
+        TypeError: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        ValueError: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        OSError: As for :class:`~core_repr.wrappers.CoReWrapper`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class LatentObserver:
             )
 
     def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
-        """Starts the random numbers of some environments (all, if not told) anew."""
+        """Starts the random numbers of some environments (all by default) anew."""
         self._tracker.seed(seeds, rows)
 
     def start(
@@ -116,7 +116,7 @@ class LatentObserver:
         Args:
             observations: Those of all environments in a batch, or that of a single one.
             rows: Environments whose observation is the first one of an episode; the others stay
-                as they are. All, if not told.
+                as they are. All rows if ``None``.
 
         Returns:
             The latents of all environments.
@@ -138,7 +138,7 @@ class LatentObserver:
         actions: Shaped[np.ndarray, "n ..."],
         is_first: Bool[np.ndarray, " n"] | None = None,
     ) -> Float32[np.ndarray, "n z"]:
-        """Goes on by a step.
+        """Advances by a step.
 
         Args:
             observations: Those of all environments in a batch, or that of a single one.
@@ -160,7 +160,7 @@ class LatentObserver:
         actions: Shaped[np.ndarray, "n ..."],
         last_observations: Mapping[int, Any],
     ) -> tuple[Float32[np.ndarray, "n z"], dict[int, Float32[np.ndarray, " z"]]]:
-        """Goes on by a step at which some episodes ended and the next ones started at once.
+        """Advances by a step at which some episodes ended and the next ones started at once.
 
         Args:
             observations: Those of all environments in a batch, of the new episodes where one
@@ -266,7 +266,7 @@ def _device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except RuntimeError:
         raise ValueError(
-            f"device={device!r} is none that PyTorch knows: expected 'cpu', 'cuda' or 'cuda:1'."
+            f"device={device!r} is not a device of PyTorch: expected 'cpu', 'cuda' or 'cuda:1'."
         ) from None
 
 

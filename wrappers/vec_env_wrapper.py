@@ -27,22 +27,22 @@ class CoReVecEnvWrapper(VecEnvWrapper):
     Args:
         venv: Environments as :class:`CoReWrapper` takes them. With ``SubprocVecEnv`` they run in
             other processes, and the model stays in this one.
-        model: See :class:`CoReWrapper`.
-        revision: See there.
-        features: See there.
-        predicted_reward: See there.
-        pixels_key: See there.
-        keep: See there.
-        device: See there.
-        threads: See there.
+        model: As for :class:`CoReWrapper`.
+        revision: As for :class:`CoReWrapper`.
+        features: As for :class:`CoReWrapper`.
+        predicted_reward: As for :class:`CoReWrapper`.
+        pixels_key: As for :class:`CoReWrapper`.
+        keep: As for :class:`CoReWrapper`.
+        device: As for :class:`CoReWrapper`.
+        threads: As for :class:`CoReWrapper`.
 
     Attributes:
         model: The model.
 
     Raises:
-        TypeError: See :class:`CoReWrapper`.
-        ValueError: See there.
-        OSError: See there.
+        TypeError: As for :class:`CoReWrapper`.
+        ValueError: As for :class:`CoReWrapper`.
+        OSError: As for :class:`CoReWrapper`.
 
     Example:
         >>> from core_repr import CoReVecEnvWrapper

@@ -101,7 +101,7 @@ def summarize(name: str, folder: Path) -> Summary:
 
 
 def origin_name(origin: Any) -> str:
-    """Returns what others know the model by that a training went on from.
+    """Returns what others know the model by that a training continued from.
 
     Args:
         origin: ``continued_from`` of ``settings.json``.

@@ -141,11 +141,11 @@ class ObservationReader:
 
         Args:
             observations: See :meth:`__call__`.
-            rows: See there.
+            rows: As for :meth:`__call__`.
 
         Raises:
-            ValueError: See there; and if proprioception is not finite. The message names the
-                environment.
+            ValueError: As for :meth:`__call__`, and if proprioception is not finite. The message
+                names the environment.
         """
         read = self(observations, rows)
         if not self._size:

@@ -52,7 +52,7 @@ class MovingAverage:
         return dict(zip(self.names, self.values, strict=True))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Goes on from what :meth:`tensors` gave.
+        """Resumes from what :meth:`tensors` gave.
 
         Raises:
             ValueError: If a tensor is missing or has another shape.
@@ -61,6 +61,6 @@ class MovingAverage:
             if name not in tensors or tensors[name].shape != value.shape:
                 raise ValueError(
                     f"The checkpoint's average of {name!r} is missing or does not fit the config; "
-                    "go on from the weights alone, such as a run's model folder."
+                    "continue from the weights alone, such as a run's model folder."
                 )
             value.copy_(tensors[name])

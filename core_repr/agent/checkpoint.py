@@ -51,7 +51,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return from_safetensors(content)
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is not a whole safetensors file ({error}); go on from another checkpoint."
+            f"{path} is not a whole safetensors file ({error}); resume from another checkpoint."
         ) from None
 
 

@@ -144,7 +144,7 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
         # The order that the model's weights have learned.
         now = replace(now, proprioception=before.proprioception)
         if now.id != before.id:
-            _log.warning("The model was trained in %s and goes on in %s.", before.id, now.id)
+            _log.warning("The model was trained in %s and continues in %s.", before.id, now.id)
     return config.replace(environment=now)
 
 

@@ -149,7 +149,7 @@ class EpisodeStore:
         self._dropped = []
 
     def restore(self, manifest: dict[str, Any]) -> None:
-        """Goes on from a manifest of the files in the buffer's folder; deletes what came later.
+        """Resumes from a manifest of the files in the buffer's folder; deletes what came later.
 
         Raises:
             FileNotFoundError: If a file that it names is gone.

@@ -32,7 +32,7 @@ Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class LearningValues:
-    """The numbers of a training that are no tensors.
+    """The numbers of a training that are not tensors.
 
     Attributes:
         format_version: Version of this layout.

@@ -131,7 +131,7 @@ class ActorCritic(nn.Module):
     def published(self) -> nn.Module:
         """Returns what a model's files hold of it, with the same parameters.
 
-        The target critics are no part of that: they are made again from the critics, and where
+        The target critics are not a part of that: they are made again from the critics, and where
         they were belongs to what learning resumes from.
         """
         part = nn.Module()

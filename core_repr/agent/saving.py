@@ -80,7 +80,7 @@ class Saving(Pretrained, SequenceLearner):
         learning_state.write(self, folder)
 
     def load_weights(self, folder: Path) -> None:
-        """Takes the weights of a folder of :meth:`save_pretrained`; see there for the errors."""
+        """Takes the weights of a folder of :meth:`save_pretrained`."""
         agent_folder.load(folder, self.policy.world_model, self.policy.actor_critic)
         self.average.reset()
 

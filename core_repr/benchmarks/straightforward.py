@@ -22,7 +22,7 @@ class StraightforwardSuite:
 
     Every simulator step is rendered, 320×240 pixels with the suite's defaults, after a frame of
     800×800 pixels was written to the sky; the last one of an action's is resized to the
-    observation. Distractions are our own, their decoding and drawing is no part of this: a video
+    observation. Distractions are our own, their decoding and drawing is not a part of this: a video
     of noise lies ready in memory.
 
     Args:

@@ -48,11 +48,11 @@ class DistractingControl:
 
     Attributes:
         task: What the agent has to learn.
-        difficulty: How far colours and camera stray, and how many background videos there are.
+        difficulty: How far colours and camera vary, and how many background videos there are.
         dynamic: Distractions change during an episode instead of once an episode.
         background: The background shows videos.
-        camera: The camera strays.
-        color: Colours stray.
+        camera: The camera moves.
+        color: Colours vary.
         backgrounds: "procedural", "davis" after ``core-repr download davis``, or a folder of
             videos.
         num_videos: Background videos to train with, the first so many; as many as the level has
@@ -180,13 +180,13 @@ class EnvironmentChanges:
     """What to change in the environment that a model was trained in; by default, nothing.
 
     Attributes:
-        difficulty: How far colours and camera stray, and how many background videos there are;
+        difficulty: How far colours and camera vary, and how many background videos there are;
             "none" is without distractions.
         dynamic: Distractions change during an episode instead of once an episode; as trained by
             default, like all switches.
         background: The background shows videos.
-        camera: The camera strays.
-        color: Colours stray.
+        camera: The camera moves.
+        color: Colours vary.
         backgrounds: Background videos: "procedural", "davis", or a folder; as trained by default.
         num_videos: How many background videos, the first so many of the split; by default, of
             training videos as many as the training had, of others as many as it validated with.

@@ -40,7 +40,7 @@ def download(url: str, path: Path, *, room: float = 1.0) -> None:
     """Downloads a file, with a progress bar.
 
     What has arrived stays in `<path>.part` when the connection breaks or the process ends. The next
-    call goes on from there, if the server can and the file on it is still the same.
+    call resumes there, if the server can and the file on it is still the same.
 
     Args:
         url: Where it is, `http://` or `https://`.
@@ -55,7 +55,7 @@ def download(url: str, path: Path, *, room: float = 1.0) -> None:
     shown = redact(url)
     if not re.match(r"https?://[^/]", url):
         raise ValueError(
-            f"{shown!r} is no address to download from: it begins with https:// or http://."
+            f"{shown!r} is not an address to download from: it begins with https:// or http://."
         )
     if "@" in urllib.parse.urlsplit(url).netloc:
         raise ValueError(
@@ -90,7 +90,7 @@ def _advice(file: IO[bytes], part: Path) -> str:
     if not _size(file):
         part.unlink()
         return "Check the network and the address, or take another one."
-    return f"{_size(file) / 1e6:.1f} MB of it are kept in {part}: try again, and it goes on there."
+    return f"{_size(file) / 1e6:.1f} MB of it are kept in {part}: try again, and it resumes there."
 
 
 class _CutOffError(Exception):
@@ -131,7 +131,7 @@ def _attempt(url: str, file: IO[bytes], notes: Path, room: float, bar: tqdm[Any]
         version = _version(url, response.status, response.headers)
         if response.status != 200 and "Range" not in headers:
             raise ConnectionError(
-                f"{redact(url)} cannot be downloaded: {response.status} is no answer."
+                f"{redact(url)} cannot be downloaded: {response.status} is not an answer."
             )
         if response.status != 200 and not (version == known and _begins_at(have, response)):
             # Another file than the one that was begun: the next attempt asks for all of it.

@@ -33,7 +33,7 @@ def sentence(error: ValidationError, of: str = "config") -> str:
     """Says in one sentence which field does not fit, and why.
 
     Args:
-        error: The first of its problems is told.
+        error: The first of its problems is named.
         of: What the field is a part of.
     """
     first = error.errors(include_url=False)[0]

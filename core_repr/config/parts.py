@@ -29,7 +29,7 @@ class Crop(int):
 
     A copy of a config with another ``frame_size`` (``dataclasses.replace``, an option of the
     command line beside a preset's or a recipe's settings) is made from the old ``crop_size``; this
-    is how it is told from one that was set.
+    is how it differs from one that was set.
 
     Attributes:
         share: Of the frame's side.

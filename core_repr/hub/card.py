@@ -32,7 +32,7 @@ class Facts:
             the ``arguments`` of their environment.
         versions: Package → version that the model was trained with.
         commit: Of core-repr, when the model was trained.
-        continued_from: The model whose weights the training went on from.
+        continued_from: The model whose weights the training started from.
     """
 
     name: str = "path/to/model"
@@ -246,7 +246,7 @@ def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) ->
         f"{environment.action_repeat}.",
         "It comes from one training with one seed"
         + (
-            f", which went on from {_cell(_code_span(facts.continued_from))}"
+            f", which continued from {_cell(_code_span(facts.continued_from))}"
             if facts.continued_from
             else ""
         )

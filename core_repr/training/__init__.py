@@ -1,4 +1,4 @@
-"""Training runs: folders that hold everything about a training, and that it goes on from."""
+"""Training runs: folders that hold everything about a training, and that it resumes from."""
 
 from core_repr.training.interruption import Interrupted
 from core_repr.training.origin import Origin

@@ -70,7 +70,7 @@ class RunCallback(BaseCallback):
         self._checkpoint_due = True
 
     def restore(self, checkpoint: Path, agent: SequenceAlgorithm) -> None:
-        """Goes on from a checkpoint: the clock, the last evaluation, the values to be logged."""
+        """Resumes from a checkpoint: the clock, the last evaluation, the values to be logged."""
         state = read_json(checkpoint / RUN_FILE)
         self.started = time.monotonic() - state["seconds"]
         self.last_return = state["last_return"]
@@ -92,7 +92,7 @@ class RunCallback(BaseCallback):
         )
         self.model.safe_point = self._between_updates
         if self._is_new and self.settings.origin is not None:
-            # How good the model is that the training goes on from.
+            # How good the model is that the training continues from.
             self._evaluate()
             self.model.dump_logs()
         # What an interruption between updates left to be done, also after the last episode.
@@ -147,7 +147,7 @@ class RunCallback(BaseCallback):
             self.bar.close()
         raise Interrupted(
             f"The training was stopped at {self.model.env_steps} environment steps and saved; "
-            f"go on with: core-repr train --resume {self.folder}",
+            f"resume it with: core-repr train --resume {self.folder}",
             number,
         )
 

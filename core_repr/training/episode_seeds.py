@@ -22,7 +22,7 @@ def episode_seed(seed: int, environment: int, episode: int) -> int:
 class EpisodeSeeds(gym.Wrapper[Any, Any, Any, Any]):
     """Resets an environment with :func:`episode_seed`, whatever seed it is reset with.
 
-    A training that goes on at episode n sees the same episodes as one that never stopped.
+    A training that resumes at episode n sees the same episodes as one that never stopped.
 
     Args:
         env: One environment.

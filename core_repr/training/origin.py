@@ -1,4 +1,4 @@
-"""The model that a training goes on from, when only its folder is left."""
+"""The model that a training continues from, when only its folder is left."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _progress(path: Path) -> tuple[int, int]:
     else:
         return counts
     raise ValueError(
-        f"{path} is no record of a training: {reason}; remove it, and the steps count from 0."
+        f"{path} is not a record of a training: {reason}; remove it, and the steps count from 0."
     )
 
 

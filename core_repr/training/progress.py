@@ -1,4 +1,4 @@
-"""``progress.csv``: a log that goes on where it was."""
+"""``progress.csv``: a log that continues where it was."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def train(
     The folder holds ``settings.json``, ``progress.csv`` (losses and returns), ``progress.png``,
     ``evaluations.jsonl`` (an evaluation a line, with every episode's return and seed),
     ``model/``, which ``CoReWorldModel.from_pretrained`` loads and which is written at each
-    evaluation, and what :func:`resume` goes on from: the newest one of ``checkpoints/``, and
+    evaluation, and what :func:`resume` resumes from: the newest one of ``checkpoints/``, and
     ``replay/``.
 
     Args:
@@ -59,7 +59,7 @@ def train(
         run: The folder; it must not hold a run, nor files of a run's names.
         schedule: How long to train and how often to look.
         device: Where the networks are.
-        origin: A model to go on from, with a replay buffer that its policy fills first; of the
+        origin: A model to continue from, with a replay buffer that its policy fills first; of the
             config's sizes.
 
     Returns:
@@ -77,8 +77,8 @@ def train(
     folder = user_path(run)
     if (folder / SETTINGS_FILE).exists():
         raise FileExistsError(
-            f"{folder} already holds a run; go on with --resume {folder}, choose another folder "
-            "with --run, or delete it."
+            f"{folder} already holds a run; resume it with --resume {folder}, choose another "
+            "folder with --run, or delete it."
         )
     _refuse_what_would_be_replaced(folder)
     settings = RunSettings(environment, config, schedule, origin)
@@ -89,7 +89,7 @@ def train(
 def resume(
     run: str | Path, env_steps: int | None = None, device: str = "auto"
 ) -> SequenceAlgorithm:
-    """Goes on with a run from its newest checkpoint.
+    """Resumes a run from its newest checkpoint.
 
     On one thread of the same machine, it ends bit for bit as if it had never stopped: the
     generators of torch, NumPy and Python, which the whole process shares, are set to where they
@@ -97,7 +97,7 @@ def resume(
 
     Args:
         run: A folder that :func:`train` made.
-        env_steps: Simulator steps to go on to, instead of those in the run's settings.
+        env_steps: Simulator steps to train to, instead of those in the run's settings.
         device: Where the networks are.
 
     Returns:
@@ -129,7 +129,7 @@ def resume(
             )
         if state["finished"] and state["env_steps"] >= settings.schedule.env_steps:
             raise ValueError(
-                f"{folder} has finished, at {state['env_steps']} environment steps; to go on "
+                f"{folder} has finished, at {state['env_steps']} environment steps; to train it "
                 "further, say how far with --env-steps."
             )
     return _learn(folder, settings, device)
@@ -181,7 +181,7 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorith
     except FloatingPointError as error:
         raise FloatingPointError(
             f"{error} The last good checkpoint is {newest_checkpoint(folder)}: core-repr train "
-            f"--from {folder} --agent.model-learning-rate ... goes on from it."
+            f"--from {folder} --agent.model-learning-rate ... continues from it."
         ) from error
     except FileNotFoundError:
         # Of what is to be read; it says what to do.
@@ -192,7 +192,7 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorith
             raise
         raise OSError(
             f"{str(error).rstrip('.')}. The training in {folder} has stopped; its last checkpoint, "
-            f"{kept}, is whole. When the cause is gone, go on with: core-repr train --resume "
+            f"{kept}, is whole. When the cause is gone, resume it with: core-repr train --resume "
             f"{folder}"
         ) from error
     finally:

@@ -24,8 +24,8 @@ class Schedule:
     """How long to train, how often to look and how often to save.
 
     Attributes:
-        env_steps: Simulator steps, before action repeat; those of a model that the training goes
-            on from count too.
+        env_steps: Simulator steps, before action repeat; those of a model that the training
+            continues from count too.
         seed: Seeds everything that is random.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation, with the deterministic policy.
@@ -57,7 +57,7 @@ class RunSettings:
         environment: Where to train and where to validate.
         config: Sizes and settings, with the environment filled in.
         schedule: How long to train and how often to look.
-        origin: The model that the training went on from, if it did.
+        origin: The model that the training continued from, if it did.
     """
 
     environment: EnvironmentChoice

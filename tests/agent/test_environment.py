@@ -169,7 +169,7 @@ def test_a_crop_that_hides_much_is_told_in_numbers_when_a_training_starts(
     agent = make_agent(
         make_pixels(frame_size=frame), world_model={"frame_size": frame, "crop_size": crop}
     )
-    assert not caplog.records  # The config names its environment: the training goes on.
+    assert not caplog.records  # The config names its environment: the training continues.
     CoReSAC("CoRePolicy", agent.env, agent.config.replace(environment=None), device="cpu")
     assert [record.levelname for record in caplog.records] == ["WARNING"] * (words is not None)
     if words is not None:

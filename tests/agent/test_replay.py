@@ -241,7 +241,7 @@ def test_a_buffer_on_the_disk_is_like_one_in_memory(lengths: list[int]) -> None:
         restored = make_stored(Path(folder) / "replay")
         restored.restore(as_json(stored.manifest()))
         assert_same_samples(restored, plain)
-        # And it goes on.
+        # And it continues.
         for number in range(3):
             for buffer in (restored, plain):
                 add(buffer, make_episode(number, 7, False))

@@ -481,7 +481,7 @@ def test_a_step_that_cannot_be_used_is_refused_with_its_number(
     with pytest.raises(ValueError, match=where + message) as refusal:
         agent.learn(40)
     assert "\n" not in str(refusal.value)
-    # What was collected before is there, and learning can go on.
+    # What was collected before is there, and learning can continue.
     assert len(agent.replay_buffer) == 16
 
 

@@ -76,7 +76,7 @@ def test_a_download_that_was_cut_off_goes_on(site, home, capsys) -> None:
     site.cuts = [2_000, 0, 0, 0, 0]
     typed = ["download", "davis", "--url", site.url]
     assert cli.main(typed) == 1
-    assert "try again, and it goes on there" in capsys.readouterr().err
+    assert "try again, and it resumes there" in capsys.readouterr().err
     assert not (home / "DAVIS").exists()
     assert cli.main(typed) == 0
     assert site.asked[-1] == "bytes=2000-"

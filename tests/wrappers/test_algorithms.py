@@ -59,7 +59,7 @@ def learns_and_acts_the_same_afterwards(
     expected, _ = agent.predict(observation, deterministic=True)
     actions, _ = again.predict(observation, deterministic=True)
     assert np.array_equal(actions, expected) and np.isfinite(actions).all()
-    # It goes on learning, too.
+    # It continues learning, too.
     again.learn(steps // 2, reset_num_timesteps=False)
 
 

@@ -242,7 +242,7 @@ BAD_OPTIONS = [
     ({"keep": ["pixel"]}, ValueError, r"'pixel'.*did you mean 'pixels'"),
     ({"keep": "state"}, ValueError, r"'state'.*are 'pixels'\."),
     ({"device": "meta"}, ValueError, r"'meta'.*is on cpu"),
-    ({"device": "gpu"}, ValueError, r"'gpu' is none"),
+    ({"device": "gpu"}, ValueError, r"'gpu' is not a device"),
     ({"revision": "main"}, ValueError, r"'main'.*leave it out"),
 ]
 

@@ -118,7 +118,7 @@ def test_a_file_is_a_recipe_too(
 
 @pytest.fixture
 def further(fields: dict[str, Any], tmp_path: Path) -> str:
-    """A recipe that goes on from a model of the zoo."""
+    """A recipe that continues from a model of the zoo."""
     fields.update(environment=None, env_steps=300_000, continued_from=EASY)
     fields["config"]["agent"]["averaging_rate"] = 0.25
     (tmp_path / "further.json").write_text(json.dumps(fields))

@@ -3,7 +3,7 @@
 Half of the frames, chosen at random, are turned, zoomed and shifted, and half, chosen
 independently, get a texture, an opacity map and a colour shift, each frame its own. What changes at
 random from frame to frame cannot be predicted, so the contrastive loss has no use for it. Without
-that, a camera that strays or a background alone tells the sequences of a mini-batch apart, and what
+that, a moving camera or a background alone distinguishes the sequences of a mini-batch, and what
 else does so, such as a target that stands still, is not learned.
 """
 

@@ -1,4 +1,4 @@
-"""A camera that strays at random."""
+"""A camera that moves at random."""
 
 import math
 
@@ -11,7 +11,7 @@ from core_repr.agent.augmentation.half import half
 
 
 class CameraJitter:
-    """Turns, zooms and shifts half of the frames, as if the camera had strayed.
+    """Turns, zooms and shifts half of the frames, as if the camera had moved.
 
     Args:
         scale: σ. The turn is at most ±σ·π/2, the logarithm of the zoom ±σ, and the shift ±σ/4 of

@@ -1,4 +1,4 @@
-"""Camera distraction: the camera strays and keeps looking at what it looked at."""
+"""Camera distraction: the camera moves and keeps looking at what it looked at."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Camera:
         upper_quadrant: Whether it stays above the horizontal plane through what it turns about,
             and in front. Such a camera is kept upright before the roll.
         one_sided: Whether the angles are cut as in the published suite, which takes them between
-            −π and π and from the pole, whatever they were before. A camera that may stray beyond
+            −π and π and from the pole, whatever they were before. A camera that may move beyond
             the pole, as reacher's may, then stays on the side that it looks from by itself: what
             is drawn beyond the pole comes back over it, at the bound of the horizontal angle.
 

@@ -1,4 +1,4 @@
-"""Colour distraction: every material's colour strays from its own."""
+"""Colour distraction: every material's colour varies about its own."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _extract(archive: Path, folder: Path) -> None:
                 )
             for member in tqdm(members, desc="unpacking", unit="file", disable=None):
                 if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
-                    raise zipfile.BadZipFile(f"{member.filename} is no plain file")
+                    raise zipfile.BadZipFile(f"{member.filename} is not a plain file")
                 target = folder / member.filename.removeprefix("DAVIS/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with file.open(member) as source, target.open("xb") as copy:

@@ -36,7 +36,7 @@ class Level:
     """A level of difficulty.
 
     Attributes:
-        scale: σ, how far colours and camera stray.
+        scale: σ, how far colours and camera vary.
         num_videos: How many clips the background is drawn from, by split.
     """
 

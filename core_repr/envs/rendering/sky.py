@@ -1,6 +1,6 @@
 """The sky of a MuJoCo scene: a cube map whose faces show a picture.
 
-Writing the texture is the dearest part of a small frame, so it is written straight to OpenGL,
+Writing the texture costs most of the time of a small frame, so it is written straight to OpenGL,
 without the mipmaps that MuJoCo's own upload computes, and only to the faces in view.
 """
 

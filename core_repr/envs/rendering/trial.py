@@ -160,7 +160,7 @@ def _said(
         return lines, ""
     if process.returncode < 0:
         return lines, f"crashed with signal {-process.returncode}"
-    # What MuJoCo says while it cleans up after the failure is no reason.
+    # What MuJoCo says while it cleans up after the failure is not the reason.
     errors = [line for line in process.stderr.splitlines() if line[:1].isalpha() and ": " in line]
     reasons = [line for line in errors if not line.startswith("Exception ignored")]
     return lines, reasons[0] if reasons else f"exit code {process.returncode}"

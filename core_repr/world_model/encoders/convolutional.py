@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         return F.conv2d(channels_first, first.weight / 255, bias, first.stride[0], padding)
 
     def _linear(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
-        """The linear layer; of features and weights, the fewer are brought into order.
+        """The linear layer; of features and weights, the fewer are orthogonal to one another.
 
         Convolutions return the channels last in memory, the weights have them first.
         """

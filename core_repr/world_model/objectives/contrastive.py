@@ -68,7 +68,7 @@ class Contrastive(Objective):
         return Term(loss, candidates.log().sum() / pairs.sum().clamp(min=1))
 
     def _excluded(self, sequences: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"] | None:
-        """Returns which frames are not told apart, for the number of each one's sequence."""
+        """Returns which frames are not distinguished, for the number of each one's sequence."""
         if self._negatives == "same-sequence":
             return sequences[:, None] != sequences[None]
         return None

@@ -118,7 +118,7 @@ def test_links_are_refused(archive) -> None:
     write(archive, content)
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr(link, "/etc/passwd")
-    assert_refused(archive, r"davis\.zip is damaged \(DAVIS/SOURCES\.md is no plain file\)")
+    assert_refused(archive, r"davis\.zip is damaged \(DAVIS/SOURCES\.md is not a plain file\)")
 
 
 def change(archive: Path, edit: Callable[[bytearray], None]) -> None:
