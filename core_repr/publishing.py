@@ -9,7 +9,7 @@ from typing import Any
 
 from core_repr.agent import SequenceAlgorithm, load_agent
 from core_repr.environments import make_environment, split_arguments
-from core_repr.evaluation import evaluate, learning_curve, record_episode
+from core_repr.evaluation import Foresight, evaluate, learning_curve, record_episode
 from core_repr.files.json_files import read_json
 from core_repr.files.names import (
     AGENT_FILE,
@@ -122,6 +122,8 @@ def _evaluate(
     try:
         agent.set_env(env)
         if not (folder / EVALUATION_FILE).exists():
+            foresight = Foresight(agent, env)
+            result = evaluate(foresight, foresight, episodes, seed, progress=progress)
             outcome = {
                 "model": name,
                 "environment": {
@@ -129,7 +131,7 @@ def _evaluate(
                     "arguments": encode({**environment.arguments, **changes}),
                 },
                 "deterministic": True,
-                **evaluate(agent, env, episodes, seed, progress=progress).to_dict(),
+                **foresight.to_dict(result),
             }
             text = json.dumps(outcome, indent=2) + "\n"
             write_atomically(folder / EVALUATION_FILE, text.encode())

@@ -130,6 +130,10 @@ def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any
         "returns": [float(value) for value in record["returns"]],
         "seeds": [int(seed) for seed in record["seeds"]],
         "arguments": dict(decode(arguments)),
+        "imagined_reward_r2": {
+            int(horizon): None if score is None else float(score)
+            for horizon, score in record.get("imagined_reward_r2", {}).items()
+        },
     }
 
 

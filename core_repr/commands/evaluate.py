@@ -58,7 +58,7 @@ class Evaluate:
         from core_repr import zoo
         from core_repr.agent import load_agent
         from core_repr.environments import make_environment
-        from core_repr.evaluation import evaluate, record_episode, results
+        from core_repr.evaluation import Foresight, evaluate, record_episode, results
         from core_repr.evaluation.recording import check_renders
 
         self._check_files()
@@ -74,8 +74,9 @@ class Evaluate:
             check_renders(env)
         agent.set_env(env)
         with tqdm(total=self.episodes, unit="episode") as bar:
+            foresight = Foresight(agent, env)
             result = evaluate(
-                agent, env, self.episodes, self.seed, progress=lambda *_: bar.update()
+                foresight, foresight, self.episodes, self.seed, progress=lambda *_: bar.update()
             )
         console = Console()
         arguments = {**environment.arguments, **changes}
@@ -84,7 +85,7 @@ class Evaluate:
                 "model": redact(self.model),
                 "environment": {"id": environment.id, "arguments": encode(arguments)},
                 "deterministic": True,
-                **result.to_dict(),
+                **foresight.to_dict(result),
             }
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
         if self.results is not None:
@@ -93,6 +94,10 @@ class Evaluate:
             )
         console.print(f"{environment.id} with {arguments}", soft_wrap=True, markup=False)
         console.print(self._sentence(result), soft_wrap=True)
+        known = {h: score for h, score in foresight.r2().items() if score is not None}
+        if known:
+            scores = ", ".join(f"{score:.2f} at {horizon}" for horizon, score in known.items())
+            console.print(f"R² of imagined rewards, by agent steps ahead: {scores}", soft_wrap=True)
         if self.video is not None:
             video = record_episode(agent, env, self.video, self.seed)
             console.print(f"video: {video}", soft_wrap=True, markup=False)

@@ -1,6 +1,7 @@
 """How good an agent is: episodes, and the videos and plots that show it."""
 
 from core_repr.evaluation.episodes import Agent, Evaluation, RandomAgent, evaluate
+from core_repr.evaluation.foresight import Foresight
 from core_repr.evaluation.plots import learning_curve, training_diagnostics
 from core_repr.evaluation.recording import record_episode
 from core_repr.evaluation.video import side_by_side, upscale, write_video
@@ -8,6 +9,7 @@ from core_repr.evaluation.video import side_by_side, upscale, write_video
 __all__ = [
     "Agent",
     "Evaluation",
+    "Foresight",
     "RandomAgent",
     "evaluate",
     "learning_curve",

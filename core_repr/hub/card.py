@@ -28,8 +28,8 @@ class Facts:
         files: Names of the files beside the card.
         env_steps: Simulator steps of the training, before action repeat.
         seed: Of the training.
-        evaluation: ``mean``, ``standard_error``, ``returns`` and ``seeds`` of whole episodes, and
-            the ``arguments`` of their environment.
+        evaluation: ``mean``, ``standard_error``, ``returns`` and ``seeds`` of whole episodes,
+            ``arguments`` of their environment, and ``imagined_reward_r2``, horizon → score.
         versions: Package → version that the model was trained with.
         commit: Of core-repr, when the model was trained.
         continued_from: The model whose weights the training started from.
@@ -167,7 +167,20 @@ def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
         f"| {label(evaluated)} | {len(evaluation['returns'])} | "
         f"{evaluation['mean']:.1f}{spread} |\n\n"
         f"The agent that was trained with the model, with its deterministic policy{unseen}; "
-        f"episodes seeded {min(seeds)} to {max(seeds)}."
+        f"episodes seeded {min(seeds)} to {max(seeds)}." + _imagination(evaluation)
+    )
+
+
+def _imagination(evaluation: Mapping[str, Any]) -> str:
+    scores = evaluation.get("imagined_reward_r2") or {}
+    known = {horizon: score for horizon, score in scores.items() if score is not None}
+    if not known:
+        return ""
+    return (
+        "\n\nHow well the model foresees the rewards of these episodes, without their frames "
+        "(R² of the reward of one step; 1 is perfect):\n\n"
+        f"| agent steps ahead | {' | '.join(map(str, known))} |\n|---{'|---' * len(known)}|\n"
+        f"| R² | {' | '.join(f'{score:.2f}' for score in known.values())} |"
     )
 
 

@@ -13,7 +13,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
 from core_repr.agent import SequenceAlgorithm
-from core_repr.evaluation.episodes import Evaluation, evaluate
+from core_repr.evaluation.episodes import evaluate
+from core_repr.evaluation.foresight import Foresight
 from core_repr.evaluation.plots import training_diagnostics
 from core_repr.files.json_files import read_json, write_json
 from core_repr.files.names import (
@@ -181,29 +182,34 @@ class RunCallback(BaseCallback):
         }
 
     def _evaluate(self) -> None:
+        foresight = Foresight(self.model, self.validation_env)
         with self.model.averaged_weights():
             evaluation = evaluate(
-                self.model,
-                self.validation_env,
+                foresight,
+                foresight,
                 self.schedule.evaluation_episodes,
                 seed=VALIDATION_SEED,
             )
+            outcome = foresight.to_dict(evaluation)
             self.model.save_pretrained(self.folder / MODEL_FOLDER)
         self.last_return = evaluation.mean
         self.logger.record("eval/mean_reward", evaluation.mean)
         if math.isfinite(evaluation.standard_error):
             self.logger.record("eval/standard_error", evaluation.standard_error)
-        self._append(evaluation)
+        for horizon, score in outcome["imagined_reward_r2"].items():
+            if score is not None:
+                self.logger.record(f"eval/imagined_reward_r2_{horizon}", score)
+        self._append(outcome)
         self._checkpoint_due = True
         self._show()
 
-    def _append(self, evaluation: Evaluation) -> None:
+    def _append(self, evaluation: dict[str, Any]) -> None:
         line = {
             "env_steps": self.model.env_steps,
             "agent_steps": self.model.num_timesteps,
             "updates": self.model.updates,
             "seconds": round(time.monotonic() - self.started, 1),
-            **evaluation.to_dict(),
+            **evaluation,
         }
         with open(self.folder / EVALUATIONS_FILE, "a") as file:
             file.write(json.dumps(line) + "\n")
