@@ -18,9 +18,9 @@ setup: $(READY)  ## install everything into .venv, with a renderer that needs no
 demo: $(READY)  ## train, wrap and watch: core-repr demo
 	$(VENV)/bin/core-repr demo
 
-test: export OMP_NUM_THREADS ?= 2
-test: $(READY)  ## run the tests (the slow ones: .venv/bin/pytest -m slow)
-	$(VENV)/bin/pytest -q
+test: export OMP_NUM_THREADS ?= 1
+test: $(READY)  ## run the tests, one process a core (the slow ones: .venv/bin/pytest -m slow)
+	$(VENV)/bin/pytest -q -n auto
 
 lint: $(READY)  ## ruff, mypy, import-linter, deptry
 	$(VENV)/bin/ruff check
