@@ -24,7 +24,7 @@ PIXELS = "core-repr-tests/Pixels-v0"
 @pytest.fixture(params=VARIANTS)
 def config(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]) -> CoReConfig:
     """A tiny config of the variant."""
-    return make_variant(tiny_config(), request.param)
+    return make_variant(tiny_config(agent={"sequence_length": 6}), request.param)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def agent(config: CoReConfig, make_pixels: Callable[..., gym.Env[Any, Any]]) -> 
 
 def test_it_learns_and_logs_the_terms_that_there_are(config: CoReConfig, agent: CoReSAC) -> None:
     before = {name: p.clone() for name, p in agent.policy.named_parameters()}
-    agent.update(agent.replay_buffer.sample(4, 5))
+    agent.update(agent.replay_buffer.sample(4, 6))
     agent.read_losses()
     untouched = {n for n, p in agent.policy.named_parameters() if torch.equal(p, before[n])}
     # Everything that is built learns, but biases whose gradient happens to be zero.

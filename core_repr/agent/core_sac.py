@@ -47,7 +47,13 @@ class CoReSAC(SequenceAlgorithm):
         self._actor_parameters: Parameters = [*actor.values()]
         self._target_parameters: Parameters = [*networks.judge_target.parameters()]
 
-        of_critic = [_group(critic, settings.critic_learning_rate)]
+        imagination = settings.imagination
+        critic_rate, actor_rate = (
+            (settings.critic_learning_rate, settings.actor_learning_rate)
+            if imagination is None
+            else (imagination.value_learning_rate, imagination.actor_learning_rate)
+        )
+        of_critic = [_group(critic, critic_rate)]
         if not settings.joint_update and settings.critic_weight:
             of_critic.append(_group(theta, settings.critic_to_model_learning_rate))
         of_model = [
@@ -59,7 +65,7 @@ class CoReSAC(SequenceAlgorithm):
         return {
             "model": Adam([group for group in of_model if group["params"]], fused=True),
             judge: Adam(of_critic, fused=True),
-            "actor": Adam([_group(actor, settings.actor_learning_rate)], fused=True),
+            "actor": Adam([_group(actor, actor_rate)], fused=True),
             "entropy": Adam([_group(weight, settings.entropy_learning_rate)], betas=(0.5, 0.999)),
         }
 

@@ -27,19 +27,21 @@ class Actor(nn.Module):
 
     def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
-        layers, size = config.actor_layers, 2 * action_size
-        self.network = (
-            mlp(latent_size, layers, size, nn.ReLU)
-            if config.imagination is None
-            else normed_mlp(latent_size, layers, size)
-        )
+        layers, size, imagination = config.actor_layers, 2 * action_size, config.imagination
+        if imagination is None:
+            self.network = mlp(latent_size, layers, size, nn.ReLU)
+            self.log_std_range = LOG_STD_RANGE
+        else:
+            self.network = normed_mlp(latent_size, layers, size)
+            low, high = imagination.std_range
+            self.log_std_range = (math.log(low), math.log(high))
 
     def forward(
         self, features: Float[Tensor, "*batch z"]
     ) -> tuple[Float[Tensor, "*batch a"], Float[Tensor, "*batch a"]]:
         """Returns mean and log standard deviation before squashing, in float32."""
         mean, log_std = self.network(features).float().chunk(2, -1)
-        low, high = LOG_STD_RANGE
+        low, high = self.log_std_range
         mean = MEAN_BOUND * torch.tanh(mean / MEAN_BOUND)
         return mean, low + (high - low) * torch.sigmoid(log_std)
 
@@ -107,16 +109,18 @@ class ActorCritic(nn.Module):
 
     def __init__(self, latent_size: int, action_size: int, config: SACConfig) -> None:
         super().__init__()
+        imagination = config.imagination
         self.actor = Actor(latent_size, action_size, config)
-        if config.imagination is None:
+        if imagination is None:
             self.judge_name = "critic"
             self.critic = TwinCritic(latent_size, action_size, config)
             self.critic_target = deepcopy(self.critic).requires_grad_(False)
         else:
             self.judge_name = "value"
-            self.value = Value(latent_size, config.imagination.value_layers)
+            self.value = Value(latent_size, imagination.value_layers)
             self.value_target = deepcopy(self.value).requires_grad_(False)
-        self.log_entropy_weight = nn.Parameter(torch.tensor(config.initial_log_entropy_weight))
+        first = (imagination or config).initial_log_entropy_weight
+        self.log_entropy_weight = nn.Parameter(torch.tensor(first))
 
     @property
     def judge(self) -> nn.Module:

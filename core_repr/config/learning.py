@@ -64,16 +64,31 @@ class ImaginationConfig:
         starts: States of a mini-batch that a roll-out starts at.
         trace_decay: λ of the returns.
         value_layers: Hidden layers of the value.
+        value_learning_rate: Adam on the value.
+        actor_learning_rate: Adam on the actor.
         replay_weight: Weight of the value's loss on the λ-returns of the replayed rewards, which
             keeps it from running away from what there is.
+        initial_log_entropy_weight: Logarithm of the entropy weight at the start, in units of the
+            returns' spread for a nat.
+        std_range: Least and greatest standard deviation of an action before it is squashed.
     """
 
     horizon: Annotated[int, Field(ge=1, le=100)] = 5
     starts: Size = 128
     trace_decay: Annotated[float, Field(ge=0, le=1)] = 0.95
     value_layers: Layers = (256, 256)
+    value_learning_rate: Positive = 1e-3
+    actor_learning_rate: Positive = 3e-4
     replay_weight: NonNegative = 0.3
+    initial_log_entropy_weight: float = -8.0
+    std_range: tuple[Positive, Positive] = (0.1, 1.0)
     kind: Kind[Literal["imagination"]] = "imagination"
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> "ImaginationConfig":
+        if self.std_range[0] >= self.std_range[1]:
+            raise ValueError(f"std_range must rise, not be {self.std_range}")
+        return self
 
 
 @refuses_in_a_sentence
@@ -99,12 +114,12 @@ class SACConfig(LearningConfig):
         model_learning_rate: Adam on Θ under J_M, and under both in the joint update.
         encoder_learning_rate: The same for the encoder f, which is a part of Θ.
         temperature_learning_rate: Adam on ℓ.
-        critic_learning_rate: Adam on the critics, or on the value.
+        critic_learning_rate: Adam on the critics.
         critic_to_model_learning_rate: Adam on Θ under J_Q, in the sequential update, where Θ's
             gradient is not clipped.
-        actor_learning_rate: Adam on the actor.
+        actor_learning_rate: Adam on the actor, with critics.
         entropy_learning_rate: Adam on the logarithm of the entropy weight, with β₁ = 0.5.
-        initial_log_entropy_weight: Logarithm of the entropy weight at the start.
+        initial_log_entropy_weight: Logarithm of the entropy weight at the start, with critics.
         max_log_entropy_weight: The entropy weight is at most exp of this.
         model_max_gradient_norm: Clipping norm of the gradient of Θ and ℓ under J_M, and under both
             in the joint update.
@@ -140,6 +155,12 @@ class SACConfig(LearningConfig):
             raise ValueError(
                 "critic_weight must be 0 or 1 in the sequential update (joint_update=False), "
                 f"not {self.critic_weight:g}"
+            )
+        if self.imagination is not None and self.imagination.horizon >= self.sequence_length:
+            raise ValueError(
+                "imagination.horizon must be less than sequence_length "
+                f"({self.sequence_length}), the steps that the world model learns to foresee, not "
+                f"{self.imagination.horizon}"
             )
         if self.imagination is not None and self.critic_weight:
             raise ValueError(

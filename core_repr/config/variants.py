@@ -60,7 +60,6 @@ VARIANTS = {
             "agent": {
                 "imagination": ImaginationConfig(),
                 "critic_weight": 0.0,
-                "actor_learning_rate": 3e-4,
             }
         },
     ),

@@ -68,7 +68,7 @@ class Foresight(gym.Wrapper[Any, Any, Any, Any]):
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
         """Acts as the agent does, and keeps its latent state."""
-        action, after = self._agent.predict(observation, state, episode_start, deterministic)
+        action, after = self._agent.policy.predict(observation, state, episode_start, deterministic)
         states, actions, _ = self._episodes[-1]
         states.append(after.latent.at(0))
         actions.append(after.action[0])

@@ -19,7 +19,7 @@ from core_repr.world_model import LatentState, SequenceBatch
 
 @pytest.fixture
 def agent(tiny_config: Callable[..., CoReConfig]) -> CoReSAC:
-    config = make_variant(tiny_config(), "imagination")
+    config = make_variant(tiny_config(agent={"sequence_length": 6}), "imagination")
     agent = CoReSAC("CoRePolicy", None, config, seed=0, device="cpu")
     agent.set_logger(Logger(None, []))
     agent.acts_at_random = False
@@ -157,8 +157,6 @@ def test_the_policy_climbs_an_imagined_reward(
 ) -> None:
     """The reward head is made to like one corner of the stochastic state."""
     monkeypatch.setattr(agent.world_model, "predict_reward", lambda state: 3 * state.sample[..., 0])
-    with torch.no_grad():
-        agent.actor_critic.log_entropy_weight.fill_(-9)
     agent.optimizers.actor.param_groups[0]["lr"] = 1e-2
     _, posterior = agent._model_losses(hand_made(length=5, batch_size=8))
     batch, settings = hand_made(length=5, batch_size=8), agent.config.agent.imagination
@@ -176,6 +174,15 @@ def test_the_policy_climbs_an_imagined_reward(
     assert imagined() > before + 0.05
 
 
+def test_the_actor_explores_within_its_range(agent: CoReSAC) -> None:
+    actor = agent.actor_critic.actor
+    for bias, expected in ((-99.0, 0.1), (99.0, 1.0)):
+        with torch.no_grad():
+            actor.network[-1].bias.fill_(bias)
+        _, log_std = actor(torch.randn(64, agent.world_model.latent_size))
+        torch.testing.assert_close(log_std.exp(), torch.full((64, 2), expected))
+
+
 # Settings
 
 
@@ -185,6 +192,11 @@ def test_the_policy_climbs_an_imagined_reward(
         ({"reward": None}, {}, "agent.imagination needs the objective reward"),
         ({"kl": None, "frames": None}, {}, "needs the objective reward, and a prior"),
         ({}, {"critic_weight": 1.0}, "critic_weight must be 0, not 1"),
+        (
+            {},
+            {"sequence_length": 5},
+            r"horizon must be less than sequence_length \(5\)",
+        ),
     ],
 )
 def test_what_does_not_go_with_imagination_is_refused(
@@ -194,6 +206,11 @@ def test_what_does_not_go_with_imagination_is_refused(
     with pytest.raises(ValueError, match=words) as refusal:
         CoReConfig(objectives=ObjectivesConfig(**objectives), agent=SACConfig(**settings))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_range_that_falls_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"std_range must rise, not be \(1.0, 0.1\)"):
+        ImaginationConfig(std_range=(1.0, 0.1))
 
 
 @pytest.mark.parametrize("horizon", [0, 101])
