@@ -1,8 +1,9 @@
-"""Sheets of what all tasks look like at all levels, in both renderings.
+"""Sheets of what the tasks look like.
 
-    python docs/make_contact_sheet.py renderings.png
+    python docs/make_contact_sheet.py renderings.png suite.jpg
 
-writes a sheet and prints how far the fast rendering is from the full one.
+writes a sheet of the paper's tasks at all levels in both renderings, and one of all tasks without
+distractions and at level medium, and prints how far the fast rendering is from the full one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core_repr.envs.distracting_control.environment import DistractingControlEnv
-from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
+from core_repr.envs.distracting_control.tasks import LEVELS, PAPER_TASKS, TASKS
 from core_repr.envs.distracting_control.view import RENDERINGS
 
 _STEPS = 10
@@ -55,7 +56,7 @@ def frames_of(
 def contact_sheet(
     renderings: Sequence[str] = ("full", "fast"), *, frame_size: int = 100, seed: int = 3
 ) -> NDArray[np.uint8]:
-    """Draws a row for each task, and a column for each level, from none to hard, and rendering.
+    """Draws a row for each task of the paper, and a column for each level and rendering.
 
     Args:
         renderings: Which to show, from left to right.
@@ -70,7 +71,7 @@ def contact_sheet(
     levels: list[str | None] = [None, *LEVELS]
     columns = [(rendering, level) for rendering in renderings for level in levels]
     cell = frame_size + _GAP
-    size = (_MARGIN_LEFT + len(columns) * cell + _GAP, _MARGIN_TOP + len(TASKS) * cell + _GAP)
+    size = (_MARGIN_LEFT + len(columns) * cell + _GAP, _MARGIN_TOP + len(PAPER_TASKS) * cell + _GAP)
     sheet = Image.new("RGB", size, (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
     for i, (rendering, level) in enumerate(columns):
@@ -78,10 +79,10 @@ def contact_sheet(
         draw.text((left, _MARGIN_TOP - 18), level or "none", _INK, font_size=14)
         if level is None and len(renderings) > 1:
             draw.text((left, 4), f'rendering="{rendering}"', _INK, font_size=16)
-        for j, task in enumerate(TASKS):
+        for j, task in enumerate(PAPER_TASKS):
             (frame,) = frames_of(task, level, rendering, frame_size=frame_size, seeds=[seed + j])
             sheet.paste(Image.fromarray(frame), (left, _MARGIN_TOP + j * cell))
-    for j, task in enumerate(TASKS):
+    for j, task in enumerate(PAPER_TASKS):
         draw.text((4, _MARGIN_TOP + (j + 0.4) * cell), task, _INK, font_size=13)
     return np.asarray(sheet)
 
@@ -107,12 +108,39 @@ def differences(task: str, *, frame_size: int = 84, episodes: int = 8) -> dict[s
     return outcome
 
 
-def main(path: str) -> None:
-    """Writes a sheet to a file and prints the differences of all tasks."""
+def suite_sheet(*, frame_size: int = 84, columns: int = 7, seed: int = 3) -> NDArray[np.uint8]:
+    """Draws every task twice: without distractions, and beside it at level medium.
+
+    Args:
+        frame_size: Height and width of a frame in pixels.
+        columns: Tasks side by side.
+        seed: Chooses the episodes, of each task another.
+
+    Returns:
+        A picture with titles, shape (height, width, 3).
+    """
+    from PIL import Image, ImageDraw
+
+    width, height = 2 * frame_size + 2 * _GAP, frame_size + 20
+    rows = -(-len(TASKS) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * height), (255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+    for i, task in enumerate(TASKS):
+        left, top = i % columns * width, i // columns * height
+        draw.text((left + 2, top + 2), task, _INK, font_size=12)
+        for j, level in enumerate((None, "medium")):
+            (frame,) = frames_of(task, level, "fast", frame_size=frame_size, seeds=[seed + i])
+            sheet.paste(Image.fromarray(frame), (left + j * (frame_size + 1), top + 18))
+    return np.asarray(sheet)
+
+
+def main(renderings: str, suite: str) -> None:
+    """Writes both sheets and prints the differences of the paper's tasks."""
     from PIL import Image
 
-    Image.fromarray(contact_sheet()).save(path, optimize=True)
-    for task in TASKS:
+    Image.fromarray(contact_sheet()).save(renderings, optimize=True)
+    Image.fromarray(suite_sheet()).save(suite, quality=85)
+    for task in PAPER_TASKS:
         cells = (f"{level} {value:.1f}" for level, value in differences(task).items())
         print(f"{task}: {', '.join(cells)}")
 

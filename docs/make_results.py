@@ -23,7 +23,7 @@ from core_repr.benchmarks.agents import (
     evaluation_at,
     read_curves,
 )
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
 
@@ -300,7 +300,7 @@ has a second seed [above](#other-seeds).
 
 
 def _paper(rows: Sequence[Row], paper: Sequence[Row]) -> str:
-    tasks = task_names()
+    tasks = PAPER_TASKS
     reported = {
         (row["method"], row["task"]): row
         for row in paper
@@ -463,7 +463,7 @@ def _training_curves(source: Path) -> dict[str, dict[str, Path]]:
         for part, words in LABELS.items():
             label = label.replace(part, words)
         curves.setdefault(path.parent.name, {})[label] = path
-    return {task: curves[task] for task in task_names() if task in curves}
+    return {task: curves[task] for task in PAPER_TASKS if task in curves}
 
 
 def _draw_training(curves: Mapping[str, Mapping[str, Path]]) -> Figure:

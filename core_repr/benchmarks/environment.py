@@ -20,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 
 from core_repr.benchmarks.report import Figure
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 
 TASK = "cartpole-swingup"
 SETTING: dict[str, Any] = {"difficulty": "medium", "dynamic": True, "frame_size": 84}
@@ -55,7 +55,7 @@ def benchmark_environment(
 
 def parts(rounds: int) -> int:
     """Returns how often `benchmark_environment` calls `progress`, at most."""
-    return 2 * rounds + len(task_names()) - 1 + 4
+    return 2 * rounds + len(PAPER_TASKS) - 1 + 4
 
 
 def _make(task: str, **settings: Any) -> gym.Env[Any, Any]:
@@ -109,7 +109,7 @@ def _against_straightforward(rounds: int, progress: Progress) -> list[Figure]:
 
 def _other_tasks(progress: Progress) -> list[Figure]:
     figures = []
-    for task in task_names():
+    for task in PAPER_TASKS:
         if task != TASK:
             progress(task)
             env = _make(task)

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from core_repr.envs.checks import require_choice
+from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.files.strict_json import parse_json
 from core_repr.files.values import decode, encode
 
@@ -22,14 +24,6 @@ if TYPE_CHECKING:
 
 Difficulty = Literal["none", "easy", "medium", "hard"]
 Rendering = Literal["fast", "full"]
-Task = Literal[
-    "ball_in_cup-catch",
-    "cartpole-swingup",
-    "cheetah-run",
-    "finger-spin",
-    "reacher-easy",
-    "walker-walk",
-]
 DISTRACTIONS = ("background", "camera", "color")
 
 Import = Annotated[str | None, tyro.conf.arg(name="import", metavar="MODULE")]
@@ -47,7 +41,8 @@ class DistractingControl:
     """The Distracting Control Suite environment.
 
     Attributes:
-        task: What the agent has to learn.
+        task: What the agent has to learn, such as walker-walk: a task of the DeepMind Control
+            Suite, <domain>-<task>.
         difficulty: How far colours and camera vary, and how many background videos there are.
         dynamic: Distractions change during an episode instead of once an episode.
         background: The background shows videos.
@@ -64,7 +59,7 @@ class DistractingControl:
         action_repeat: Simulator steps for each agent step; the paper's choice by default.
     """
 
-    task: Task = "cartpole-swingup"
+    task: Annotated[str, tyro.conf.arg(metavar="DOMAIN-TASK")] = "cartpole-swingup"
     difficulty: Difficulty = "easy"
     dynamic: bool = True
     background: bool = True
@@ -83,6 +78,7 @@ class DistractingControl:
         Raises:
             ValueError: If the options contradict each other.
         """
+        require_choice("--task", self.task, [*TASKS])
         if self.difficulty != "none" and not any(self._distractions.values()):
             raise ValueError(
                 f"--difficulty {self.difficulty} has nothing to distract with: background, camera "
@@ -137,7 +133,7 @@ class DistractingControl:
     def of(cls, choice: EnvironmentChoice) -> DistractingControl | None:
         """Returns the options that choose an environment; ``None`` if it is not of the suite."""
         known = {option.name for option in fields(cls)}
-        for task in get_args(Task):
+        for task in TASKS:
             if choice.id == cls(task).id:
                 options = {**choice.arguments, "task": task}
                 options["difficulty"] = options.get("difficulty") or "none"

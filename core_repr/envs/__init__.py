@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gymnasium
 
-from core_repr.envs.distracting_control.tasks import TASKS, task_names
+from core_repr.envs.distracting_control.tasks import PAPER_TASKS, TASKS, task_names
 
-__all__ = ["register", "task_names"]
+__all__ = ["PAPER_TASKS", "register", "task_names"]
 
 
 def register() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,10 @@ _ROUNDING = 1e-5
 """How far, in halves of its range, an action may lie outside: float32 arithmetic rounds."""
 
 
+_MANY = 8
+"""Of more choices than these, an error names those that are like what was asked for."""
+
+
 def require_choice(name: str, value: object, allowed: Iterable[str | None]) -> str | None:
     """Returns an argument that has one of some values, as a plain string or None.
 
@@ -24,6 +29,10 @@ def require_choice(name: str, value: object, allowed: Iterable[str | None]) -> s
     plain = _plain_string(value)
     if (plain is not None or value is None) and plain in choices:
         return plain
+    if len(choices) > _MANY:
+        near = difflib.get_close_matches(str(value), [str(choice) for choice in choices])
+        if near:
+            raise ValueError(f"{name}={value!r} is unknown: did you mean {' or '.join(near)}?")
     raise ValueError(f"{name}={value!r} is unknown: expected one of {choices}.")
 
 

@@ -12,7 +12,7 @@ import pytest
 from core_repr.benchmarks import environment
 from core_repr.benchmarks.report import Figure
 from core_repr.benchmarks.straightforward import StraightforwardSuite
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,5 @@ def test_everything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(figures) == 15 and not [
         n for n, c in Counter(f.name for f in figures).items() if c > 1
     ]
-    assert {name for name in task_names() if any(name in f.name for f in figures)} == {
-        *task_names()
-    }
+    assert {name for name in PAPER_TASKS if any(name in f.name for f in figures)} == {*PAPER_TASKS}
     assert all(isinstance(figure, Figure) and np.isfinite(figure.value) for figure in figures)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
+from core_repr.envs.distracting_control.tasks import LEVELS, PAPER_TASKS
 
 
 def test_every_task_and_level_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +20,7 @@ def test_every_task_and_level_has_its_place(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(contact_sheet, "frames_of", frames_of)
     sheet = contact_sheet.contact_sheet(frame_size=8)
-    assert len(shown) == 2 * (1 + len(LEVELS)) * len(TASKS)
+    assert len(shown) == 2 * (1 + len(LEVELS)) * len(PAPER_TASKS)
     found = {
         key: np.argwhere((sheet == (value, 0, 0)).all(axis=-1)) for key, value in shown.items()
     }
@@ -39,8 +39,10 @@ def test_every_task_and_level_has_its_place(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    monkeypatch.setattr(contact_sheet, "TASKS", {"cartpole-swingup": TASKS["cartpole-swingup"]})
+    monkeypatch.setattr(contact_sheet, "PAPER_TASKS", ["cartpole-swingup"])
     monkeypatch.setattr(contact_sheet, "LEVELS", {"easy": LEVELS["easy"]})
-    contact_sheet.main(str(tmp_path / "sheet.png"))
+    monkeypatch.setattr(contact_sheet, "TASKS", ["cartpole-balance", "fish-swim"])
+    contact_sheet.main(str(tmp_path / "sheet.png"), str(tmp_path / "suite.jpg"))
     assert Image.open(tmp_path / "sheet.png").width > 400
+    assert Image.open(tmp_path / "suite.jpg").width > 300
     assert "cartpole-swingup: none 1." in capsys.readouterr().out

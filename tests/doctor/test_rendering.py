@@ -9,7 +9,7 @@ import pytest
 
 from core_repr.doctor import rendering
 from core_repr.doctor.check import Check
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.rendering import trial
 from core_repr.envs.rendering.trial import Renderer
 
@@ -83,7 +83,7 @@ def test_software_beside_a_gpu(monkeypatch: pytest.MonkeyPatch, nvidia: bool, st
 def test_what_a_step_costs(
     monkeypatch: pytest.MonkeyPatch, cost: float, reason: str, status: str, words: str
 ) -> None:
-    costs = {**dict.fromkeys(task_names(), 4.0), "finger-spin": cost, "full": 60.0}
+    costs = {**dict.fromkeys(PAPER_TASKS, 4.0), "finger-spin": cost, "full": 60.0}
     monkeypatch.setattr(rendering, "time_steps", lambda: (dict(costs), reason))
     check = rendering.steps()
     assert check.status == status

@@ -10,13 +10,13 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
-from core_repr.envs import register, task_names
+from core_repr.envs import PAPER_TASKS, register
 
 
-def test_the_six_tasks_are_registered_once() -> None:
+def test_the_paper_s_tasks_are_registered_once() -> None:
     register()
-    assert len(task_names()) == 6
-    for name in task_names():
+    assert len(PAPER_TASKS) == 6
+    for name in PAPER_TASKS:
         assert f"distracting_control/{name}-v0" in gymnasium.registry
 
 
@@ -29,7 +29,7 @@ def test_registering_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_gymnasium_finds_no_fault(make, task: str) -> None:
     env = make(task, difficulty="easy", dynamic=True, render_mode="rgb_array")
     # The rendering check would build the environment without its arguments' clips.

@@ -15,7 +15,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.rendering import context as opengl
 
 ID = "distracting_control/cartpole-swingup-v0"
@@ -146,7 +146,7 @@ def test_information_in_vectors() -> None:
     "task",
     [
         pytest.param(task, marks=[] if task == "walker-walk" else pytest.mark.slow)
-        for task in task_names()
+        for task in PAPER_TASKS
     ],
 )
 def test_sb3_finds_no_fault(make, task: str) -> None:

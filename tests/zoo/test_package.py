@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from core_repr import cli, zoo
 from core_repr.commands.demo import Demo
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.hub import packaged
 from core_repr.hub.card import make_card
 from core_repr.zoo import recipes
@@ -66,7 +66,7 @@ def test_the_package_stays_small() -> None:
 
 def test_the_package_holds_one_model_for_each_task_and_the_demo_s() -> None:
     tasks = [name.rsplit("-medium-v", 1)[0] for name in MODELS if "-medium-v" in name]
-    assert sorted(tasks) == task_names()
+    assert sorted(tasks) == list(PAPER_TASKS)
     assert [name for name in MODELS if "-medium-v" not in name] == [Demo().model]
 
 

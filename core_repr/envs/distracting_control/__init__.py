@@ -1,4 +1,4 @@
-"""The Distracting Control Suite: six dm_control tasks seen through moving distractions.
+"""The Distracting Control Suite: dm_control tasks seen through moving distractions.
 
 `environment` joins the parts: `background`, `camera` and `color` are the distractions, `clips`,
 `clip_folder`, `davis` and `procedural` say what the background shows, `clip_cache` keeps it for all

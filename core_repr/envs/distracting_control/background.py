@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from core_repr.envs.distracting_control.clips import Clip
 
+GROUND, WALL = "grid", "background"
+"""Materials of the suite's ground, and of the wall before the sky in manipulator and stacker."""
+
 
 class Playback:
     """Which frame of a clip is shown: back and forth, one frame a simulator step.
@@ -58,7 +61,9 @@ class Background:
     ) -> None:
         self._model = model
         self._clips = clips
-        self._ground = model.material("grid").id
+        self._ground = model.material(GROUND).id
+        names = [model.material(i).name for i in range(model.nmat)]
+        self._wall = names.index(WALL) if WALL in names else None
         self.ground_alpha = ground_alpha
         self._dynamic = dynamic
         self.clip = clips[0]
@@ -87,8 +92,10 @@ class Background:
             self._playback.step()
 
     def apply(self) -> None:
-        """Makes the frame that is due the picture to show, and the ground transparent."""
+        """Makes the frame that is due the picture to show, and what is before it transparent."""
         self._model.mat_rgba[self._ground, 3] = self.ground_alpha
+        if self._wall is not None:
+            self._model.mat_rgba[self._wall, 3] = 0.0
         if self._dynamic:
             self.frame = self._frames[self._playback.index]
 

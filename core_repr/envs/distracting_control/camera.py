@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FIXED, _TRACKCOM = 0, 2
-"""The modes of `mujoco.mjtCamLight` that the six tasks' cameras have."""
+"""The modes of `mujoco.mjtCamLight` that the tasks' cameras have."""
 
 
 def to_spherical(x: float, y: float, z: float) -> tuple[float, float, float]:
@@ -140,8 +140,12 @@ class Camera:
             [radius * (1 + 1.5 * scale), horizontal + swing, vertical + swing, swing]
         )
         if upper_quadrant:
-            self.low[1:3] = np.maximum(self.low[1:3], [-math.pi, 0.0])
-            self.high[1:3] = np.minimum(self.high[1:3], [0.0, math.pi / 2])
+            # In front is -y. A camera that looks from elsewhere keeps its side by ±σ·π/2 alone.
+            quadrant = ((1, horizontal, -math.pi, 0.0), (2, vertical, 0.0, math.pi / 2))
+            for angle, start, least, most in quadrant:
+                if least <= start <= most:
+                    self.low[angle] = max(self.low[angle], least)
+                    self.high[angle] = min(self.high[angle], most)
         # The suite's usual camera is 4 m away; nearer ones move more slowly.
         self._velocity_std = 0.1 * scale * radius / 4
         self._max_speed = 0.4 * scale * radius / 4

@@ -36,7 +36,7 @@ _STEP = """
 import time
 import gymnasium
 import core_repr
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 
 def milliseconds(task, **settings):
     env = gymnasium.make(
@@ -51,7 +51,7 @@ def milliseconds(task, **settings):
     env.close()
     return (time.perf_counter() - start) * 1000 / 10
 
-for task in task_names():
+for task in PAPER_TASKS:
     print("stepped", milliseconds(task), task, flush=True)
 print("stepped", milliseconds("cartpole-swingup", rendering="full", background=False), "full")
 """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.distracting_control.background import Playback
 
 
@@ -45,7 +45,7 @@ def test_episodes_start_anywhere_and_run_both_ways(make) -> None:
     assert len(set(starts)) == 4
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_the_grounds_opacity(make, task: str) -> None:
     expected = {"reacher-easy": 0.0, "walker-walk": 1.0, "cheetah-run": 1.0}.get(task, 0.3)
     env = make(task, difficulty="hard", dynamic=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.distracting_control.camera import (
     Camera,
     look_from_above,
@@ -83,7 +83,7 @@ def camera_of(env, task: str, scale: float, dynamic: bool) -> Camera:
     )
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_without_deviation_the_models_own_pose(make, task: str) -> None:
     env = make(task).unwrapped
     env.reset(seed=0)

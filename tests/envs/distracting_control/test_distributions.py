@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.distracting_control.camera import roll_by, to_cartesian, to_spherical
 from core_repr.envs.distracting_control.view import View
 
@@ -24,7 +24,7 @@ levels = pytest.mark.parametrize(
     "difficulty",
     [pytest.param(name, marks=[] if name == "hard" else pytest.mark.slow) for name in SCALES],
 )
-tasks = pytest.mark.parametrize("task", task_names())
+tasks = pytest.mark.parametrize("task", PAPER_TASKS)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 
 
 def play(env, seed: int, steps: int) -> tuple[np.ndarray, list[dict]]:
@@ -18,7 +18,7 @@ def play(env, seed: int, steps: int) -> tuple[np.ndarray, list[dict]]:
     return np.stack(frames), infos
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_clean_frames_are_those_of_the_undistracted_task(make, task: str) -> None:
     distracted = make(task, difficulty="hard", dynamic=True, clean_frames=True)
     clean = make(task)
@@ -52,7 +52,7 @@ def test_information_comes_on_request(make) -> None:
     assert [set(info) for info in infos] == [{"env_steps"}] * 3
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_the_physics_state(make, task: str) -> None:
     env = make(task, difficulty="easy", physics_state=True)
     _, infos = play(env, seed=1, steps=3)

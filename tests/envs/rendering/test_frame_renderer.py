@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.rendering.frame_renderer import FrameRenderer, FullRenderer, halve
 
 
@@ -14,7 +14,7 @@ def test_halve_averages_blocks() -> None:
     np.testing.assert_array_equal(halve(pixels), np.floor(blocks + 0.5).astype(np.uint8))
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_full_rendering_is_the_suites_own_picture(make, task: str) -> None:
     env = make(task, frame_size=84, rendering="full").unwrapped
     frame, _ = env.reset(seed=0)
@@ -23,7 +23,7 @@ def test_full_rendering_is_the_suites_own_picture(make, task: str) -> None:
     np.testing.assert_array_equal(frame, expected)
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", PAPER_TASKS)
 def test_fast_rendering_is_close_to_the_full_one(make, task: str) -> None:
     for difficulty in (None, "medium"):
         fast, full = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core_repr.envs import task_names
+from core_repr.envs import PAPER_TASKS
 from core_repr.envs.rendering import trial
 from core_repr.envs.rendering.trial import Renderer
 
@@ -38,7 +38,7 @@ def test_a_renderer_is_timed() -> None:
 def test_a_step_of_each_task_is_timed() -> None:
     milliseconds, reason = trial.time_steps()
     assert reason == ""
-    assert set(milliseconds) == {*task_names(), "full"}
+    assert set(milliseconds) == {*PAPER_TASKS, "full"}
     assert all(0 < cost < 10_000 for cost in milliseconds.values())
 
 
