@@ -349,7 +349,7 @@ def test_a_header_that_lies_is_refused(
         ('{"a": 1, "a": 2}', "'a' is there twice"),
         ("[" * 100_000, "nests deeper"),
         ("[" * 40 + "]" * 40, "nests deeper"),
-        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": NaN}', "NaN is not a number"),
         ('{"a": 1e999}', "too large"),
         ('{"a": "\\ud800"}', "surrogate"),
         ('{"a": "\\u001b[2J"}', "control character"),
