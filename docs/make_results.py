@@ -61,6 +61,7 @@ MISSING = "–"
 NO_LIMIT = 1e6
 LABELS = {
     "without-contrast": "without L_c",
+    "imagination-std-range": "imagination, std from 0.1 to 1",
     "published-entropy-weight": "published entropy weight",
     "-rate-": ", rate ",
     "-seed-": ", seed ",
