@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core_repr import agent, config, envs, evaluation, world_model, wrappers, zoo
     from core_repr.agent import CoReSAC, load_agent
     from core_repr.config import CoReConfig
+    from core_repr.envs.distraction_wrapper import DistractionWrapper
     from core_repr.world_model import CoReWorldModel, LatentState
     from core_repr.wrappers import CoReVecEnvWrapper, CoReVectorWrapper, CoReWrapper
 
@@ -37,6 +38,7 @@ __all__ = [
     "CoReVectorWrapper",
     "CoReWorldModel",
     "CoReWrapper",
+    "DistractionWrapper",
     "LatentState",
     "__version__",
     "agent",
@@ -56,6 +58,7 @@ _HOME = {
     "CoReVectorWrapper": "core_repr.wrappers",
     "CoReWorldModel": "core_repr.world_model",
     "CoReWrapper": "core_repr.wrappers",
+    "DistractionWrapper": "core_repr.envs.distraction_wrapper",
     "LatentState": "core_repr.world_model",
     "load_agent": "core_repr.agent",
 }

@@ -1,22 +1,40 @@
 """Sheets of what the tasks look like.
 
-    python docs/make_contact_sheet.py renderings.png suite.jpg
+    python docs/make_contact_sheet.py renderings.png suite.jpg gymnasium.jpg
 
-writes a sheet of the paper's tasks at all levels in both renderings, and one of all tasks without
-distractions and at level medium, and prints how far the fast rendering is from the full one.
+writes a sheet of the paper's tasks at all levels in both renderings, one of all tasks without
+distractions and at level medium, and the same of Gymnasium's MuJoCo tasks, and prints how far the
+fast rendering is from the full one.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from core_repr import DistractionWrapper
 from core_repr.envs.distracting_control.environment import DistractingControlEnv
-from core_repr.envs.distracting_control.tasks import LEVELS, PAPER_TASKS, TASKS
-from core_repr.envs.distracting_control.view import RENDERINGS
+from core_repr.envs.distracting_control.tasks import PAPER_TASKS, TASKS
+from core_repr.envs.levels import LEVELS
+from core_repr.envs.mujoco.view import RENDERINGS
+
+GYMNASIUM_TASKS = [
+    "Ant-v5",
+    "HalfCheetah-v5",
+    "Hopper-v5",
+    "Humanoid-v5",
+    "HumanoidStandup-v5",
+    "InvertedDoublePendulum-v5",
+    "InvertedPendulum-v5",
+    "Pusher-v5",
+    "Reacher-v5",
+    "Swimmer-v5",
+    "Walker2d-v5",
+]
 
 _STEPS = 10
 _GAP = 4
@@ -108,10 +126,42 @@ def differences(task: str, *, frame_size: int = 84, episodes: int = 8) -> dict[s
     return outcome
 
 
-def suite_sheet(*, frame_size: int = 84, columns: int = 7, seed: int = 3) -> NDArray[np.uint8]:
+def wrapped_frame(
+    env_id: str, level: str | None, *, frame_size: int, seed: int
+) -> NDArray[np.uint8]:
+    """Plays the start of an episode of a MuJoCo environment with random actions.
+
+    Args:
+        env_id: Gymnasium id.
+        level: A level, or None.
+        frame_size: Height and width of a frame in pixels.
+        seed: Of the episode.
+
+    Returns:
+        The frame after some steps, shape (frame_size, frame_size, 3).
+    """
+    env = DistractionWrapper(gym.make(env_id), level, dynamic=True, frame_size=frame_size)
+    env.action_space.seed(0)
+    env.reset(seed=seed)
+    for _ in range(_STEPS):
+        frame, *_ = env.step(env.action_space.sample())
+    env.close()
+    return np.asarray(frame)
+
+
+def pairs_sheet(
+    tasks: Sequence[str],
+    draw_frame: Callable[[str, str | None, int], NDArray[np.uint8]],
+    *,
+    frame_size: int = 84,
+    columns: int = 7,
+    seed: int = 3,
+) -> NDArray[np.uint8]:
     """Draws every task twice: without distractions, and beside it at level medium.
 
     Args:
+        tasks: What to draw.
+        draw_frame: Returns the frame of a task, a level and a seed.
         frame_size: Height and width of a frame in pixels.
         columns: Tasks side by side.
         seed: Chooses the episodes, of each task another.
@@ -122,24 +172,33 @@ def suite_sheet(*, frame_size: int = 84, columns: int = 7, seed: int = 3) -> NDA
     from PIL import Image, ImageDraw
 
     width, height = 2 * frame_size + 2 * _GAP, frame_size + 20
-    rows = -(-len(TASKS) // columns)
+    rows = -(-len(tasks) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height), (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
-    for i, task in enumerate(TASKS):
+    for i, task in enumerate(tasks):
         left, top = i % columns * width, i // columns * height
         draw.text((left + 2, top + 2), task, _INK, font_size=12)
         for j, level in enumerate((None, "medium")):
-            (frame,) = frames_of(task, level, "fast", frame_size=frame_size, seeds=[seed + i])
+            frame = draw_frame(task, level, seed + i)
             sheet.paste(Image.fromarray(frame), (left + j * (frame_size + 1), top + 18))
     return np.asarray(sheet)
 
 
-def main(renderings: str, suite: str) -> None:
-    """Writes both sheets and prints the differences of the paper's tasks."""
+def main(renderings: str, suite: str, gymnasium: str) -> None:
+    """Writes the sheets and prints the differences of the paper's tasks."""
     from PIL import Image
 
     Image.fromarray(contact_sheet()).save(renderings, optimize=True)
-    Image.fromarray(suite_sheet()).save(suite, quality=85)
+
+    def of_the_suite(task: str, level: str | None, seed: int) -> NDArray[np.uint8]:
+        return frames_of(task, level, "fast", frame_size=84, seeds=[seed])[0]
+
+    def of_gymnasium(env_id: str, level: str | None, seed: int) -> NDArray[np.uint8]:
+        return wrapped_frame(env_id, level, frame_size=120, seed=seed)
+
+    Image.fromarray(pairs_sheet([*TASKS], of_the_suite)).save(suite, quality=85)
+    sheet = pairs_sheet(GYMNASIUM_TASKS, of_gymnasium, frame_size=120, columns=4)
+    Image.fromarray(sheet).save(gymnasium, quality=85)
     for task in PAPER_TASKS:
         cells = (f"{level} {value:.1f}" for level, value in differences(task).items())
         print(f"{task}: {', '.join(cells)}")

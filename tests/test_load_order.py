@@ -20,7 +20,7 @@ from core_repr.envs.rendering.frame_renderer import FrameRenderer
 model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><camera/></worldbody></mujoco>')
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
-FrameRenderer(model, height=8, width=8, aspect=1.0, camera_id=0).render(data)
+FrameRenderer(model, height=8, width=8, aspect=1.0, camera=0).render(data)
 """
 # As Gymnasium's environments do, which know nothing of core-repr.
 _RENDER_OTHERWISE = """

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.distracting_control.background import Playback
-from core_repr.envs.distracting_control.camera import Camera
-from core_repr.envs.distracting_control.color import Color
 from core_repr.envs.distracting_control.simulator import load_task
-from core_repr.envs.distracting_control.tasks import LEVELS, TASKS
+from core_repr.envs.distracting_control.tasks import TASKS
+from core_repr.envs.levels import LEVELS
+from core_repr.envs.mujoco.background import Playback
+from core_repr.envs.mujoco.camera import Camera
+from core_repr.envs.mujoco.color import Color
+from core_repr.envs.mujoco.mounts import SuiteMount
 
 SKY_SIZE = 800
 """Height and width in pixels of the suite's sky, which every frame of a video is resized to."""
@@ -39,14 +41,13 @@ class StraightforwardSuite:
         model, data = self._physics.model.ptr, self._physics.data.ptr
         self._distractions: list[Any] = [
             Camera(
-                model,
-                data,
-                camera_id=0,
+                SuiteMount(model, data, camera_id=0, upright=spec.upper_quadrant),
                 scale=scale,
                 dynamic=True,
-                upper_quadrant=spec.upper_quadrant,
+                above=spec.upper_quadrant,
+                in_front=spec.upper_quadrant,
             ),
-            Color(model, scale=scale, dynamic=True),
+            Color(model, scale=scale, dynamic=True, geometries=False),
         ]
         self._rng = np.random.default_rng(0)
         shape = (8, SKY_SIZE, SKY_SIZE, 3)

@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from core_repr.commands.resumable_download import download
-from core_repr.envs.distracting_control import davis, davis_archive
+from core_repr.envs.clips import davis, davis_archive
 from core_repr.files.lock import locked
 from core_repr.files.secrets import redact
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Difficulty = Literal["none", "easy", "medium", "hard"]
 Rendering = Literal["fast", "full"]
-DISTRACTIONS = ("background", "camera", "color")
+DISTRACTIONS = ("background", "camera", "color", "lighting")
 
 Import = Annotated[str | None, tyro.conf.arg(name="import", metavar="MODULE")]
 """A module that registers environments of one's own."""
@@ -48,6 +48,7 @@ class DistractingControl:
         background: The background shows videos.
         camera: The camera moves.
         color: Colours vary.
+        lighting: Lights vary too; the published suite has no such distraction.
         backgrounds: "procedural", "davis" after ``core-repr download davis``, or a folder of
             videos.
         num_videos: Background videos to train with, the first so many; as many as the level has
@@ -65,6 +66,7 @@ class DistractingControl:
     background: bool = True
     camera: bool = True
     color: bool = True
+    lighting: bool = False
     backgrounds: str = "procedural"
     num_videos: int | None = None
     validation_videos: int | None = None
@@ -81,8 +83,8 @@ class DistractingControl:
         require_choice("--task", self.task, [*TASKS])
         if self.difficulty != "none" and not any(self._distractions.values()):
             raise ValueError(
-                f"--difficulty {self.difficulty} has nothing to distract with: background, camera "
-                "and color are all off; switch one of them on, or take --difficulty none."
+                f"--difficulty {self.difficulty} has nothing to distract with: background, camera, "
+                "color and lighting are all off; switch one of them on, or take --difficulty none."
             )
         arguments: dict[str, Any] = {
             "difficulty": None if self.difficulty == "none" else self.difficulty,
@@ -92,7 +94,8 @@ class DistractingControl:
         }
         if self.rendering == "full":
             arguments["rendering"] = "full"
-        arguments |= {name: False for name, on in self._distractions.items() if not on}
+        usual = DistractingControl()._distractions
+        arguments |= {name: on for name, on in self._distractions.items() if on != usual[name]}
         if self.suite_camera:
             arguments["suite_camera"] = True
         if self.action_repeat is not None:
@@ -153,7 +156,7 @@ class DistractingControl:
         words: list[str] = [self.task, self.difficulty]
         if self.difficulty != "none":
             words += ["static"] * (not self.dynamic)
-            if not all(self._distractions.values()):
+            if self._distractions != DistractingControl()._distractions:
                 words += [name for name, on in self._distractions.items() if on]
             if self.num_videos is not None:
                 words.append(f"{self.num_videos}-videos")
@@ -183,6 +186,7 @@ class EnvironmentChanges:
         background: The background shows videos.
         camera: The camera moves.
         color: Colours vary.
+        lighting: Lights vary.
         backgrounds: Background videos: "procedural", "davis", or a folder; as trained by default.
         num_videos: How many background videos, the first so many of the split; by default, of
             training videos as many as the training had, of others as many as it validated with.
@@ -196,6 +200,7 @@ class EnvironmentChanges:
     background: Switch = None
     camera: Switch = None
     color: Switch = None
+    lighting: Switch = None
     backgrounds: str | None = None
     num_videos: int | None = None
     suite_camera: Switch = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import core_repr
 from core_repr.doctor.check import Check
-from core_repr.envs.distracting_control import clip_cache, davis
+from core_repr.envs.clips import clip_cache, davis
 
 GIGABYTE = 1e9
 

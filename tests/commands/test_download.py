@@ -12,8 +12,8 @@ from PIL import Image
 
 from core_repr import cli
 from core_repr.commands import resumable_download
-from core_repr.envs.distracting_control import davis
-from core_repr.envs.distracting_control.clips import open_clips
+from core_repr.envs.clips import davis
+from core_repr.envs.clips.clip import open_clips
 
 LENGTHS = {"train": {"bear": 3, "boat": 2}, "val": {"dog": 2}}
 

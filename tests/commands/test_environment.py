@@ -106,7 +106,19 @@ def test_what_cannot_be_is_refused_before_a_run_begins(
 
 def test_every_choice_reaches_the_environment_and_comes_back_from_a_model() -> None:
     chosen = DistractingControl(
-        "reacher-easy", "medium", False, True, False, True, "procedural", 3, 5, True, "full", 2
+        "reacher-easy",
+        "medium",
+        False,
+        True,
+        False,
+        True,
+        True,
+        "procedural",
+        3,
+        5,
+        True,
+        "full",
+        2,
     )
     training_arguments, validation_arguments = chosen.splits()
     choice = EnvironmentChoice(
@@ -115,14 +127,15 @@ def test_every_choice_reaches_the_environment_and_comes_back_from_a_model() -> N
     for validation, split, count in ((False, "train", 3), (True, "val", 5)):
         env = choice.make(validation)
         expected = {
-            "difficulty": "medium", "dynamic": False, "camera": False, "suite_camera": True,
+            "difficulty": "medium", "dynamic": False, "camera": False, "lighting": True,
+            "suite_camera": True,
             "rendering": "full", "action_repeat": 2, "split": split, "num_videos": count,
         }  # fmt: skip
         assert expected.items() <= env.spec.kwargs.items()
-        assert set(env.unwrapped.distractions) == {"background", "color"}
+        assert set(env.unwrapped.distractions) == {"background", "color", "lighting"}
         env.close()
     assert chosen.label == (
-        "reacher-easy-medium-static-background-color-3-videos-suite-camera-full"
+        "reacher-easy-medium-static-background-color-lighting-3-videos-suite-camera-full"
     )
 
 
@@ -138,6 +151,8 @@ def test_a_card_says_what_distracts() -> None:
     assert label(recorded(**background_only)) == (
         "cartpole-swingup, hard, dynamic, background only, 2 videos"
     )
+    lit = {**common, "lighting": True}
+    assert label(recorded(**lit)) == "cartpole-swingup, hard, dynamic, with lighting"
     others = {**common, "background": False, "suite_camera": True, "num_videos": None}
     assert label(recorded(**others)) == (
         "cartpole-swingup, hard, dynamic, camera and colours only, the suite's camera"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core_repr.envs.distracting_control.tasks import LEVELS, PAPER_TASKS
+from core_repr.envs.distracting_control.tasks import PAPER_TASKS
+from core_repr.envs.levels import LEVELS
 
 
 def test_every_task_and_level_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +43,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr(contact_sheet, "PAPER_TASKS", ["cartpole-swingup"])
     monkeypatch.setattr(contact_sheet, "LEVELS", {"easy": LEVELS["easy"]})
     monkeypatch.setattr(contact_sheet, "TASKS", ["cartpole-balance", "fish-swim"])
-    contact_sheet.main(str(tmp_path / "sheet.png"), str(tmp_path / "suite.jpg"))
+    monkeypatch.setattr(contact_sheet, "GYMNASIUM_TASKS", ["Hopper-v5", "Reacher-v5"])
+    names = ("sheet.png", "suite.jpg", "gymnasium.jpg")
+    contact_sheet.main(*(str(tmp_path / name) for name in names))
+    assert Image.open(tmp_path / "gymnasium.jpg").width > 500
     assert Image.open(tmp_path / "sheet.png").width > 400
     assert Image.open(tmp_path / "suite.jpg").width > 300
     assert "cartpole-swingup: none 1." in capsys.readouterr().out

@@ -12,7 +12,7 @@ import torch
 import core_repr
 from core_repr.doctor import contents
 from core_repr.doctor.check import Check
-from core_repr.envs.distracting_control import davis
+from core_repr.envs.clips import davis
 
 
 def test_the_zoo_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

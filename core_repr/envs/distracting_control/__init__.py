@@ -1,6 +1,5 @@
 """The Distracting Control Suite: dm_control tasks seen through moving distractions.
 
-`environment` joins the parts: `background`, `camera` and `color` are the distractions, `clips`,
-`clip_folder`, `davis` and `procedural` say what the background shows, `clip_cache` keeps it for all
-processes, `tasks` holds what each task and each level of difficulty asks for.
+`environment` joins the parts: `simulator` loads a task, `tasks` holds what each asks for,
+`quantities` names what happens in it. The distractions are those of `core_repr.envs.mujoco`.
 """

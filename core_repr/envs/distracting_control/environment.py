@@ -13,16 +13,26 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from core_repr.envs.arguments import DISTRACTION_ARGUMENTS, describe_distractions
 from core_repr.envs.checks import require_action, require_choice, require_integer
+from core_repr.envs.clips.clip import Clip
 from core_repr.envs.distracting_control.arguments import RENDER_MODES, Arguments
-from core_repr.envs.distracting_control.background import Background
-from core_repr.envs.distracting_control.camera import Camera
-from core_repr.envs.distracting_control.clips import Clip, open_clips
-from core_repr.envs.distracting_control.color import Color
 from core_repr.envs.distracting_control.quantities import PhysicalQuantities
 from core_repr.envs.distracting_control.simulator import load_task
-from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, LEVELS, TASKS
-from core_repr.envs.distracting_control.view import CAMERA_ID, Distraction, View, sky_size
+from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, TASKS
+from core_repr.envs.mujoco.background import Background
+from core_repr.envs.mujoco.camera import Camera
+from core_repr.envs.mujoco.color import Color
+from core_repr.envs.mujoco.distraction import Distraction
+from core_repr.envs.mujoco.lighting import Lighting
+from core_repr.envs.mujoco.mounts import SuiteMount
+from core_repr.envs.mujoco.view import View
+
+_CAMERA_ID, _ASPECT = 0, 4 / 3
+"""The camera that the suite looks through. Its view is 320×240, and squeezed into a square."""
+
+_GROUND, _WALL = "grid", "background"
+"""Materials of the suite's ground, and of the wall before the sky in manipulator and stacker."""
 
 
 class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
@@ -54,6 +64,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         background: Whether the background is distracting.
         camera: Whether the camera is.
         color: Whether colours are.
+        lighting: Whether lights are; not so in the published suite.
         suite_camera: Whether reacher's camera stays on one side of the arm, as it does in the
             published suite, see `Camera`; in the other tasks it changes nothing.
         frame_size: Height and width of an observation in pixels, at most 4,096.
@@ -70,7 +81,8 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
     Attributes:
         action_repeat: Simulator steps an action is held for.
         frame_size: Height and width of an observation in pixels.
-        distractions: What disturbs the view: some of "background", "camera" and "color".
+        distractions: What disturbs the view: some of "background", "camera", "color" and
+            "lighting".
         quantities: Names the physical quantities in `info["physics_quantities"]`.
 
     NumPy's integers and booleans count as Python's. The spec holds plain values, which JSON knows.
@@ -87,17 +99,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
 
     metadata: dict[str, Any] = {  # noqa: RUF012
         "render_modes": RENDER_MODES,
-        "distraction_arguments": [
-            "difficulty",
-            "dynamic",
-            "background",
-            "camera",
-            "color",
-            "backgrounds",
-            "num_videos",
-            "split",
-            "suite_camera",
-        ],
+        "distraction_arguments": [*DISTRACTION_ARGUMENTS, "suite_camera"],
         "split_arguments": ["num_videos"],
         "information_arguments": ["clean_frames", "physics_state"],
     }
@@ -114,6 +116,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         background: bool = True,
         camera: bool = True,
         color: bool = True,
+        lighting: bool = False,
         suite_camera: bool = False,
         frame_size: int = 72,
         rendering: str = "fast",
@@ -132,6 +135,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             background=background,
             camera=camera,
             color=color,
+            lighting=lighting,
             suite_camera=suite_camera,
             frame_size=frame_size,
             rendering=rendering,
@@ -146,7 +150,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self.render_mode = arguments.render_mode
 
         self._suite = load_task(spec.domain, spec.task)
-        clips = _clips(arguments)
+        clips = arguments.clips()
         self._task, self._physics = self._suite.task, self._suite.physics
         model, data = self._physics.model.ptr, self._physics.data.ptr
         simulator_step = self._suite.control_timestep()
@@ -158,9 +162,12 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             model,
             data,
             self.distractions,
-            ground_gain=spec.ground_gain,
+            camera=_CAMERA_ID,
+            aspect=_ASPECT,
             frame_size=self.frame_size,
             rendering=arguments.rendering,
+            ground_gain=spec.ground_gain,
+            clip_gain=spec.ground_gain if spec.ground_alpha == 1.0 else 1.0,
         )
 
         self.metadata = {
@@ -187,18 +194,10 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         Returns:
             Such as `"easy, dynamic"`, or `"hard, dynamic, background only, 2 videos"`.
         """
-        if not arguments.get("difficulty"):
-            return "no distractions"
-        words = [str(arguments["difficulty"]), "dynamic" if arguments.get("dynamic") else "static"]
-        switches = {"background": "background", "camera": "camera", "color": "colours"}
-        on = [word for name, word in switches.items() if arguments.get(name, True)]
-        if len(on) < len(switches):
-            words.append(f"{' and '.join(on)} only")
-        if arguments.get("num_videos") is not None:
-            words.append(f"{arguments['num_videos']} videos")
-        if arguments.get("suite_camera"):
-            words.append("the suite's camera")
-        return ", ".join(words)
+        words = describe_distractions(arguments, off=("lighting",))
+        if arguments.get("difficulty") and arguments.get("suite_camera"):
+            words += ", the suite's camera"
+        return words
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -249,6 +248,8 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         for name, distraction_seed in zip(("background", "camera", "color"), seeds, strict=True):
             if name in self.distractions:
                 self.distractions[name].reset(np.random.default_rng(distraction_seed))
+        if "lighting" in self.distractions:
+            self.distractions["lighting"].reset(np.random.default_rng([*seeds, 0]))
         self._episode_runs = True
         return self._observe()
 
@@ -324,19 +325,6 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         return self._view.frame(), info
 
 
-def _clips(arguments: Arguments) -> list[Clip]:
-    """Finds what the background shows; nothing where it is not distracting."""
-    if not arguments.has_clips:
-        return []
-    assert arguments.difficulty is not None and arguments.backgrounds is not None
-    return open_clips(
-        arguments.backgrounds,
-        split=arguments.split,
-        count=arguments.num_videos or LEVELS[arguments.difficulty].num_videos[arguments.split],
-        size=sky_size(arguments.frame_size, arguments.rendering),
-    )
-
-
 def _distractions(
     arguments: Arguments, clips: Sequence[Clip], model: Any, data: Any
 ) -> dict[str, Distraction]:
@@ -344,22 +332,24 @@ def _distractions(
     found: dict[str, Distraction] = {}
     if arguments.difficulty is None:
         return found
-    spec, dynamic = TASKS[arguments.task], arguments.dynamic
-    scale = LEVELS[arguments.difficulty].scale
+    spec, dynamic, scale = TASKS[arguments.task], arguments.dynamic, arguments.scale
     if clips:
-        found["background"] = Background(
-            model, clips, ground_alpha=spec.ground_alpha, dynamic=dynamic
-        )
+        surfaces = {_GROUND: spec.ground_alpha}
+        if _WALL in (model.material(i).name for i in range(model.nmat)):
+            surfaces[_WALL] = 0.0
+        found["background"] = Background(model, clips, surfaces=surfaces, dynamic=dynamic)
     if arguments.camera:
         found["camera"] = Camera(
-            model,
-            data,
-            camera_id=CAMERA_ID,
+            SuiteMount(model, data, camera_id=_CAMERA_ID, upright=spec.upper_quadrant),
             scale=scale,
             dynamic=dynamic,
-            upper_quadrant=spec.upper_quadrant,
+            above=spec.upper_quadrant,
+            in_front=spec.upper_quadrant,
             one_sided=arguments.suite_camera,
         )
     if arguments.color:
-        found["color"] = Color(model, scale=scale, dynamic=dynamic)
+        # Materials alone, as in the published suite.
+        found["color"] = Color(model, scale=scale, dynamic=dynamic, geometries=False)
+    if arguments.lighting:
+        found["lighting"] = Lighting(model, data, scale=scale, dynamic=dynamic)
     return found

@@ -1,4 +1,4 @@
-"""The tasks and the three levels of difficulty, as data."""
+"""The tasks, as data."""
 
 from __future__ import annotations
 
@@ -30,19 +30,6 @@ class Task:
     ground_alpha: float
     ground_gain: float = 1.0
     upper_quadrant: bool = True
-
-
-@dataclass(frozen=True)
-class Level:
-    """A level of difficulty.
-
-    Attributes:
-        scale: σ, how far colours and camera vary.
-        num_videos: How many clips the background is drawn from, by split.
-    """
-
-    scale: float
-    num_videos: dict[str, int]
 
 
 PAPER_TASKS = (
@@ -90,14 +77,6 @@ Tasks of the paper's bodies have the paper's action repeat, so that one world mo
 others have 2, as in DrQ-v2 and Dreamer. The ground is half transparent where it would hide the
 background, and not there where the camera looks straight down.
 """
-
-LEVELS = {
-    "easy": Level(scale=0.1, num_videos={"train": 4, "val": 4}),
-    "medium": Level(scale=0.2, num_videos={"train": 8, "val": 8}),
-    "hard": Level(scale=0.3, num_videos={"train": 60, "val": 30}),
-}
-
-SPLITS = ("train", "val")
 
 
 def task_names() -> list[str]:

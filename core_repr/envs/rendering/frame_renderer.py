@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core_repr.envs.rendering.context import OffscreenContext
-from core_repr.envs.rendering.sky import SkyTexture, faces_in_view, sky_index
+from core_repr.envs.rendering.free_camera import FreeCamera
+from core_repr.envs.rendering.sky import SkyTexture, cut_sky, faces_in_view
 
 _SMALL_HEIGHT = 128
 """Up to this height in pixels, a circle of 16 corners looks round."""
@@ -18,7 +19,7 @@ _QUALITY = ("offsamples", "shadowsize", "numslices", "numstacks")
 
 
 class FrameRenderer:
-    """Renders one fixed camera of a MuJoCo model, as much as a small frame can show.
+    """Renders what one camera of a MuJoCo model sees, as much as a small frame can show.
 
     Shadows and reflections are left out, and round shapes are coarser in a small frame: 64 to 100
     pixels hardly show them, and a software renderer spends most of its time on them. A frame is
@@ -34,7 +35,8 @@ class FrameRenderer:
         width: Width of a frame in pixels.
         aspect: Width over height of the view that fills the frame. The view is squeezed where it
             differs from the frame's own.
-        camera_id: Which of the model's cameras looks.
+        camera: Which of the model's cameras looks, by number, or a free camera.
+        hidden_groups: Groups of geometries that are not drawn, such as collision shapes.
         ground_gain: How much brighter to draw the texture "grid".
         sky_size: Height and width of the pictures that the sky will show; None for the model's
             own sky.
@@ -52,7 +54,8 @@ class FrameRenderer:
         height: int,
         width: int,
         aspect: float,
-        camera_id: int,
+        camera: int | FreeCamera,
+        hidden_groups: Sequence[int] = (),
         ground_gain: float = 1.0,
         sky_size: int | None = None,
     ) -> None:
@@ -67,30 +70,42 @@ class FrameRenderer:
         self._viewport = mujoco.MjrRect(0, 0, columns, rows)
         self._pixels = np.empty((rows, columns, 3), np.uint8)
 
-        self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        self._scene = mujoco.MjvScene(model, maxgeom=max(1000, 2 * model.ngeom))
         for flag in self._FLAGS_OFF:
             self._scene.flags[getattr(mujoco.mjtRndFlag, flag)] = 0
         self._option = mujoco.MjvOption()
+        self._option.geomgroup[list(hidden_groups)] = 0
         self._camera = mujoco.MjvCamera()
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._camera.fixedcamid = camera_id
+        self._free = camera if isinstance(camera, FreeCamera) else None
+        if isinstance(camera, int):
+            self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+            self._camera.fixedcamid = camera
         self._sky: SkyTexture | None = None
         if sky_size is not None:
             with self._context.current() as context:
-                self._sky = SkyTexture(model, context)
+                self._sky = SkyTexture(model, context, sky_size)
 
-    def render(self, data: Any, sky: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    def render(
+        self,
+        data: Any,
+        sky: NDArray[np.uint8] | None = None,
+        free: FreeCamera | None = None,
+    ) -> NDArray[np.uint8]:
         """Renders a frame.
 
         Args:
-            data: The `mujoco.MjData` to render, its camera's pose included.
+            data: The `mujoco.MjData` to render, the pose of a model's camera included.
             sky: Picture for each face of the sky, shape (sky_size, sky_size, 3); None for the
                 model's own sky.
+            free: Where a free camera is; None for where it was when the renderer was built.
 
         Returns:
             The frame, shape (height, width, 3).
         """
         mujoco = self._mujoco
+        free = free or self._free
+        if free is not None:
+            free.aim(self._camera, data)
         mujoco.mjv_updateScene(
             self._model,
             data,
@@ -100,12 +115,14 @@ class FrameRenderer:
             mujoco.mjtCatBit.mjCAT_ALL,
             self._scene,
         )
+        if free is not None:
+            free.turn(self._scene.camera)
         for eye in self._scene.camera:
             eye.frustum_width = 0.5 * (eye.frustum_top - eye.frustum_bottom) * self._aspect
         with self._context.current() as context:
             if sky is not None:
                 assert self._sky is not None, "the renderer was built for the model's own sky"
-                self._sky.show(sky, self._faces_drawn(data))
+                self._sky.show(sky, self._faces_drawn())
             mujoco.mjr_render(self._viewport, self._scene, context)
             mujoco.mjr_readPixels(self._pixels, None, self._viewport, context)
         return self._shrink(self._pixels[::-1])
@@ -129,11 +146,12 @@ class FrameRenderer:
         """Turns the rendered rows and columns into a frame."""
         return halve(pixels)
 
-    def _faces_drawn(self, data: Any) -> NDArray[np.intp]:
+    def _faces_drawn(self) -> NDArray[np.intp]:
         """Returns the numbers of the sky's faces that a frame may show."""
-        camera = self._camera.fixedcamid
-        half_height = math.tan(math.radians(self._model.cam_fovy[camera]) / 2)
-        rotation = data.cam_xmat[camera].reshape(3, 3)
+        eye = self._scene.camera[0]
+        half_height = float(eye.frustum_top / eye.frustum_near)
+        forward, up = eye.forward.astype(np.float64), eye.up.astype(np.float64)
+        rotation = np.stack([np.cross(forward, up), up, -forward], axis=1)
         return faces_in_view(rotation, half_height, half_height * self._aspect)
 
     def _start(
@@ -148,10 +166,7 @@ class FrameRenderer:
         ground = self._brighten(model, ground_gain) if ground_gain != 1.0 else None
         buffer.offheight, buffer.offwidth = rows, columns
         if sky_size is not None:
-            # A square texture stands for all six faces; MuJoCo reads only as much of the
-            # original's data as the smaller size needs.
-            sky = sky_index(model)
-            model.tex_height[sky] = model.tex_width[sky] = sky_size
+            cut_sky(model, sky_size)
         try:
             return OffscreenContext(model, rows, columns)
         finally:
@@ -206,7 +221,7 @@ class FullRenderer(FrameRenderer):
         picture = Image.fromarray(np.ascontiguousarray(pixels))
         return np.array(picture.resize(size, Image.Resampling.BILINEAR))
 
-    def _faces_drawn(self, data: Any) -> NDArray[np.intp]:
+    def _faces_drawn(self) -> NDArray[np.intp]:
         # A reflecting ground mirrors faces that are behind or above the view.
         return np.arange(6)
 

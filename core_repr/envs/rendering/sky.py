@@ -70,28 +70,61 @@ def faces_in_view(
     return np.flatnonzero(~(beyond_view | beyond_face))
 
 
-def sky_index(model: Any) -> int:
-    """Returns which texture of a `mujoco.MjModel` is the sky."""
+def sky_index(model: Any) -> int | None:
+    """Returns which texture of a `mujoco.MjModel` is the sky; None if the model has none."""
     import mujoco
 
-    return int(np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)[0])
+    skies = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+    return int(skies[0]) if len(skies) else None
+
+
+def cut_sky(model: Any, size: int) -> None:
+    """Gives the sky of a model, if it has one, the size of the pictures that it will show.
+
+    A square texture stands for all six faces; MuJoCo reads only as much of the original's data as
+    the smaller size needs. A sky that is too small stays as it is.
+    """
+    sky = sky_index(model)
+    if sky is not None and size * size <= model.tex_height[sky] * model.tex_width[sky]:
+        model.tex_height[sky] = model.tex_width[sky] = size
 
 
 class SkyTexture:
-    """Shows pictures on the sky of one rendering context.
+    """Shows pictures on the sky of one rendering context, whether or not the model has a sky.
 
     Args:
-        model: The `mujoco.MjModel`. Its sky texture must be square.
-        context: The `mujoco.MjrContext`, current.
+        model: The `mujoco.MjModel`.
+        context: The `mujoco.MjrContext`, current, made after `cut_sky`.
+        size: Height and width of the pictures.
     """
 
-    def __init__(self, model: Any, context: Any) -> None:
+    def __init__(self, model: Any, context: Any, size: int) -> None:
+        import mujoco
         from OpenGL import GL
 
         self._gl = GL
-        self._name = int(context.texture[sky_index(model)])
+        sky = sky_index(model)
+        if sky is None:
+            # MuJoCo draws what it finds in this table, and deletes it with the context. The last of
+            # its materials is that of the sky.
+            self._name = int(GL.glGenTextures(1))
+            context.texture[context.ntexture] = self._name
+            context.textureType[context.ntexture] = mujoco.mjtTexture.mjTEXTURE_SKYBOX
+            role = mujoco.mjtTextureRole
+            context.mat_texid[role.mjTEXROLE_RGB - role.mjNTEXROLE] = context.ntexture
+            context.ntexture += 1
+            GL.glActiveTexture(GL.GL_TEXTURE0)
+            for coordinate in (GL.GL_S, GL.GL_T, GL.GL_R):
+                GL.glTexGeni(coordinate, GL.GL_TEXTURE_GEN_MODE, GL.GL_OBJECT_LINEAR)
+        else:
+            self._name = int(context.texture[sky])
         GL.glBindTexture(GL.GL_TEXTURE_CUBE_MAP, self._name)
         GL.glTexParameteri(GL.GL_TEXTURE_CUBE_MAP, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
+        faces = GL.GL_TEXTURE_CUBE_MAP_POSITIVE_X
+        if GL.glGetTexLevelParameteriv(faces, 0, GL.GL_TEXTURE_WIDTH) != size:
+            for face in range(faces, faces + len(_FACES)):
+                blank = (0, GL.GL_RGB, size, size, 0, GL.GL_RGB, GL.GL_UNSIGNED_BYTE, None)
+                GL.glTexImage2D(face, *blank)
         self._shown: list[NDArray[np.uint8] | None] = [None] * len(_FACES)
 
     def show(self, picture: NDArray[np.uint8], faces: NDArray[np.intp]) -> None:

@@ -66,7 +66,7 @@ model = mujoco.MjModel.from_xml_string(
 )
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
-renderer = FrameRenderer(model, height=84, width=84, aspect=1.0, camera_id=0)
+renderer = FrameRenderer(model, height=84, width=84, aspect=1.0, camera=0)
 assert renderer.render(data).std() > 0, "the picture is empty"
 
 import torch

@@ -9,7 +9,8 @@ from gymnasium.error import ResetNeeded
 from PIL import Image
 
 from core_repr.envs import PAPER_TASKS
-from core_repr.envs.distracting_control.tasks import LEVELS
+from core_repr.envs.levels import LEVELS
+from core_repr.envs.mujoco.directions import to_cartesian
 
 
 def play(env, seed: int, steps: int = 6) -> np.ndarray:
@@ -214,7 +215,7 @@ def test_closing_twice_and_going_on(make) -> None:
         (
             {"difficulty": "easy", "backgrounds": None, "camera": False, "color": False},
             ValueError,
-            "nothing to distract with: background .backgrounds=None., camera and color",
+            "nothing to distract with: background .backgrounds=None., camera, color and lighting",
         ),
     ],
 )
@@ -296,14 +297,14 @@ def test_a_closed_environment_can_be_copied(make) -> None:
 
 def positions(env, seeds: range, steps: int) -> np.ndarray:
     """Returns where the camera is in each frame, shape (episodes, steps + 1, 3)."""
-    data = env._physics.data
+    camera = env.distractions["camera"]
     found = []
     for seed in seeds:
         env.reset(seed=seed)
-        found.append([data.cam_xpos[0].copy()])
+        found.append([to_cartesian(*camera.spherical)])
         for _ in range(steps):
             env.step(np.zeros(env.action_space.shape, np.float32))
-            found[-1].append(data.cam_xpos[0].copy())
+            found[-1].append(to_cartesian(*camera.spherical))
     return np.array(found)
 
 

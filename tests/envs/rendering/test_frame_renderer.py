@@ -62,9 +62,7 @@ def test_a_renderer_leaves_the_model_as_it_was(make, renderer: type[FrameRendere
         ]
 
     before = settings()
-    view = renderer(
-        model, height=20, width=30, aspect=1.5, camera_id=0, ground_gain=1.5, sky_size=16
-    )
+    view = renderer(model, height=20, width=30, aspect=1.5, camera=0, ground_gain=1.5, sky_size=16)
     assert view.render(data, np.zeros((16, 16, 3), np.uint8)).shape == (20, 30, 3)
     view.close()
     assert settings() == before
@@ -80,7 +78,7 @@ def test_the_ground_takes_its_gain(make) -> None:
             height=40,
             width=40,
             aspect=4 / 3,
-            camera_id=0,
+            camera=0,
             ground_gain=gain,
         )
         frames.append(view.render(env._physics.data.ptr).astype(float))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.distracting_control import clip_cache, clip_folder, procedural
+from core_repr.envs.clips import clip_cache, clip_folder, procedural
 
 _logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from core_repr.envs.distracting_control import davis
+from core_repr.envs.clips import davis
 
 
 def test_the_lists_are_whole() -> None:

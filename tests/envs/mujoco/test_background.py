@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_repr.envs import PAPER_TASKS
-from core_repr.envs.distracting_control.background import Playback
+from core_repr.envs.mujoco.background import Playback
 
 
 def indices(playback: Playback, steps: int) -> list[int]:
@@ -50,9 +50,13 @@ def test_the_grounds_opacity(make, task: str) -> None:
     expected = {"reacher-easy": 0.0, "walker-walk": 1.0, "cheetah-run": 1.0}.get(task, 0.3)
     env = make(task, difficulty="hard", dynamic=True)
     env.reset(seed=0)
-    env.step(env.action_space.sample())
     model = env.unwrapped._physics.named.model
+    own = model.mat_rgba.copy()
+    env.unwrapped.distractions["background"].apply()
     assert model.mat_rgba["grid", "a"] == pytest.approx(expected)
+    model.mat_rgba[:] = own
+    env.step(env.action_space.sample())
+    np.testing.assert_array_equal(model.mat_rgba, own)
 
 
 def test_the_clip_fills_what_the_ground_leaves(make, tmp_path) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from core_repr.envs.distracting_control.procedural import (
+from core_repr.envs.clips.procedural import (
     NUM_CLIPS,
     VERSION,
     procedural_clip,

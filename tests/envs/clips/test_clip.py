@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from core_repr.envs.distracting_control import clip_cache, clips, davis
-from core_repr.envs.distracting_control.clips import MAX_FRAMES, ProceduralClip, open_clips
+from core_repr.envs.clips import clip, clip_cache, davis
+from core_repr.envs.clips.clip import MAX_FRAMES, ProceduralClip, open_clips
 
 
 def write_images(folder: Path, count: int, color: tuple[int, int, int] = (200, 40, 90)) -> None:
@@ -37,7 +37,7 @@ def ffmpeg(*arguments: object) -> None:
     subprocess.run([executable, "-v", "error", "-y", *map(str, arguments)], check=True)
 
 
-def only_clip(folder: Path, size: int = 8) -> clips.Clip:
+def only_clip(folder: Path, size: int = 8) -> clip.Clip:
     [clip] = open_clips(folder, split="train", count=1, size=size)
     return clip
 

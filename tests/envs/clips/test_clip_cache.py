@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core_repr.envs.distracting_control import clip_cache
+from core_repr.envs.clips import clip_cache
 
 _fork = multiprocessing.get_context("fork")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core_repr.envs.distracting_control import clip_cache
+from core_repr.envs.clips import clip_cache
 
 NOTICE = """\
 DAVIS 2017 is the work of its authors, not a part of core-repr. They license it under CC BY-NC 4.0

@@ -6,7 +6,7 @@ import logging
 import re
 from pathlib import Path
 
-from core_repr.envs.distracting_control import davis
+from core_repr.envs.clips import davis
 
 _logger = logging.getLogger(__name__)
 

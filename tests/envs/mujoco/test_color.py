@@ -5,18 +5,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from core_repr.envs.distracting_control.color import Color
+from core_repr.envs.mujoco.color import Color
 
 
 @pytest.fixture
 def model() -> SimpleNamespace:
     rgba = np.array([[0.5, 0.5, 0.5, 1.0], [0.05, 0.95, 0.4, 0.3]], np.float32)
-    return SimpleNamespace(mat_rgba=rgba)
+    geometries = np.array([[0.5, 0.5, 0.5, 1.0], [0.2, 0.4, 0.6, 1.0]], np.float32)
+    return SimpleNamespace(mat_rgba=rgba, geom_rgba=geometries, geom_matid=np.array([0, 1]))
 
 
 def test_colours_are_drawn_within_the_scale(model) -> None:
     own = model.mat_rgba.copy()
-    color = Color(model, scale=0.2, dynamic=False)
+    color = Color(model, scale=0.2, dynamic=False, geometries=False)
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(300):
@@ -33,7 +34,7 @@ def test_colours_are_drawn_within_the_scale(model) -> None:
 
 
 def test_dynamic_colours_walk_inside_the_bounds(model) -> None:
-    color = Color(model, scale=0.1, dynamic=True)
+    color = Color(model, scale=0.1, dynamic=True, geometries=False)
     color.reset(np.random.default_rng(0))
     walk = []
     for _ in range(4000):
@@ -47,8 +48,23 @@ def test_dynamic_colours_walk_inside_the_bounds(model) -> None:
 
 
 def test_static_colours_stay(model) -> None:
-    color = Color(model, scale=0.1, dynamic=False)
+    color = Color(model, scale=0.1, dynamic=False, geometries=False)
     color.reset(np.random.default_rng(0))
     before = color.rgb.copy()
     color.step()
     np.testing.assert_array_equal(color.rgb, before)
+
+
+def test_geometries_are_coloured_where_their_own_colour_counts(model) -> None:
+    alone = Color(model, scale=0.2, dynamic=False, geometries=False)
+    color = Color(model, scale=0.2, dynamic=False, geometries=True)
+    for one in (alone, color):
+        one.reset(np.random.default_rng(0))
+    # Materials are drawn first, so they have the same colours.
+    np.testing.assert_array_equal(color.rgb[:2], alone.rgb)
+    before = model.geom_rgba.copy()
+    alone.apply()
+    np.testing.assert_array_equal(model.geom_rgba, before)
+    color.apply()
+    np.testing.assert_array_equal(model.geom_rgba[0], before[0])
+    np.testing.assert_allclose(model.geom_rgba[1, :3], color.rgb[2], atol=1e-7)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core_repr.envs.distracting_control import davis
+from core_repr.envs.clips import davis
 
 URL = "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip"
 """Where the authors of DAVIS 2017 offer its training and validation videos at 480p."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_repr.envs.distracting_control import clip_folder, davis
+from core_repr.envs.clips import clip_folder, davis
 
 
 def write_clips(folder: Path, *names: str) -> None:

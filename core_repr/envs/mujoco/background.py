@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr.envs.distracting_control.clips import Clip
-
-GROUND, WALL = "grid", "background"
-"""Materials of the suite's ground, and of the wall before the sky in manipulator and stacker."""
+from core_repr.envs.clips.clip import Clip
+from core_repr.envs.mujoco.surfaces import Opacity
 
 
 class Playback:
@@ -40,31 +38,39 @@ class Playback:
 
 
 class Background:
-    """Chooses a clip for each episode and plays it on the sky, behind a half-transparent ground.
+    """Chooses a clip for each episode and plays it on the sky, behind transparent surfaces.
 
     A static episode shows one random frame of it.
 
     Args:
-        model: The `mujoco.MjModel` whose ground is made transparent.
+        model: The `mujoco.MjModel`.
         clips: What to choose from, all of one size.
-        ground_alpha: Opacity of the ground's grid in [0, 1].
+        surfaces: What would hide the sky: name of a material or a geometry → its opacity in [0, 1];
+            None makes every ground half transparent.
         dynamic: Whether the clip plays.
 
     Attributes:
-        ground_alpha: Opacity of the ground's grid.
         frame: The picture shown now, shape (size, size, 3).
         clip: The clip of this episode.
+
+    Raises:
+        ValueError: The model has no surface of a name, or an opacity is not in [0, 1].
     """
 
+    model_arrays: tuple[str, ...] = ("mat_rgba", "geom_rgba")
+    data_arrays: tuple[str, ...] = ()
+
     def __init__(
-        self, model: Any, clips: Sequence[Clip], *, ground_alpha: float, dynamic: bool
+        self,
+        model: Any,
+        clips: Sequence[Clip],
+        *,
+        surfaces: Mapping[str, float] | None,
+        dynamic: bool,
     ) -> None:
         self._model = model
         self._clips = clips
-        self._ground = model.material(GROUND).id
-        names = [model.material(i).name for i in range(model.nmat)]
-        self._wall = names.index(WALL) if WALL in names else None
-        self.ground_alpha = ground_alpha
+        self._opacity = Opacity(model, surfaces)
         self._dynamic = dynamic
         self.clip = clips[0]
         self.frame: NDArray[np.uint8] | None = None
@@ -93,9 +99,7 @@ class Background:
 
     def apply(self) -> None:
         """Makes the frame that is due the picture to show, and what is before it transparent."""
-        self._model.mat_rgba[self._ground, 3] = self.ground_alpha
-        if self._wall is not None:
-            self._model.mat_rgba[self._wall, 3] = 0.0
+        self._opacity.apply(self._model)
         if self._dynamic:
             self.frame = self._frames[self._playback.index]
 

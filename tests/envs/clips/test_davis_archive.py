@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from core_repr.envs.distracting_control import davis
-from core_repr.envs.distracting_control.davis_archive import unpack
+from core_repr.envs.clips import davis
+from core_repr.envs.clips.davis_archive import unpack
 
 LENGTHS = {"train": {"bear": 3, "boat": 2}, "val": {"dog": 2}}
 
