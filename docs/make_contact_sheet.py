@@ -191,7 +191,8 @@ def main(renderings: str, suite: str, gymnasium: str) -> None:
     Image.fromarray(contact_sheet()).save(renderings, optimize=True)
 
     def of_the_suite(task: str, level: str | None, seed: int) -> NDArray[np.uint8]:
-        return frames_of(task, level, "fast", frame_size=84, seeds=[seed])[0]
+        (frame,) = frames_of(task, level, "fast", frame_size=84, seeds=[seed])
+        return np.asarray(frame)
 
     def of_gymnasium(env_id: str, level: str | None, seed: int) -> NDArray[np.uint8]:
         return wrapped_frame(env_id, level, frame_size=120, seed=seed)
