@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -56,14 +57,7 @@ def find_camera(env: gymnasium.Env[Any, Any], model: Any, name: str | None) -> i
         ValueError: The model has no camera of that name.
     """
     if name is not None:
-        names = [model.camera(i).name for i in range(model.ncam)]
-        if name in names:
-            return names.index(name)
-        near = difflib.get_close_matches(name, names)
-        raise ValueError(
-            f"the model has no camera {name!r}: "
-            + (f"did you mean {' or '.join(near)}?" if near else f"it has {names or 'none'}.")
-        )
+        return _number("camera", name, [model.camera(i).name for i in range(model.ncam)])
     renderer = getattr(env.unwrapped, "mujoco_renderer", None)
     if renderer is None:
         return 0 if model.ncam else FreeCamera.default(model)
@@ -77,14 +71,7 @@ def find_body(model: Any, name: str) -> int:
     Raises:
         ValueError: The model has no body of that name.
     """
-    names = [model.body(i).name for i in range(model.nbody)]
-    if name in names:
-        return names.index(name)
-    near = difflib.get_close_matches(name, names)
-    raise ValueError(
-        f"the model has no body {name!r}: "
-        + (f"did you mean {' or '.join(near)}?" if near else f"it has {names}.")
-    )
+    return _number("body", name, [model.body(i).name for i in range(model.nbody)])
 
 
 def looking_at(camera: FreeCamera, target: int | NDArray[np.float64]) -> FreeCamera:
@@ -93,6 +80,15 @@ def looking_at(camera: FreeCamera, target: int | NDArray[np.float64]) -> FreeCam
         return replace(camera, body=target)
     x, y, z = target.tolist()
     return replace(camera, lookat=(x, y, z))
+
+
+def _number(kind: str, name: str, names: Sequence[str]) -> int:
+    """Returns the number of what has a name."""
+    if name in names:
+        return names.index(name)
+    near = difflib.get_close_matches(name, names)
+    known = f"did you mean {' or '.join(near)}?" if near else f"it has {names or 'none'}."
+    raise ValueError(f"the model has no {kind} {name!r}: {known}")
 
 
 def _viewers_camera(model: Any, settings: dict[str, Any]) -> FreeCamera:
