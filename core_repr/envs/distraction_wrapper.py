@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -43,9 +43,59 @@ _COLLISION = {"robosuite": (0,)}
 
 @dataclass(frozen=True, kw_only=True)
 class _Arguments(DistractionArguments):
+    surfaces: Mapping[str, float] | None
+    camera_name: str | None
+    look_at: str | Sequence[float] | None
+    hidden_groups: Sequence[int] | None
     render_only: bool
+    render_key: str
+    obs_key: str
 
     _switches: ClassVar[Sequence[str]] = (*DistractionArguments._switches, "render_only")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        forms: tuple[tuple[str, Any, Callable[[Any], Any], str], ...] = (
+            ("surfaces", Mapping, _opacities, "a dictionary of names and opacities from 0 to 1"),
+            ("camera_name", str, str, "the name of a camera"),
+            ("look_at", (str, Sequence, np.ndarray), _target, "a body's name or three numbers"),
+            ("hidden_groups", (Sequence, np.ndarray), _groups, "a list of numbers from 0 to 5"),
+            ("render_key", str, str, "a name"),
+            ("obs_key", str, str, "a name"),
+        )
+        for name, kinds, convert, expected in forms:
+            value = getattr(self, name)
+            if value is None and name not in ("render_key", "obs_key"):
+                continue
+            try:
+                if not isinstance(value, kinds):
+                    raise ValueError
+                self._keep(name, convert(value))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}={value!r} is not valid: expected {expected}.") from error
+
+
+def _opacities(value: Mapping[str, float]) -> dict[str, float]:
+    opacities = {str(name): float(opacity) for name, opacity in value.items()}
+    if not all(0 <= opacity <= 1 for opacity in opacities.values()):
+        raise ValueError
+    return opacities
+
+
+def _target(value: str | Sequence[float]) -> str | list[float]:
+    if isinstance(value, str):
+        return str(value)
+    x, y, z = (float(coordinate) for coordinate in value)
+    if not all(map(math.isfinite, (x, y, z))):
+        raise ValueError
+    return [x, y, z]
+
+
+def _groups(value: Sequence[int]) -> list[int]:
+    groups = [int(group) for group in value]
+    if not all(0 <= group <= 5 for group in groups):
+        raise ValueError
+    return groups
 
 
 class DistractionWrapper(
@@ -154,25 +204,20 @@ class DistractionWrapper(
             frame_size=frame_size,
             rendering=rendering,
             clean_frames=clean_frames,
-            render_only=render_only,
-        )
-        RecordConstructorArgs.__init__(
-            self,
-            **asdict(arguments),
-            surfaces=None if surfaces is None else dict(surfaces),
+            surfaces=surfaces,
             camera_name=camera_name,
-            look_at=look_at if look_at is None or isinstance(look_at, str) else [*look_at],
-            hidden_groups=None if hidden_groups is None else [*hidden_groups],
+            look_at=look_at,
+            hidden_groups=hidden_groups,
+            render_only=render_only,
             render_key=render_key,
             obs_key=obs_key,
         )
+        RecordConstructorArgs.__init__(self, **asdict(arguments))
         gymnasium.Wrapper.__init__(self, env)
         self.frame_size = arguments.frame_size
-        self._surfaces, self._camera_name, self._look_at = surfaces, camera_name, look_at
         package = type(env.unwrapped).__module__.split(".")[0]
-        self._hidden_groups = (
-            _COLLISION.get(package, ()) if hidden_groups is None else tuple(hidden_groups)
-        )
+        groups = arguments.hidden_groups
+        self._hidden_groups = _COLLISION.get(package, ()) if groups is None else tuple(groups)
         self._render_key, self._obs_key = render_key, obs_key
         self.observation_space = self._space()
         self._clips = arguments.clips()
@@ -297,7 +342,10 @@ class DistractionWrapper(
         if self._view is not None:
             self._view.close()
         self._model, self._data = model, data = self._simulator()
-        camera, target = find_camera(self.env, model, self._camera_name), self._target(model)
+        camera, target = (
+            find_camera(self.env, model, self._arguments.camera_name),
+            self._target(model),
+        )
         if isinstance(camera, FreeCamera) and target is not None:
             camera = looking_at(camera, target)
         self.distractions = self._build(camera, target)
@@ -314,13 +362,11 @@ class DistractionWrapper(
 
     def _target(self, model: Any) -> NDArray[np.float64] | int | None:
         """Returns what the camera turns about: a point, the number of a body, or neither."""
-        look_at = self._look_at
+        look_at = self._arguments.look_at
         if look_at is None:
             return None
         if isinstance(look_at, str):
             return find_body(model, look_at)
-        if len(look_at) != 3 or not np.isfinite(look_at).all():
-            raise ValueError(f"look_at={look_at!r} is not a point: expected three numbers.")
         return np.array(look_at, np.float64)
 
     def _build(
@@ -332,7 +378,7 @@ class DistractionWrapper(
         scale, dynamic = arguments.scale, arguments.dynamic
         if self._clips:
             found["background"] = Background(
-                self._model, self._clips, surfaces=self._surfaces, dynamic=dynamic
+                self._model, self._clips, surfaces=arguments.surfaces, dynamic=dynamic
             )
         if arguments.camera:
             mount = (

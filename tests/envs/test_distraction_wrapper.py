@@ -161,7 +161,13 @@ def test_what_the_camera_turns_about(wrap) -> None:
 
 
 def test_it_is_recorded_and_made_again(wrap) -> None:
-    env = wrap("Hopper-v5", "medium", dynamic=True, surfaces={"floor": 0.0}, look_at=(0, 0, 1))
+    env = wrap(
+        "Hopper-v5",
+        "medium",
+        dynamic=True,
+        surfaces={"floor": np.float32(0)},
+        look_at=np.array([0, 0, 1]),
+    )
     frame, _ = env.reset(seed=2)
     spec = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())
     again = gym.make(spec)
@@ -193,7 +199,14 @@ def test_environments_side_by_side() -> None:
         ({"difficulty": "extreme"}, "difficulty='extreme' is unknown"),
         ({"camera_name": "trak"}, "no camera 'trak': did you mean track?"),
         ({"look_at": "tors"}, "no body 'tors': did you mean torso?"),
-        ({"look_at": (0, 1)}, "is not a point"),
+        ({"look_at": (0, 1)}, "expected a body's name or three numbers"),
+        ({"look_at": ("a", "b", "c")}, "expected a body's name or three numbers"),
+        ({"hidden_groups": [9]}, "expected a list of numbers from 0 to 5"),
+        ({"hidden_groups": 2}, "expected a list of numbers from 0 to 5"),
+        ({"surfaces": {"floor": "x"}}, "expected a dictionary"),
+        ({"surfaces": ["floor"]}, "expected a dictionary"),
+        ({"camera_name": 1}, "expected the name of a camera"),
+        ({"obs_key": None}, "expected a name"),
         ({"surfaces": {"flor": 0.0}}, "did you mean floor?"),
         ({"frame_size": 0}, "frame_size=0 is too small"),
         ({"background": False, "camera": False, "color": False}, "nothing to distract with"),
