@@ -16,7 +16,7 @@ from tqdm import TqdmExperimentalWarning, tqdm
 
 from core_repr import zoo
 from core_repr.agent import load_agent
-from core_repr.environments import make_environment, split_arguments
+from core_repr.environments import make_environment, split_arguments, written
 from core_repr.evaluation import (
     Agent,
     Evaluation,
@@ -73,8 +73,7 @@ def demo(
     # Whoever finds it knows that the other files are a demo's, also of one that was broken off.
     write_atomically(folder / RESULTS_FILE, b"{}\n")
     _console.print(
-        f"[bold]{escape(Path(model).name)}[/] was trained in {environment.id} with "
-        f"{escape(str(environment.arguments))}."
+        f"[bold]{escape(Path(model).name)}[/] was trained in {escape(written(environment))}."
     )
     validation = make_environment(
         environment, render_mode="rgb_array", **split_arguments(environment, "val", source)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core_repr.agent import SequenceAlgorithm, load_agent
-from core_repr.environments import make_environment, split_arguments
+from core_repr.environments import changed, make_environment, split_arguments, to_json
 from core_repr.evaluation import Foresight, evaluate, learning_curve, record_episode
 from core_repr.files.json_files import read_json
 from core_repr.files.names import (
@@ -24,7 +24,6 @@ from core_repr.files.names import (
     SETTINGS_FILE,
 )
 from core_repr.files.reading import read_bounded
-from core_repr.files.values import encode
 from core_repr.files.writing import write_atomically
 from core_repr.hub.card import make_card
 from core_repr.world_model import CoReWorldModel
@@ -126,10 +125,7 @@ def _evaluate(
             result = evaluate(foresight, foresight, episodes, seed, progress=progress)
             outcome = {
                 "model": name,
-                "environment": {
-                    "id": environment.id,
-                    "arguments": encode({**environment.arguments, **changes}),
-                },
+                "environment": to_json(changed(environment, changes)),
                 "deterministic": True,
                 **foresight.to_dict(result),
             }

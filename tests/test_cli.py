@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core_repr import cli, training, zoo
-from core_repr.config import PRESETS, CoReConfig, make_variant
+from core_repr.config import PRESETS, CoReConfig, WrapperConfig, make_variant
 from core_repr.environments import EnvironmentChoice
 from core_repr.hub.model_folder import load_config
 from core_repr.training import Schedule
@@ -274,9 +274,27 @@ def test_any_registered_environment_is_trained_in(trainings: list[tuple[Any, ...
     assert run == Path("runs/core-repr-tests-Pixels-v0/seed-0")
 
 
+def test_wrappers_are_put_around_it(trainings: list[tuple[Any, ...]]) -> None:
+    typed = ['DistractionWrapper("medium", dynamic=True)', "AddRenderObservation"]
+    assert cli.main(["train", "--env", "Reacher-v5", "--wrappers", *typed]) == 0
+    more = ["--validation-args", "num_videos=3"]
+    assert cli.main(["train", "--env", "Reacher-v5", "--wrappers", typed[0], *more]) == 0
+    (choice, *_), (other, *_) = trainings
+    distracted = WrapperConfig(
+        "core_repr.DistractionWrapper", {"difficulty": "medium", "dynamic": True}
+    )
+    render = WrapperConfig("gymnasium.wrappers.AddRenderObservation")
+    validation = {"split": "val"}
+    assert choice == EnvironmentChoice("Reacher-v5", {}, {}, validation, (distracted, render))
+    assert other.validation == {"split": "val", "num_videos": 3}
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
+        ("--wrappers AddRenderObservation", "--wrappers are of another environment"),
+        (f"--env {PIXELS} --wrappers Nothing", "There is no wrapper 'Nothing'"),
+        (f"--env {PIXELS} --wrappers os.system(1)", "'os.system' is not a wrapper"),
         ("--env core-repr-tests/Pixel-v0", "did you mean core-repr-tests/Pixels-v0"),
         ("--env os:system", "is not the id of a registered environment"),
         (f"--env {PIXELS} --task walker-walk", "does not take the suite's options"),

@@ -79,7 +79,7 @@ def weather() -> Iterator[EnvironmentConfig]:
 
 def test_what_an_environment_says_of_itself(weather: EnvironmentConfig) -> None:
     assert label(weather) == "Weather, much rain"
-    assert arguments_to_ignore(weather.id) >= {"rain", "forecast", "frame_size"}
+    assert arguments_to_ignore(weather) >= {"rain", "forecast", "frame_size"}
     assert unknown_arguments(weather, ["anything"]) == set()
     assert split_arguments(replace(weather, arguments={"days": 3}), "val") == {
         "split": "val",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import subprocess
@@ -14,8 +15,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from core_repr import cli, publishing
 from core_repr.agent import CoReSAC
-from core_repr.config import CoReConfig
+from core_repr.config import CoReConfig, WrapperConfig
+from core_repr.environments import make_environment
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers import CoReWrapper
 
@@ -41,7 +44,12 @@ def test_gymnasium_s_mujoco_environments_train_and_wrap(
     agent = CoReSAC("CoRePolicy", env, config, seed=0, device="cpu").learn(50)
     assert agent.updates > 0
     recorded = agent.environment_config
-    assert (recorded.id, recorded.arguments) == ("Reacher-v5", {"width": side, "height": side})
+    arguments = {"width": side, "height": side, "render_mode": "rgb_array"}
+    assert (recorded.id, recorded.arguments) == ("Reacher-v5", arguments)
+    assert recorded.wrappers == (WrapperConfig("gymnasium.wrappers.AddRenderObservation"),)
+    again = make_environment(recorded)
+    assert again.observation_space == env.observation_space
+    again.close()
     # Wrapped, it is the environment of the training: no warning.
     wrapped = CoReWrapper(reacher(side), agent.world_model, keep=["pixels"])
     seen, _ = wrapped.reset(seed=0)
@@ -85,3 +93,42 @@ def test_a_newcomer_s_environment(tmp_path: Path, environment_id: str, size: str
         )
         assert done.returncode == 0, done.stderr
     assert "the same" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_wrapped_environment_from_the_training_to_the_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("mujoco")
+    run, results = tmp_path / "run", tmp_path / "results.csv"
+    few = (
+        *("--env-steps", "600", "--agent.learning-starts", "200", "--agent.initial-updates", "2"),
+        *("--agent.updates-per-step", "0.01", "--evaluation-interval", "4"),
+        *("--evaluation-episodes", "1", "--device", "cpu"),
+    )
+    wrapper = 'DistractionWrapper("easy", dynamic=True, surfaces={"ground": 0.2})'
+    typed = ["train", "--env", "Reacher-v5", "--wrappers", wrapper, *few, "--run", str(run)]
+    assert cli.main(typed) == 0
+    assert "does not tell of the wrapper" not in caplog.text
+    capsys.readouterr()
+    model = str(run / "model")
+    evaluated = ("--episodes", "1", "--difficulty", "hard", "--results", str(results))
+    assert cli.main(["evaluate", model, *evaluated]) == 0
+    assert (
+        'Reacher-v5 with {}, within DistractionWrapper(difficulty="hard", dynamic=True, '
+        'surfaces={"ground": 0.2}, split="val")'
+    ) in capsys.readouterr().out
+    more = ("--env-steps", "1200", *few[2:], "--run", str(tmp_path / "next"))
+    assert cli.main(["train", "--from", str(run), *more]) == 0
+    folder = tmp_path / "published"
+    folder.mkdir()
+    summary = publishing.prepare(run, "me/reacher", folder, episodes=1)
+    assert summary.level == "easy, dynamic"
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    (worn,) = evaluation["environment"]["wrappers"]
+    assert worn["arguments"]["split"] == "val" and worn["arguments"]["difficulty"] == "easy"
+    card = (folder / "README.md").read_text()
+    assert "has not seen" in card and "env = DistractionWrapper(env, difficulty=" in card
+    again = CoReWrapper(make_environment(summary.config.environment), model)
+    assert again.reset(seed=0)[0].shape == again.observation_space.shape
+    again.close()

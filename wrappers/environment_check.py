@@ -6,11 +6,13 @@ import json
 import re
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from core_repr.adapters.layers import ask, attribute, layers
-from core_repr.config import EnvironmentConfig
+from core_repr.config import EnvironmentConfig, WrapperConfig
 from core_repr.environments import arguments_to_ignore, default_arguments
+from core_repr.wrapping import argument_differences, worn
 
 
 def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
@@ -30,8 +32,10 @@ def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
         return []
     if environment_id != trained.id:
         found = [f"it is {environment_id}"]
+    elif specs:
+        found = _different_arguments(specs[-1], trained) + _different_wrappers(env, trained)
     else:
-        found = _different_arguments(specs[-1], trained) if specs else []
+        found = []
     repeat = attribute(env, "action_repeat", 1)
     if repeat != trained.action_repeat:
         found.append(f"its action repeat is {repeat}, not {trained.action_repeat}")
@@ -48,10 +52,10 @@ def renders_as_trained(env: Any, trained: EnvironmentConfig) -> bool:
     specs = [spec for layer in layers(env) if (spec := _spec(layer)) is not None]
     if not specs or specs[-1].id != trained.id:
         return False
+    if [w.name for w in _wrappers(env)] != [w.name for w in trained.wrappers]:
+        return False
     here, there = _arguments(specs[-1], trained)
-    asked = {*specs[-1].kwargs, *trained.arguments} - arguments_to_ignore(trained.id) | {
-        "frame_size"
-    }
+    asked = {*specs[-1].kwargs, *trained.arguments} - arguments_to_ignore(trained) | {"frame_size"}
     return all(_as_json(here.get(name)) == _as_json(there.get(name)) for name in asked)
 
 
@@ -63,12 +67,34 @@ def _spec(layer: Any) -> EnvSpec | None:
 
 def _different_arguments(spec: EnvSpec, trained: EnvironmentConfig) -> list[str]:
     here, there = _arguments(spec, trained)
-    asked = {*spec.kwargs, *trained.arguments} - arguments_to_ignore(spec.id)
+    asked = {*spec.kwargs, *trained.arguments} - arguments_to_ignore(trained)
     return [
         f"{name} is {here[name]!r}, not {there[name]!r}"
         for name in sorted(asked & {*here} & {*there})
         if _as_json(here[name]) != _as_json(there[name])
     ]
+
+
+def _different_wrappers(env: Any, trained: EnvironmentConfig) -> list[str]:
+    """Compares what is around the environment with what was around the training's."""
+    here, there = _wrappers(env), list(trained.wrappers)
+    if [wrapper.name for wrapper in here] != [wrapper.name for wrapper in there]:
+        own, expected = ([w.name.rpartition(".")[2] for w in both] for both in (here, there))
+        return [f"its wrappers are {', '.join(own) or 'none'}, not {', '.join(expected) or 'none'}"]
+    ignored = arguments_to_ignore(trained)
+    return [
+        f"{name} of its {wrapper.name.rpartition('.')[2]} is {own!r}, not {expected!r}"
+        for wrapper, other in zip(here, there, strict=True)
+        for name, own, expected in argument_differences(wrapper, other)
+        if name not in ignored
+    ]
+
+
+def _wrappers(env: Any) -> list[WrapperConfig]:
+    """The wrappers of the first environment of this process; none where they cannot be read."""
+    outermost = next((layer for layer in layers(env) if isinstance(layer, gym.Env)), None)
+    spec = None if outermost is None else outermost.spec
+    return [] if spec is None else worn(spec)[0]
 
 
 def _arguments(spec: EnvSpec, trained: EnvironmentConfig) -> tuple[dict[str, Any], dict[str, Any]]:

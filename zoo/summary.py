@@ -7,7 +7,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from core_repr import environments
-from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.config import CoReConfig, EnvironmentConfig, WrapperConfig
 from core_repr.files.json_files import read_json
 from core_repr.files.names import EVALUATION_FILE, EVALUATIONS_FILE, MAX_RECORD_BYTES, SETTINGS_FILE
 from core_repr.files.reading import read_bounded
@@ -78,9 +78,9 @@ def summarize(name: str, folder: Path) -> Summary:
     origin = settings.get("continued_from")
     try:
         if evaluation is not None:
-            evaluation = _outcome(evaluation, evaluation["environment"]["arguments"])
+            evaluation = _outcome(evaluation, evaluation["environment"])
         elif progress is not None:
-            evaluation = _outcome(progress, settings["environment"]["validation"])
+            evaluation = _outcome(progress, {"arguments": settings["environment"]["validation"]})
         facts = Facts(
             name=name,
             files=frozenset(path.name for path in files),
@@ -122,14 +122,19 @@ def origin_name(origin: Any) -> str:
     return name
 
 
-def _outcome(record: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+def _outcome(record: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
     error = record["standard_error"]
+    wrappers = [
+        WrapperConfig(wrapper["name"], decode(wrapper["arguments"]))
+        for wrapper in environment.get("wrappers", ())
+    ]
     return {
         "mean": float(record["mean"]),
         "standard_error": None if error is None else float(error),
         "returns": [float(value) for value in record["returns"]],
         "seeds": [int(seed) for seed in record["seeds"]],
-        "arguments": dict(decode(arguments)),
+        "arguments": dict(decode(environment["arguments"])),
+        **({"wrappers": tuple(wrappers)} if wrappers else {}),
         "imagined_reward_r2": {
             int(horizon): None if score is None else float(score)
             for horizon, score in record.get("imagined_reward_r2", {}).items()

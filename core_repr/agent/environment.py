@@ -21,6 +21,7 @@ from core_repr.adapters import (
 )
 from core_repr.config import CoReConfig, EnvironmentConfig, WorldModelConfig
 from core_repr.files.values import plain_arguments
+from core_repr.wrapping import worn
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +180,20 @@ def describe_environment(env: VecEnv) -> EnvironmentConfig:
     action_space = bounded(env.action_space)
     pixels_key = find_pixels(env.observation_space)
     arguments = {} if spec is None else dict(spec.kwargs)
-    arguments.pop("render_mode", None)
+    wrappers, unknown = ([], []) if spec is None else worn(spec)
+    for name in unknown:
+        _log.warning(
+            "The model's config does not tell of the wrapper %s, whose arguments are not known or "
+            "not plain: core-repr makes %s without it for evaluations and demos. Derive it from "
+            "gymnasium.utils.RecordConstructorArgs, or register the whole with gymnasium.register.",
+            name,
+            spec.id,
+        )
+    if not (wrappers and arguments.get("render_mode") == "rgb_array"):
+        arguments.pop("render_mode", None)
+    registered = None if spec is None else gym.registry.get(spec.id)
+    if registered is not None and spec.max_episode_steps != registered.max_episode_steps:
+        arguments["max_episode_steps"] = spec.max_episode_steps
     return EnvironmentConfig(
         id=env.env_method("__str__")[0] if spec is None else spec.id,
         arguments=plain_arguments(arguments),
@@ -188,6 +202,7 @@ def describe_environment(env: VecEnv) -> EnvironmentConfig:
         action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,
         pixels_key=pixels_key,
         proprioception=find_proprioception(env.observation_space, pixels_key),
+        wrappers=tuple(wrappers),
     )
 
 

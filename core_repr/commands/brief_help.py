@@ -12,7 +12,7 @@ RARELY_SET = {
     "validation_args",
     *("world_model", "objectives", "augmentation", "agent", "import_"),
     *("evaluation_interval", "evaluation_episodes", "checkpoint_minutes"),
-    *("background", "camera", "color", "num_videos", "validation_videos"),
+    *("background", "camera", "color", "lighting", "num_videos", "validation_videos"),
     *("suite_camera", "rendering", "action_repeat"),
 }
 """What ``--help`` leaves out and ``--help-all`` shows."""

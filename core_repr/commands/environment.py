@@ -137,7 +137,7 @@ class DistractingControl:
         """Returns the options that choose an environment; ``None`` if it is not of the suite."""
         known = {option.name for option in fields(cls)}
         for task in TASKS:
-            if choice.id == cls(task).id:
+            if choice.id == cls(task).id and not choice.wrappers:
                 options = {**choice.arguments, "task": task}
                 options["difficulty"] = options.get("difficulty") or "none"
                 if options.get("backgrounds", "") is None:
@@ -192,7 +192,8 @@ class EnvironmentChanges:
             training videos as many as the training had, of others as many as it validated with.
         suite_camera: Reacher's camera stays on one side, as in the published suite.
         rendering: "fast", or "full" as the suite renders.
-        env_args: Any arguments of the environment, as name=value; a value is JSON, or else text.
+        env_args: Any arguments of the environment or its wrappers, as name=value; a value is JSON,
+            or else text.
     """
 
     difficulty: Literal["as-trained"] | Difficulty = "as-trained"
@@ -232,7 +233,8 @@ class EnvironmentChanges:
                 f"The model was trained in {environment.id}, which has no argument {name!r}; leave "
                 f"it out, or name one of {', '.join(sorted(known))}."
             )
-        if "difficulty" in chosen and "num_videos" in {**environment.arguments, **changes}:
+        recorded = (environment.arguments, *(w.arguments for w in environment.wrappers), changes)
+        if "difficulty" in chosen and any("num_videos" in arguments for arguments in recorded):
             changes["num_videos"] = None
         return {**changes, **chosen}
 

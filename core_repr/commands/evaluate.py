@@ -12,7 +12,6 @@ import tyro
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
 from core_repr.commands.threads import use_one_thread
 from core_repr.files.secrets import redact
-from core_repr.files.values import encode
 
 if TYPE_CHECKING:
     from core_repr.config import CoReConfig
@@ -57,7 +56,7 @@ class Evaluate:
 
         from core_repr import zoo
         from core_repr.agent import load_agent
-        from core_repr.environments import make_environment
+        from core_repr.environments import changed, make_environment, to_json, written
         from core_repr.evaluation import Foresight, evaluate, record_episode, results
         from core_repr.evaluation.recording import check_renders
 
@@ -79,20 +78,18 @@ class Evaluate:
                 foresight, foresight, self.episodes, self.seed, progress=lambda *_: bar.update()
             )
         console = Console()
-        arguments = {**environment.arguments, **changes}
+        evaluated = changed(environment, changes)
         if self.output is not None:
             outcome = {
                 "model": redact(self.model),
-                "environment": {"id": environment.id, "arguments": encode(arguments)},
+                "environment": to_json(evaluated),
                 "deterministic": True,
                 **foresight.to_dict(result),
             }
             self.output.write_text(json.dumps(outcome, indent=2) + "\n")
         if self.results is not None:
-            results.append(
-                self.results, self._training(source, agent.config), environment, changes, result
-            )
-        console.print(f"{environment.id} with {arguments}", soft_wrap=True, markup=False)
+            results.append(self.results, self._training(source, agent.config), evaluated, result)
+        console.print(written(evaluated), soft_wrap=True, markup=False)
         console.print(self._sentence(result), soft_wrap=True)
         known = {h: score for h, score in foresight.r2().items() if score is not None}
         if known:

@@ -29,6 +29,7 @@ from core_repr.config import (
     make_variant,
 )
 from core_repr.environments import EnvironmentChoice, require_registered
+from core_repr.wrapping import find_wrapper, parameters, parse_wrapper, write_wrapper
 
 if TYPE_CHECKING:
     from core_repr.training import Origin
@@ -57,7 +58,10 @@ class Train:
             --import names the module that registers it.
         env_args: Arguments of that environment, as name=value, such as frame_size=84; a value is
             JSON, or else text.
-        validation_args: Further ones for validation alone, such as split=val.
+        wrappers: What to put around it, the innermost first, such as
+            'DistractionWrapper("medium", dynamic=True)' or MODULE.NAME(...).
+        validation_args: Further arguments for validation alone, of the environment or its
+            wrappers; split=val by default for a wrapper that has a split.
         environment: Where to train.
         env_steps: Total simulator steps (agent steps × action repeat), including those of the
             model that the training starts from; 500,000 by default.
@@ -83,6 +87,7 @@ class Train:
     variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
     env: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
     env_args: EnvArgs = ()
+    wrappers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WRAPPER ...")] = ()
     validation_args: EnvArgs = ()
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
@@ -159,11 +164,11 @@ class Train:
     def _choice(self, frame_size: int) -> tuple[EnvironmentChoice, str]:
         """Returns where to train, and a short name of it."""
         if self.env is None:
-            for option in ("env_args", "validation_args"):
+            for option in ("env_args", "validation_args", "wrappers"):
                 if getattr(self, option):
                     raise ValueError(
-                        f"--{option.replace('_', '-')} are arguments of another environment than "
-                        "the suite's; name it with --env."
+                        f"--{option.replace('_', '-')} are of another environment than the "
+                        "suite's; name it with --env."
                     )
             arguments = self.environment.arguments(frame_size)
             choice = EnvironmentChoice(self.environment.id, arguments, *self.environment.splits())
@@ -174,8 +179,12 @@ class Train:
                 "them out, and pass its own arguments with --env-args."
             )
         require_registered(self.env)
-        parsed = [typed_arguments(typed) for typed in (self.env_args, self.validation_args)]
-        return EnvironmentChoice(self.env, parsed[0], {}, parsed[1]), self.env.replace("/", "-")
+        arguments, validation = map(typed_arguments, (self.env_args, self.validation_args))
+        wrappers = tuple(map(parse_wrapper, self.wrappers))
+        if any("split" in parameters(find_wrapper(wrapper.name)) for wrapper in wrappers):
+            validation = {"split": "val", **validation}
+        choice = EnvironmentChoice(self.env, arguments, {}, validation, wrappers)
+        return choice, self.env.replace("/", "-")
 
     def _refuse_beside_recipe(self) -> None:
         assert self.recipe is not None
@@ -265,7 +274,8 @@ def train_from(model: str) -> Train:
     environment = config.environment
     # Not from what is registered: --import may not have registered it yet.
     arguments = {**environment.arguments, "action_repeat": environment.action_repeat}
-    return replace(train_with(config), **_options(EnvironmentChoice(environment.id, arguments)))
+    choice = EnvironmentChoice(environment.id, arguments, wrappers=environment.wrappers)
+    return replace(train_with(config), **_options(choice))
 
 
 def train_by(recipe: str, model: str | None = None) -> Train:
@@ -339,7 +349,7 @@ def find_origin(model: str) -> Origin:
     return Origin.find(folder, None if Path(model).expanduser().is_dir() else name)
 
 
-ENVIRONMENT_OPTIONS = ("environment", "env", "env_args", "validation_args")
+ENVIRONMENT_OPTIONS = ("environment", "env", "env_args", "wrappers", "validation_args")
 
 
 def _options(choice: EnvironmentChoice) -> dict[str, Any]:
@@ -350,6 +360,7 @@ def _options(choice: EnvironmentChoice) -> dict[str, Any]:
     return {
         "env": choice.id,
         "env_args": as_typed({**choice.arguments, **choice.training}),
+        "wrappers": tuple(map(write_wrapper, choice.wrappers)),
         "validation_args": as_typed(choice.validation),
     }
 

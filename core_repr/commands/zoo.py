@@ -139,7 +139,7 @@ class ZooPush:
     def __call__(self) -> int:
         """Prepares, shows, asks and uploads."""
         from core_repr import publishing, zoo
-        from core_repr.hub.card import is_path
+        from core_repr.hub.card import paths
         from core_repr.hub.names import check_repository
         from core_repr.hub.upload import upload
 
@@ -158,7 +158,7 @@ class ZooPush:
             print(f"{model.task}, {model.level}: {model.result}")
             for path in sorted(folder.iterdir()):
                 print(f"  {path.name:<24}{_size(path.stat().st_size):>10}")
-            for value in filter(is_path, model.environment.arguments.values()):
+            for value in paths(model.environment):
                 print(f"Others will read in config.json: {value}")
             if not self.yes and not _asked(f"Upload these to {self.repository}?"):
                 print("Nothing was uploaded.")

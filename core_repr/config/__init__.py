@@ -5,7 +5,7 @@ authors published later); :data:`PRESETS` holds the presets by name, and :data:`
 systems that the paper compares.
 """
 
-from core_repr.config.core import CoReConfig, EnvironmentConfig
+from core_repr.config.core import CoReConfig, EnvironmentConfig, WrapperConfig
 from core_repr.config.formats import FORMAT_VERSION
 from core_repr.config.learning import ImaginationConfig, LearningConfig, SACConfig
 from core_repr.config.parts import (
@@ -42,6 +42,7 @@ __all__ = [
     "RewardConfig",
     "SACConfig",
     "WorldModelConfig",
+    "WrapperConfig",
     "compact",
     "make_variant",
     "paper",

@@ -17,6 +17,21 @@ from core_repr.files.values import decode
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
+class WrapperConfig:
+    """A wrapper around an environment.
+
+    Attributes:
+        name: Of its class, behind a module that offers it, such as
+            ``"core_repr.DistractionWrapper"``.
+        arguments: Keyword arguments, without the environment.
+    """
+
+    name: str
+    arguments: Arguments = Field(default_factory=dict)
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
 class EnvironmentConfig:
     """The environment that a model was trained in.
 
@@ -31,6 +46,7 @@ class EnvironmentConfig:
             all there is.
         proprioception: The robot's own state beside the frames: name in the ``Dict`` of
             observations → number of values. The order is that of the model's input.
+        wrappers: What is around the environment that ``gym.make`` makes, the innermost first.
     """
 
     id: str
@@ -40,6 +56,7 @@ class EnvironmentConfig:
     action_repeat: Size = 1
     pixels_key: str | None = None
     proprioception: dict[str, Size] = Field(default_factory=dict)
+    wrappers: tuple[WrapperConfig, ...] = ()
 
     @property
     def proprioception_size(self) -> int:
@@ -130,7 +147,7 @@ class CoReConfig:
         try:
             return _adapter.dump_json(self, indent=2).decode() + "\n"
         except PydanticSerializationError as error:
-            raise ValueError(f"The config's field 'environment.arguments': {error}.") from None
+            raise ValueError(f"The arguments in the config's environment: {error}.") from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "CoReConfig":
@@ -151,7 +168,8 @@ class CoReConfig:
             formats.check_version(fields["format_version"])
         formats.require_fields(fields, cls)
         if isinstance(fields["environment"], dict):
-            fields["environment"]["arguments"] = decode(fields["environment"]["arguments"])
+            for layer in (fields["environment"], *fields["environment"]["wrappers"]):
+                layer["arguments"] = decode(layer["arguments"])
         try:
             return _adapter.validate_python(fields)
         except ValidationError as error:

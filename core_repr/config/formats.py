@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -128,6 +128,8 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     6: _adding(agent={"camera_jitter": 0.0}),
     7: _upgrade_to_published_forms,
     8: _upgrade_to_parts,
+    # Up to version 9, environments are as their id makes them.
+    9: _adding(environment={"wrappers": []}),
 }
 """Version → what makes the next version of it, in place."""
 
@@ -152,12 +154,18 @@ def require_fields(fields: Any, part: Any, path: str = "") -> None:
         if field.name not in fields:
             raise ValueError(f"The config lacks the field {name!r}.")
         choices = list(_parts_of(field.type))
-        if choices and fields[field.name] is not None:
+        value = fields[field.name]
+        if get_origin(field.type) is tuple and choices:
+            if not isinstance(value, list):
+                raise ValueError(f"The config's field {name!r} must be a list, not {value!r:.50}.")
+            for index, item in enumerate(value):
+                require_fields(item, choices[0], f"{name}.{index}")
+        elif choices and value is not None:
             kind = _part_at(fields, field.name).get("kind")
             # The fields of an unknown kind are not known.
             for choice in choices:
                 if len(choices) == 1 or choice.kind == kind:
-                    require_fields(fields[field.name], choice, name)
+                    require_fields(value, choice, name)
 
 
 def _parts_of(field_type: Any) -> Iterator[Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core_repr.config import EnvironmentConfig
+from core_repr.environments import to_json
 from core_repr.evaluation.episodes import Evaluation
 from core_repr.files.places import user_path
-from core_repr.files.values import encode
 
 COLUMNS = (
     *("model", "variant", "environment", "arguments", "env_steps", "training_seed"),
@@ -63,7 +62,6 @@ def append(
     path: Path,
     training: Training,
     environment: EnvironmentConfig,
-    changes: Mapping[str, Any],
     evaluation: Evaluation,
 ) -> None:
     """Appends the row of an evaluation to a table, which is made if needed.
@@ -71,8 +69,7 @@ def append(
     Args:
         path: A ``.csv`` file.
         training: What was trained.
-        environment: What it was trained in.
-        changes: Arguments that were changed for the evaluation.
+        environment: What it was evaluated in.
         evaluation: The returns.
 
     Raises:
@@ -82,12 +79,14 @@ def append(
     """
     check_table(path)
     path = user_path(path)
-    arguments = encode({**environment.arguments, **changes})
+    made_with = to_json(environment)
+    environment_id = made_with.pop("id")
+    arguments = made_with if "wrappers" in made_with else made_with["arguments"]
     error = evaluation.standard_error
     row: dict[str, Any] = {
         "model": training.model,
         "variant": training.variant,
-        "environment": environment.id,
+        "environment": environment_id,
         "arguments": json.dumps(arguments, sort_keys=True),
         "env_steps": training.env_steps,
         "training_seed": training.seed,

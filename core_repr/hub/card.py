@@ -11,10 +11,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from core_repr.config import CoReConfig, EnvironmentConfig
-from core_repr.environments import label
+from core_repr.config import CoReConfig, EnvironmentConfig, WrapperConfig
+from core_repr.environments import changed, label, recorded_argument
 from core_repr.files.names import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE
 from core_repr.files.writing import write_atomically
+from core_repr.wrapping import write_wrapper
 
 PAPER = "https://arxiv.org/abs/2112.01163"
 
@@ -29,7 +30,8 @@ class Facts:
         env_steps: Simulator steps of the training, before action repeat.
         seed: Of the training.
         evaluation: ``mean``, ``standard_error``, ``returns`` and ``seeds`` of whole episodes,
-            ``arguments`` of their environment, and ``imagined_reward_r2``, horizon → score.
+            ``arguments`` and perhaps ``wrappers`` of their environment, and
+            ``imagined_reward_r2``, horizon → score.
         versions: Package → version that the model was trained with.
         commit: Of core-repr, when the model was trained.
         continued_from: The model whose weights the training started from.
@@ -90,7 +92,7 @@ def _metadata(environment: EnvironmentConfig, facts: Facts) -> ModelCardData:
                 task_name="reinforcement learning",
                 dataset_type=environment.id,
                 dataset_name=label(evaluated),
-                dataset_split=evaluated.arguments.get("split"),
+                dataset_split=recorded_argument(evaluated, "split"),
                 metric_type=kind,
                 metric_name=f"{words} of {len(facts.evaluation['returns'])} episodes",
                 metric_value=round(facts.evaluation[key], 2),
@@ -120,8 +122,11 @@ def _metadata(environment: EnvironmentConfig, facts: Facts) -> ModelCardData:
 
 def _evaluated(environment: EnvironmentConfig, evaluation: Mapping[str, Any]) -> EnvironmentConfig:
     """The environment of an evaluation: that of the training, with some other arguments."""
-    arguments = {**environment.arguments, **evaluation.get("arguments", {})}
-    return replace(environment, arguments=arguments)
+    arguments = evaluation.get("arguments", {})
+    if "wrappers" in evaluation:
+        own = {**environment.arguments, **arguments}
+        return replace(environment, arguments=own, wrappers=evaluation["wrappers"])
+    return changed(environment, arguments)
 
 
 def _summary(config: CoReConfig, environment: EnvironmentConfig) -> str:
@@ -158,7 +163,7 @@ def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
     error = evaluation.get("standard_error")
     spread = "" if error is None else f" ± {error:.1f}"
     unseen = " on backgrounds that the training has not seen" * (
-        evaluated.arguments.get("split") == "val"
+        recorded_argument(evaluated, "split") == "val"
     )
     seeds = evaluation["seeds"]
     return (
@@ -185,8 +190,17 @@ def _imagination(evaluation: Mapping[str, Any]) -> str:
 
 
 def _use(environment: EnvironmentConfig, facts: Facts) -> str:
-    arguments = "".join(
-        f", {name}={_code(value)}" for name, value in _portable(environment).items()
+    names = [wrapper.name.rpartition(".") for wrapper in environment.wrappers]
+    needed = {"core_repr": {"CoReWrapper"}}
+    for module, _, own in names:
+        needed.setdefault(module, set()).add(own)
+    imports = "\n".join(
+        f"from {module} import {', '.join(sorted(own))}" for module, own in needed.items()
+    )
+    made = f"gym.make({_code(environment.id)}{_keywords(_portable(environment))})"
+    wrapped = "".join(
+        f"env = {own}(env{_keywords(_portable(wrapper))})\n"
+        for (*_, own), wrapper in zip(names, environment.wrappers, strict=True)
     )
     name = _code(facts.name)
     in_package = "/" not in facts.name
@@ -194,15 +208,15 @@ def _use(environment: EnvironmentConfig, facts: Facts) -> str:
         "## Use it\n\n```python\n"
         "import gymnasium as gym\n"
         "import core_repr  # registers the environments\n"
-        "from core_repr import CoReWrapper\n"
+        f"{imports}\n"
         "from stable_baselines3 import SAC\n\n"
-        f"env = gym.make({_code(environment.id)}{arguments})\n"
+        f"env = {made}\n{wrapped}"
         f"env = CoReWrapper(env, {name})\n"
         'agent = SAC("MlpPolicy", env).learn(5_000, progress_bar=True)\n```',
         f"The world model alone: `CoReWorldModel.from_pretrained({name})`"
         + ("." if in_package else "; pin a commit with `revision=`."),
     ]
-    if not _is_portable(environment):
+    if paths(environment):
         parts.append(
             "The backgrounds of the training are not in this repository: the environment above "
             "has its default ones."
@@ -222,6 +236,11 @@ def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) 
     rows = {
         "environment": f"`{environment.id}`",
         "its arguments": f"`{environment.arguments}`",
+        **(
+            {"its wrappers": ", ".join(f"`{write_wrapper(w)}`" for w in environment.wrappers)}
+            if environment.wrappers
+            else {}
+        ),
         "action repeat": environment.action_repeat,
         "environment steps, before action repeat": steps,
         **({"continued from": _code_span(facts.continued_from)} if facts.continued_from else {}),
@@ -267,7 +286,7 @@ def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) ->
         "It was trained in simulation; nobody has tried it on a real robot, and it must not "
         "control one without supervision.",
     ]
-    if environment.arguments.get("backgrounds") == "procedural":
+    if recorded_argument(environment, "backgrounds") == "procedural":
         limits.append(
             "Its backgrounds were generated clips with the statistics of natural video, not "
             "filmed ones: returns are not directly comparable with the paper's."
@@ -277,17 +296,24 @@ def _limits(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) ->
     return "## What it cannot do\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 
-def _portable(environment: EnvironmentConfig) -> dict[str, Any]:
+def _portable(layer: EnvironmentConfig | WrapperConfig) -> dict[str, Any]:
     """The arguments that mean the same on every machine and are not part of the id already."""
+    own = layer.id if isinstance(layer, EnvironmentConfig) else layer.name
     return {
         name: value
-        for name, value in environment.arguments.items()
-        if not (name == "task" and str(value) in environment.id) and not is_path(value)
+        for name, value in layer.arguments.items()
+        if not (name == "task" and str(value) in own) and not is_path(value)
     }
 
 
-def _is_portable(environment: EnvironmentConfig) -> bool:
-    return not any(is_path(value) for value in environment.arguments.values())
+def paths(environment: EnvironmentConfig) -> list[str]:
+    """Returns the arguments that look like paths, which other machines lack."""
+    layers: tuple[EnvironmentConfig | WrapperConfig, ...] = (environment, *environment.wrappers)
+    return [value for layer in layers for value in layer.arguments.values() if is_path(value)]
+
+
+def _keywords(arguments: Mapping[str, Any]) -> str:
+    return "".join(f", {name}={_code(value)}" for name, value in arguments.items())
 
 
 def is_path(value: object) -> bool:

@@ -72,7 +72,8 @@ class RunSettings:
             ValueError: In a sentence that names what does not fit.
         """
         choice = self.environment
-        for arguments in (choice.arguments, choice.training, choice.validation):
+        wrappers = (wrapper.arguments for wrapper in choice.wrappers)
+        for arguments in (choice.arguments, choice.training, choice.validation, *wrappers):
             plain_arguments(arguments)
         again = RunSettings.of(parse_json(json.dumps(self.fields()).encode()))
         if again != self:
