@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core_repr.agent import CoReSAC, load_agent
     from core_repr.config import CoReConfig
     from core_repr.envs.distraction_wrapper import DistractionWrapper
+    from core_repr.envs.image_distraction_wrapper import ImageDistractionWrapper
     from core_repr.world_model import CoReWorldModel, LatentState
     from core_repr.wrappers import CoReVecEnvWrapper, CoReVectorWrapper, CoReWrapper
 
@@ -39,6 +40,7 @@ __all__ = [
     "CoReWorldModel",
     "CoReWrapper",
     "DistractionWrapper",
+    "ImageDistractionWrapper",
     "LatentState",
     "__version__",
     "agent",
@@ -59,6 +61,7 @@ _HOME = {
     "CoReWorldModel": "core_repr.world_model",
     "CoReWrapper": "core_repr.wrappers",
     "DistractionWrapper": "core_repr.envs.distraction_wrapper",
+    "ImageDistractionWrapper": "core_repr.envs.image_distraction_wrapper",
     "LatentState": "core_repr.world_model",
     "load_agent": "core_repr.agent",
 }

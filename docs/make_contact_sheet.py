@@ -1,10 +1,10 @@
 """Sheets of what the tasks look like.
 
-    python docs/make_contact_sheet.py renderings.png suite.jpg gymnasium.jpg
+    python docs/make_contact_sheet.py renderings.png suite.jpg gymnasium.jpg car_racing.jpg
 
 writes a sheet of the paper's tasks at all levels in both renderings, one of all tasks without
-distractions and at level medium, and the same of Gymnasium's MuJoCo tasks, and prints how far the
-fast rendering is from the full one.
+distractions and at level medium, the same of Gymnasium's MuJoCo tasks, and one of CarRacing at all
+levels, which needs gymnasium[box2d], and prints how far the fast rendering is from the full one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from core_repr import DistractionWrapper
+from core_repr import DistractionWrapper, ImageDistractionWrapper
 from core_repr.envs.distracting_control.environment import DistractingControlEnv
 from core_repr.envs.distracting_control.tasks import PAPER_TASKS, TASKS
 from core_repr.envs.levels import LEVELS
@@ -35,6 +35,9 @@ GYMNASIUM_TASKS = [
     "Swimmer-v5",
     "Walker2d-v5",
 ]
+
+GRASS = [[102, 204, 102], [102, 230, 102]]
+"""The colours of what is beside CarRacing's road."""
 
 _STEPS = 10
 _GAP = 4
@@ -184,7 +187,33 @@ def pairs_sheet(
     return np.asarray(sheet)
 
 
-def main(renderings: str, suite: str, gymnasium: str) -> None:
+def car_racing_sheet(seeds: Sequence[int] = (0, 1)) -> NDArray[np.uint8]:
+    """Draws frames of CarRacing with distractions in the picture, a column for each level.
+
+    Args:
+        seeds: Of the episodes, a row each.
+
+    Returns:
+        A picture without titles, shape (height, width, 3).
+    """
+    columns = []
+    for level in (None, *LEVELS):
+        env = ImageDistractionWrapper(
+            gym.make("CarRacing-v3"), level, dynamic=True, background_colors=GRASS
+        )
+        frames = []
+        for seed in seeds:
+            env.reset(seed=seed)
+            for _ in range(60):
+                frame, *_ = env.step(np.array([0.0, 0.3, 0.0]))
+            frames.append(np.pad(frame, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255))
+        env.close()
+        columns.append(np.concatenate(frames))
+    sheet: NDArray[np.uint8] = np.concatenate(columns, axis=1).repeat(2, axis=0).repeat(2, axis=1)
+    return sheet
+
+
+def main(renderings: str, suite: str, gymnasium: str, car_racing: str) -> None:
     """Writes the sheets and prints the differences of the paper's tasks."""
     from PIL import Image
 
@@ -200,6 +229,7 @@ def main(renderings: str, suite: str, gymnasium: str) -> None:
     Image.fromarray(pairs_sheet([*TASKS], of_the_suite)).save(suite, quality=85)
     sheet = pairs_sheet(GYMNASIUM_TASKS, of_gymnasium, frame_size=120, columns=4)
     Image.fromarray(sheet).save(gymnasium, quality=85)
+    Image.fromarray(car_racing_sheet()).save(car_racing, quality=85)
     for task in PAPER_TASKS:
         cells = (f"{level} {value:.1f}" for level, value in differences(task).items())
         print(f"{task}: {', '.join(cells)}")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core_repr.envs.clips.player import Playback
 from core_repr.envs.distracting_control.simulator import load_task
 from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.envs.levels import LEVELS
-from core_repr.envs.mujoco.background import Playback
 from core_repr.envs.mujoco.camera import Camera
 from core_repr.envs.mujoco.color import Color
 from core_repr.envs.mujoco.mounts import SuiteMount

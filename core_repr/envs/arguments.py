@@ -110,8 +110,11 @@ class DistractionArguments:
         """σ, how far colours, camera and lights vary; 0 without a level of difficulty."""
         return 0.0 if self.difficulty is None else LEVELS[self.difficulty].scale
 
-    def clips(self) -> list[Clip]:
+    def clips(self, size: int | None = None) -> list[Clip]:
         """Finds what the background shows; nothing where it is not distracting.
+
+        Args:
+            size: Height and width of a clip's frames in pixels; by default, what a sky needs.
 
         Raises:
             FileNotFoundError: The folder or the data set is missing.
@@ -125,7 +128,7 @@ class DistractionArguments:
             self.backgrounds,
             split=self.split,
             count=self.num_videos or LEVELS[self.difficulty].num_videos[self.split],
-            size=sky_size(self.frame_size, self.rendering),
+            size=size or sky_size(self.frame_size, self.rendering),
         )
 
     def _keep(self, name: str, value: Any) -> None:

@@ -19,7 +19,6 @@ from core_repr.envs.arguments import (
     DistractionArguments,
     describe_distractions,
 )
-from core_repr.envs.checks import require_integer
 from core_repr.envs.mujoco.background import Background
 from core_repr.envs.mujoco.camera import Camera
 from core_repr.envs.mujoco.color import Color
@@ -30,12 +29,10 @@ from core_repr.envs.mujoco.simulators import find_body, find_camera, find_simula
 from core_repr.envs.mujoco.view import View
 from core_repr.envs.rendering import select_backend
 from core_repr.envs.rendering.free_camera import FreeCamera
+from core_repr.envs.streams import Streams, pop_distraction_seed
 
 MOVES_A_SECOND = 30
 """How often distractions move on in a second of simulated time, as the frames of a video do."""
-
-_STREAMS = ("background", "camera", "color", "lighting")
-"""Each distraction has random numbers of its own, whichever of the others are on."""
 
 _COLLISION = {"robosuite": (0,)}
 """Groups of collision shapes, which are not to be seen, by package."""
@@ -224,7 +221,7 @@ class DistractionWrapper(
         select_backend()
         self._view: View | None = None
         self._attach()
-        self._rng = np.random.default_rng()
+        self._streams = Streams()
         self._has_state = False
 
     @staticmethod
@@ -257,22 +254,14 @@ class DistractionWrapper(
             TypeError: The seed of the distractions is not an integer.
             ValueError: It is negative, or a clip cannot be decoded.
         """
-        own = dict(options or {})
-        other = own.pop("distraction_seed", None)
-        if other is not None:
-            other = require_integer("distraction_seed", other, lowest=0)
+        alone, options = pop_distraction_seed(options)
         self._has_state = False
-        observation, info = self.env.reset(seed=seed, options=own or None)
+        observation, info = self.env.reset(seed=seed, options=options)
         if self._simulator()[0] is not self._model:
             self._attach()
-        if seed is not None:
-            self._rng = np.random.default_rng(seed)
-        seeds = self._rng.integers(2**32, size=len(_STREAMS)).tolist()
-        if other is not None:
-            seeds = np.random.SeedSequence(other).generate_state(len(_STREAMS)).tolist()
-        for name, distraction_seed in zip(_STREAMS, seeds, strict=True):
+        for name, rng in self._streams.draw(seed, alone).items():
             if name in self.distractions:
-                self.distractions[name].reset(np.random.default_rng(distraction_seed))
+                self.distractions[name].reset(rng)
         self._started, self._moves = float(self._data.time), 0
         self._has_state = True
         return self._observe(observation, info)

@@ -5,42 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core_repr.envs.clips.clip import Clip
+from core_repr.envs.clips.player import ClipPlayer
 from core_repr.envs.mujoco.surfaces import Opacity
 
 
-class Playback:
-    """Which frame of a clip is shown: back and forth, one frame a simulator step.
-
-    At either end the direction turns, so the frames 0, 1, 2 play as 0, 1, 2, 1, 0, 1, …
-
-    Args:
-        length: Number of frames, at least 1.
-        index: The frame to start at.
-        direction: +1 forwards, −1 backwards.
-    """
-
-    def __init__(self, length: int, index: int, direction: int) -> None:
-        self.length = length
-        self.index = index
-        self.direction = direction
-
-    def step(self) -> None:
-        """Moves on to the next frame."""
-        if self.length == 1:
-            return
-        if not 0 <= self.index + self.direction < self.length:
-            self.direction = -self.direction
-        self.index += self.direction
-
-
-class Background:
+class Background(ClipPlayer):
     """Chooses a clip for each episode and plays it on the sky, behind transparent surfaces.
-
-    A static episode shows one random frame of it.
 
     Args:
         model: The `mujoco.MjModel`.
@@ -48,10 +19,6 @@ class Background:
         surfaces: What would hide the sky: name of a material or a geometry → its opacity in [0, 1];
             None makes every ground half transparent.
         dynamic: Whether the clip plays.
-
-    Attributes:
-        frame: The picture shown now, shape (size, size, 3).
-        clip: The clip of this episode.
 
     Raises:
         ValueError: The model has no surface of a name, or an opacity is not in [0, 1].
@@ -68,51 +35,15 @@ class Background:
         surfaces: Mapping[str, float] | None,
         dynamic: bool,
     ) -> None:
+        super().__init__(clips, dynamic=dynamic)
         self._model = model
-        self._clips = clips
         self._opacity = Opacity(model, surfaces)
-        self._dynamic = dynamic
-        self.clip = clips[0]
-        self.frame: NDArray[np.uint8] | None = None
-
-    def reset(self, rng: np.random.Generator) -> None:
-        """Draws a clip, a frame to start at and a direction.
-
-        Raises:
-            ValueError: The clip cannot be decoded, or has a single frame and should play.
-        """
-        self.clip = self._clips[int(rng.integers(len(self._clips)))]
-        self._frames = self.clip.frames()
-        length = len(self._frames)
-        if length == 1 and self._dynamic:
-            raise ValueError(
-                f"{self.clip} has a single frame, which cannot move: replace it by a clip "
-                "of two frames or more, or make the environment with dynamic=False."
-            )
-        self._playback = Playback(length, int(rng.integers(length)), 2 * int(rng.integers(2)) - 1)
-        self.frame = self._frames[self._playback.index]
-
-    def step(self) -> None:
-        """Moves the clip on by one simulator step."""
-        if self._dynamic:
-            self._playback.step()
 
     def apply(self) -> None:
-        """Makes the frame that is due the picture to show, and what is before it transparent."""
+        """Shows the frame that is due, and makes what is before it transparent."""
         self._opacity.apply(self._model)
-        if self._dynamic:
-            self.frame = self._frames[self._playback.index]
+        self.show()
 
     def attach(self, model: Any, data: Any) -> None:
         """Continues with a copy of the simulator."""
         self._model = model
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The frames lie in the cache, where copies and other processes find them.
-        return {name: value for name, value in self.__dict__.items() if name != "_frames"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self.frame is not None:
-            self._frames = self.clip.frames()
-            self.frame = self._frames[self._playback.index]

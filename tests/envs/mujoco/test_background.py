@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_repr.envs import PAPER_TASKS
-from core_repr.envs.mujoco.background import Playback
+from core_repr.envs.clips.player import Playback
 
 
 def indices(playback: Playback, steps: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""Distractions in the picture alone, where there is no simulator to disturb."""
