@@ -13,7 +13,14 @@ from core_repr.envs.mujoco.background import Background
 from core_repr.envs.mujoco.camera import Camera
 from core_repr.envs.mujoco.distraction import Distraction
 from core_repr.envs.mujoco.mounts import FreeMount
-from core_repr.envs.rendering.frame_renderer import FrameRenderer, FullRenderer
+from core_repr.envs.mujoco.textures import Textures
+from core_repr.envs.rendering.frame_renderer import (
+    WHOLE,
+    Coarse,
+    FrameRenderer,
+    FullRenderer,
+    Window,
+)
 from core_repr.envs.rendering.free_camera import FreeCamera
 
 _PICTURE_HEIGHT = 480
@@ -47,6 +54,9 @@ class View:
         hidden_groups: Groups of geometries that are not drawn.
         ground_gain: How much brighter the fast rendering draws the ground.
         clip_gain: The same of a frame with a clip behind it.
+        window: The part of what the camera sees that fills a frame, see `FrameRenderer`. A picture
+            for people shows the whole.
+        coarse: What gives the model coarser meshes, see `coarse_meshes`.
     """
 
     def __init__(
@@ -62,6 +72,8 @@ class View:
         hidden_groups: Sequence[int] = (),
         ground_gain: float = 1.0,
         clip_gain: float = 1.0,
+        window: Window = WHOLE,
+        coarse: Coarse | None = None,
     ) -> None:
         self._model, self._data = model, data
         self._distractions = distractions
@@ -71,6 +83,10 @@ class View:
         self._renderer = RENDERINGS[rendering]
         self._hidden_groups = tuple(hidden_groups)
         self._ground_gain, self._clip_gain = ground_gain, clip_gain
+        self._window, self._coarse = window, coarse
+        textures = distractions.get("textures")
+        self._textures = textures if isinstance(textures, Textures) else None
+        self._uploads: dict[str, int] = {}
         background = distractions.get("background")
         self._background = background if isinstance(background, Background) else None
         moved = distractions.get("camera")
@@ -89,7 +105,8 @@ class View:
     def clean_frame(self) -> NDArray[np.uint8]:
         """Returns the frame without distractions, shape (frame_size, frame_size, 3)."""
         # Without a clip, both frames have the model's own sky, and one renderer serves both.
-        name = "frame" if self._background is None else "clean frame"
+        shared = self._background is None and self._textures is None
+        name = "frame" if shared else "clean frame"
         return self._rendered(name, self._frame_size, self._frame_size)
 
     def attach(self, model: Any, data: Any) -> None:
@@ -100,13 +117,14 @@ class View:
 
     def __getstate__(self) -> dict[str, Any]:
         # OpenGL's contexts belong to this process; a copy builds its own at its first frame.
-        return {**self.__dict__, "_renderers": {}}
+        return {**self.__dict__, "_renderers": {}, "_uploads": {}}
 
     def close(self) -> None:
         """Frees the renderers; calling it again does nothing."""
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+        self._uploads.clear()
 
     def _distracted(self, name: str, height: int, width: int) -> NDArray[np.uint8]:
         own = [(array, array.copy()) for array in self._written()]
@@ -114,7 +132,7 @@ class View:
             for distraction in self._distractions.values():
                 distraction.apply()
             free = None if self._mount is None else self._mount.camera
-            return self._rendered(name, height, width, self._background, free)
+            return self._rendered(name, height, width, self._background, free, self._textures)
         finally:
             for array, values in own:
                 array[:] = values
@@ -134,8 +152,10 @@ class View:
         width: int,
         background: Background | None = None,
         free: FreeCamera | None = None,
+        textures: Textures | None = None,
     ) -> NDArray[np.uint8]:
         if name not in self._renderers:
+            is_picture = name == "picture"
             self._renderers[name] = self._renderer(
                 self._model,
                 height=height,
@@ -145,6 +165,11 @@ class View:
                 hidden_groups=self._hidden_groups,
                 ground_gain=self._ground_gain if background is None else self._clip_gain,
                 sky_size=None if background is None else background.clip.size,
+                window=WHOLE if is_picture else self._window,
+                coarse=self._coarse,
             )
+        if textures is not None and self._uploads.get(name) != textures.episode:
+            textures.shown_by(self._renderers[name])
+            self._uploads[name] = textures.episode
         sky = None if background is None else background.frame
         return self._renderers[name].render(self._data, sky, free)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,11 @@ from numpy.typing import NDArray
 from core_repr.envs.rendering.context import OffscreenContext
 from core_repr.envs.rendering.free_camera import FreeCamera
 from core_repr.envs.rendering.sky import SkyTexture, cut_sky, faces_in_view
+
+Window = tuple[float, float, float, float]
+WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
+
+Coarse = Callable[[Any], AbstractContextManager[None]]
 
 _SMALL_HEIGHT = 128
 """Up to this height in pixels, a circle of 16 corners looks round."""
@@ -40,6 +46,10 @@ class FrameRenderer:
         ground_gain: How much brighter to draw the texture "grid".
         sky_size: Height and width of the pictures that the sky will show; None for the model's
             own sky.
+        window: The part of the view that fills the frame: left, top, right and bottom, as shares
+            of its width and height.
+        coarse: Gives the model coarser meshes in a `with` statement, see `coarse_meshes`; None
+            draws its own.
 
     Raises:
         RenderingError: OpenGL cannot start.
@@ -58,6 +68,8 @@ class FrameRenderer:
         hidden_groups: Sequence[int] = (),
         ground_gain: float = 1.0,
         sky_size: int | None = None,
+        window: Window = WHOLE,
+        coarse: Coarse | None = None,
     ) -> None:
         import mujoco
 
@@ -65,8 +77,10 @@ class FrameRenderer:
         self._model = model
         self._aspect = aspect
         self._height, self._width = height, width
+        self._window = window
         rows, columns = self._viewport_size()
-        self._context = self._start(model, rows, columns, ground_gain, sky_size)
+        with coarse(model) if coarse is not None else nullcontext():
+            self._context = self._start(model, rows, columns, ground_gain, sky_size)
         self._viewport = mujoco.MjrRect(0, 0, columns, rows)
         self._pixels = np.empty((rows, columns, 3), np.uint8)
 
@@ -118,7 +132,7 @@ class FrameRenderer:
         if free is not None:
             free.turn(self._scene.camera)
         for eye in self._scene.camera:
-            eye.frustum_width = 0.5 * (eye.frustum_top - eye.frustum_bottom) * self._aspect
+            self._look_through_window(eye)
         with self._context.current() as context:
             if sky is not None:
                 assert self._sky is not None, "the renderer was built for the model's own sky"
@@ -127,9 +141,31 @@ class FrameRenderer:
             mujoco.mjr_readPixels(self._pixels, None, self._viewport, context)
         return self._shrink(self._pixels[::-1])
 
+    def show_textures(self, textures: Iterable[int]) -> None:
+        """Takes over what the model's textures hold now.
+
+        Args:
+            textures: Their numbers.
+        """
+        with self._context.current() as context:
+            for texture in textures:
+                self._mujoco.mjr_uploadTexture(self._model, context, texture)
+
     def close(self) -> None:
         """Frees the OpenGL context; calling it again does nothing."""
         self._context.free()
+
+    def _look_through_window(self, eye: Any) -> None:
+        """Narrows what an `mujoco.MjvGLCamera` sees to the window; the whole has our aspect."""
+        left, top, right, bottom = self._window
+        height = eye.frustum_top - eye.frustum_bottom
+        half_width = 0.5 * height * self._aspect
+        eye.frustum_width = half_width * (right - left)
+        if self._window == WHOLE:
+            return
+        eye.frustum_center = half_width * (left + right - 1)
+        eye.frustum_bottom = eye.frustum_top - bottom * height
+        eye.frustum_top = eye.frustum_top - top * height
 
     def _viewport_size(self) -> tuple[int, int]:
         """Returns the rows and columns that are rendered for a frame."""
@@ -149,7 +185,10 @@ class FrameRenderer:
     def _faces_drawn(self) -> NDArray[np.intp]:
         """Returns the numbers of the sky's faces that a frame may show."""
         eye = self._scene.camera[0]
-        half_height = float(eye.frustum_top / eye.frustum_near)
+        # Of the whole view, whatever window is looked through.
+        _, top, _, bottom = self._window
+        height = (eye.frustum_top - eye.frustum_bottom) / (bottom - top)
+        half_height = float(height / 2 / eye.frustum_near)
         forward, up = eye.forward.astype(np.float64), eye.up.astype(np.float64)
         rotation = np.stack([np.cross(forward, up), up, -forward], axis=1)
         return faces_in_view(rotation, half_height, half_height * self._aspect)
@@ -206,7 +245,8 @@ class FullRenderer(FrameRenderer):
 
     def _viewport_size(self) -> tuple[int, int]:
         rows = max(self.ROWS, self._height)
-        return rows, round(rows * self._aspect)
+        left, top, right, bottom = self._window
+        return rows, round(rows * self._aspect * (right - left) / (bottom - top))
 
     def _set_quality(self, quality: Any) -> None:
         """Leaves the model's own quality."""

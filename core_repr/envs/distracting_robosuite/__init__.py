@@ -1,0 +1,1 @@
+"""Manipulation tasks of robosuite, seen through a distracting camera."""

@@ -1,0 +1,152 @@
+"""A task of robosuite, made as the paper's code makes it, silent, and seeded from outside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree
+
+import gymnasium
+import numpy as np
+
+from core_repr.envs.distracting_robosuite.tasks import (
+    CONTROL_FREQUENCY,
+    EPISODE_STEPS,
+    PROPRIOCEPTION,
+)
+
+LOOKS = ("1.5", "1.2")
+"""Releases of robosuite, by what their arena looks like."""
+
+_OLD_TEXTURES = {
+    "light-gray-floor-tile.png": "wood-tiles.png",
+    "light-gray-plaster.png": "cream-plaster.png",
+}
+"""What floor and walls are covered with → what they were covered with in robosuite 1.2."""
+
+_OLD_LIGHTS = ("1 1 4", "-3 -3 4")
+"""Where the two lights of robosuite 1.2 are, in metres."""
+
+
+class _ErrorsAlone(logging.Filter):
+    """Drops what robosuite tells and warns of, whatever level it sets itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps robosuite from warning of what is not needed here."""
+    log, errors_alone = logging.getLogger("robosuite_logs"), _ErrorsAlone()
+    log.addFilter(errors_alone)
+    try:
+        yield
+    finally:
+        log.removeFilter(errors_alone)
+
+
+def _import_robosuite() -> Any:
+    try:
+        import robosuite
+        import robosuite.controllers
+    except ImportError as error:
+        raise gymnasium.error.DependencyNotInstalled(
+            f"robosuite cannot be imported ({error}): pip install 'core-repr[robosuite]'."
+        ) from error
+    return robosuite
+
+
+@_quiet()
+def make_simulator(task: str, robot: str, *, look: str, objects: bool) -> Any:
+    """Makes a task of robosuite without a renderer.
+
+    The arm is moved by its end effector (OSC_POSE), at 20 Hz. Only what is asked for is observed.
+
+    Args:
+        task: Name of the task.
+        robot: Name of the robot.
+        look: One of `LOOKS`.
+        objects: Whether the objects are observed besides the robot.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: robosuite is missing.
+    """
+    robosuite = _import_robosuite()
+    controller = robosuite.controllers.load_composite_controller_config(controller="BASIC")
+    # Of the other parts, which these robots do not have, robosuite would warn at each reset.
+    controller["body_parts"] = {"right": controller["body_parts"]["right"]}
+    kind = robosuite.environments.base.REGISTERED_ENVS[task]
+    if look == "1.2":
+        kind = _with_the_old_look(kind)
+    simulator = kind(
+        robots=robot,
+        controller_configs=controller,
+        use_camera_obs=False,
+        use_object_obs=objects,
+        has_renderer=False,
+        has_offscreen_renderer=False,
+        renderer="mujoco",
+        control_freq=CONTROL_FREQUENCY,
+        horizon=EPISODE_STEPS,
+        ignore_done=True,
+        hard_reset=False,
+        reward_shaping=True,
+    )
+    wanted = {f"robot0_{name}" for name in PROPRIOCEPTION}
+    for name in simulator.observation_names:
+        if name not in wanted and not (objects and _is_of_an_object(simulator, name)):
+            simulator.modify_observable(name, "enabled", False)
+            simulator.modify_observable(name, "active", False)
+    return simulator
+
+
+def seed(simulator: Any, number: int) -> None:
+    """Fixes the starts of the episodes that follow.
+
+    Its generator is changed in place: samplers of places hold it since they were made.
+    """
+    simulator.rng.bit_generator.state = np.random.default_rng(number).bit_generator.state
+
+
+def object_observables(simulator: Any) -> Mapping[str, int]:
+    """Returns what is observed of the objects: name → number of values."""
+    observed = simulator.observation_spec()
+    names = [name for name in simulator.observation_names if _is_of_an_object(simulator, name)]
+    return {name: np.size(observed[name]) for name in names}
+
+
+def _is_of_an_object(simulator: Any, name: str) -> bool:
+    return bool(simulator._observables[name].modality == "object")
+
+
+def _with_the_old_look(kind: Any) -> Any:
+    """Returns a task's class with the arena's look of robosuite 1.2."""
+
+    def edit_model_xml(self: Any, text: str) -> str:
+        root = ElementTree.fromstring(kind.edit_model_xml(self, text))
+        for texture in root.iter("texture"):
+            file = texture.get("file", "")
+            for new, before in _OLD_TEXTURES.items():
+                if file.endswith(f"/{new}"):
+                    texture.set("file", file.removesuffix(new) + before)
+        world = root.find("worldbody")
+        assert world is not None
+        for light in world.findall("light"):
+            world.remove(light)
+        for place in _OLD_LIGHTS:
+            ElementTree.SubElement(
+                world,
+                "light",
+                pos=place,
+                dir=" ".join(str(-float(value)) for value in place.split()),
+                diffuse="0.8 0.8 0.8",
+                specular="0.3 0.3 0.3",
+                directional="false",
+                castshadow="false",
+            )
+        return ElementTree.tostring(root, encoding="unicode")
+
+    return type(f"{kind.__name__}Of12", (kind,), {"edit_model_xml": edit_model_xml})
