@@ -1,16 +1,20 @@
 """Sheets of what the tasks look like.
 
-    python docs/make_contact_sheet.py renderings.png suite.jpg gymnasium.jpg car_racing.jpg
+    python docs/make_contact_sheet.py docs/images [FILE ...]
 
-writes a sheet of the paper's tasks at all levels in both renderings, one of all tasks without
-distractions and at level medium, the same of Gymnasium's MuJoCo tasks, and one of CarRacing at all
-levels, which needs gymnasium[box2d], and prints how far the fast rendering is from the full one.
+writes into a folder, all or those that are named: a sheet of the paper's tasks at all levels in
+both renderings (renderings.png), one of all tasks of the suite without distractions and at level
+medium (suite.jpg), the same of Gymnasium's MuJoCo tasks (gymnasium.jpg), one of CarRacing, which
+needs gymnasium[box2d] (car_racing.jpg), and one of robosuite's Door, which needs
+core-repr[robosuite] (robosuite.jpg). With renderings.png, it prints how far the fast rendering is
+from the full one.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -213,26 +217,63 @@ def car_racing_sheet(seeds: Sequence[int] = (0, 1)) -> NDArray[np.uint8]:
     return sheet
 
 
-def main(renderings: str, suite: str, gymnasium: str, car_racing: str) -> None:
-    """Writes the sheets and prints the differences of the paper's tasks."""
+def robosuite_sheet(frame_size: int = 144, seeds: Sequence[int] = range(6)) -> NDArray[np.uint8]:
+    """Draws starts of Door, rows for both robots and all distractions, a column for each seed.
+
+    Args:
+        frame_size: Height and width of a frame in pixels.
+        seeds: Of the episodes.
+
+    Returns:
+        A picture without titles, shape (height, width, 3).
+    """
+    rows = []
+    for robot in ("Panda", "Jaco"):
+        for distractions in (None, "color", "color-camera"):
+            env = gym.make(
+                "distracting_robosuite/Door-v0",
+                robot=robot,
+                distractions=distractions,
+                proprioception=False,
+                frame_size=frame_size,
+            )
+            frames = [env.reset(seed=seed)[0] for seed in seeds]
+            padding = ((0, _GAP), (0, _GAP), (0, 0))
+            padded = [np.pad(frame, padding, constant_values=255) for frame in frames]
+            rows.append(np.concatenate(padded, axis=1))
+            env.close()
+    return np.concatenate(rows)
+
+
+def _of_the_suite(task: str, level: str | None, seed: int) -> NDArray[np.uint8]:
+    (frame,) = frames_of(task, level, "fast", frame_size=84, seeds=[seed])
+    return np.asarray(frame)
+
+
+def _of_gymnasium(env_id: str, level: str | None, seed: int) -> NDArray[np.uint8]:
+    return wrapped_frame(env_id, level, frame_size=120, seed=seed)
+
+
+SHEETS: dict[str, Callable[[], NDArray[np.uint8]]] = {
+    "renderings.png": contact_sheet,
+    "suite.jpg": lambda: pairs_sheet([*TASKS], _of_the_suite),
+    "gymnasium.jpg": lambda: pairs_sheet(GYMNASIUM_TASKS, _of_gymnasium, frame_size=120, columns=4),
+    "car_racing.jpg": car_racing_sheet,
+    "robosuite.jpg": robosuite_sheet,
+}
+"""File → what draws it."""
+
+
+def main(folder: str, *names: str) -> None:
+    """Writes some sheets; with that of the renderings, prints how they differ."""
     from PIL import Image
 
-    Image.fromarray(contact_sheet()).save(renderings, optimize=True)
-
-    def of_the_suite(task: str, level: str | None, seed: int) -> NDArray[np.uint8]:
-        (frame,) = frames_of(task, level, "fast", frame_size=84, seeds=[seed])
-        return np.asarray(frame)
-
-    def of_gymnasium(env_id: str, level: str | None, seed: int) -> NDArray[np.uint8]:
-        return wrapped_frame(env_id, level, frame_size=120, seed=seed)
-
-    Image.fromarray(pairs_sheet([*TASKS], of_the_suite)).save(suite, quality=85)
-    sheet = pairs_sheet(GYMNASIUM_TASKS, of_gymnasium, frame_size=120, columns=4)
-    Image.fromarray(sheet).save(gymnasium, quality=85)
-    Image.fromarray(car_racing_sheet()).save(car_racing, quality=85)
-    for task in PAPER_TASKS:
-        cells = (f"{level} {value:.1f}" for level, value in differences(task).items())
-        print(f"{task}: {', '.join(cells)}")
+    for name in names or SHEETS:
+        Image.fromarray(SHEETS[name]()).save(Path(folder) / name, optimize=True, quality=85)
+    if not names or "renderings.png" in names:
+        for task in PAPER_TASKS:
+            cells = (f"{level} {value:.1f}" for level, value in differences(task).items())
+            print(f"{task}: {', '.join(cells)}")
 
 
 if __name__ == "__main__":
