@@ -15,16 +15,19 @@ from core_repr.commands.memory import keep_freed_memory
 
 @dataclass
 class BenchEnvironment:
-    """Measures the Distracting Control Suite: steps a second, resets, memory.
+    """Measures environments: steps, resets, and of the Distracting Control Suite also memory.
 
-    Takes some minutes, most of them for the cycles.
+    That takes some minutes, most of them for the cycles.
 
     Attributes:
+        suite: "control" is the Distracting Control Suite, "robosuite" its door.
         rounds: Rates are medians over so many turns.
-        cycles: How often to make, reset and close an environment, to see what stays behind.
+        cycles: How often to make, reset and close an environment of the control suite, to see what
+            stays behind.
         json: File to write the figures to as well.
     """
 
+    suite: Literal["control", "robosuite"] = "control"
     rounds: int = 5
     cycles: int = 1000
     json: Path | None = None
@@ -33,20 +36,26 @@ class BenchEnvironment:
         """Runs the benchmark."""
         from tqdm import tqdm
 
-        from core_repr.benchmarks.environment import benchmark_environment, parts
+        from core_repr.benchmarks import environment, robosuite
         from core_repr.benchmarks.report import report
 
         for name, value in (("--rounds", self.rounds), ("--cycles", self.cycles)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}.")
-        with tqdm(total=parts(self.rounds), bar_format="{l_bar}{bar}| {postfix}") as bar:
+        of_robosuite = self.suite == "robosuite"
+        parts = (robosuite if of_robosuite else environment).parts(self.rounds)
+        with tqdm(total=parts, bar_format="{l_bar}{bar}| {postfix}") as bar:
 
             def next_part(what: str) -> None:
                 bar.set_postfix_str(what)
                 bar.update()
 
-            figures = benchmark_environment(self.rounds, self.cycles, next_part)
-        title = "distracting_control: medium, dynamic, frames of 84×84 pixels"
+            if of_robosuite:
+                figures = robosuite.benchmark_robosuite(self.rounds, next_part)
+                title = "Door: colours, lights and camera, frames of 144×144 pixels, processor time"
+            else:
+                figures = environment.benchmark_environment(self.rounds, self.cycles, next_part)
+                title = "distracting_control: medium, dynamic, frames of 84×84 pixels"
         report(title, figures, self.json)
         return 0
 

@@ -91,7 +91,7 @@ class DistractionArguments:
             self._keep("backgrounds", require_place("backgrounds", self.backgrounds, DATA_SETS))
         others = [name for name in PARTS if name != "background"]
         if self.difficulty is not None and not (
-            self.has_clips or any(getattr(self, name) for name in others)
+            self.has_clips or self._has_more or any(getattr(self, name) for name in others)
         ):
             off = "background" if self.backgrounds is not None else "background (backgrounds=None)"
             raise ValueError(
@@ -99,6 +99,11 @@ class DistractionArguments:
                 f"{', '.join(others[:-1])} and {others[-1]} are all off. Switch one of them on, or "
                 "choose no difficulty (difficulty=None; on the command line, --difficulty none)."
             )
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether something else than `PARTS` is switched on."""
+        return False
 
     @property
     def has_clips(self) -> bool:
@@ -152,7 +157,7 @@ def describe_distractions(arguments: Mapping[str, Any], *, off: Sequence[str] = 
     usual = [name for name in PARTS if name not in off]
     if on == [*usual, *(name for name in off if name in on)]:
         words += [f"with {PARTS[name]}" for name in on if name in off]
-    else:
+    elif on:
         words.append(f"{' and '.join(PARTS[name] for name in on)} only")
     if arguments.get("num_videos") is not None:
         words.append(f"{arguments['num_videos']} videos")

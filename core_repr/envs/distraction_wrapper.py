@@ -26,6 +26,7 @@ from core_repr.envs.mujoco.distraction import Distraction
 from core_repr.envs.mujoco.lighting import Lighting
 from core_repr.envs.mujoco.mounts import FreeMount, ModelMount
 from core_repr.envs.mujoco.simulators import find_body, find_camera, find_simulator, looking_at
+from core_repr.envs.mujoco.textures import Textures
 from core_repr.envs.mujoco.view import View
 from core_repr.envs.rendering import select_backend
 from core_repr.envs.rendering.free_camera import FreeCamera
@@ -40,6 +41,7 @@ _COLLISION = {"robosuite": (0,)}
 
 @dataclass(frozen=True, kw_only=True)
 class _Arguments(DistractionArguments):
+    textures: bool
     surfaces: Mapping[str, float] | None
     camera_name: str | None
     look_at: str | Sequence[float] | None
@@ -48,7 +50,15 @@ class _Arguments(DistractionArguments):
     render_key: str
     obs_key: str
 
-    _switches: ClassVar[Sequence[str]] = (*DistractionArguments._switches, "render_only")
+    _switches: ClassVar[Sequence[str]] = (
+        *DistractionArguments._switches,
+        "textures",
+        "render_only",
+    )
+
+    @property
+    def _has_more(self) -> bool:
+        return self.textures
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,6 +140,7 @@ class DistractionWrapper(
         camera: Whether the camera moves.
         color: Whether colours vary.
         lighting: Whether lights vary.
+        textures: Whether other patterns lie over textures, in each episode.
         surfaces: What would hide the background: name of a material or a geometry → its opacity,
             from 0 to 1; None makes every ground half transparent.
         camera_name: Which of the model's cameras looks; None for what the environment's own
@@ -150,7 +161,8 @@ class DistractionWrapper(
 
     Attributes:
         frame_size: Height and width of a frame in pixels.
-        distractions: What disturbs the view: some of "background", "camera", "color", "lighting".
+        distractions: What disturbs the view: some of "background", "camera", "color",
+            "lighting", "textures".
 
     Raises:
         TypeError: A size or number is not an integer, or a place is not a path.
@@ -160,7 +172,7 @@ class DistractionWrapper(
         RenderingError: There is no OpenGL to render with.
     """
 
-    distraction_arguments: ClassVar[Sequence[str]] = DISTRACTION_ARGUMENTS
+    distraction_arguments: ClassVar[Sequence[str]] = [*DISTRACTION_ARGUMENTS, "textures"]
     split_arguments: ClassVar[Sequence[str]] = ["num_videos"]
     information_arguments: ClassVar[Sequence[str]] = ["clean_frames"]
 
@@ -177,6 +189,7 @@ class DistractionWrapper(
         camera: bool = True,
         color: bool = True,
         lighting: bool = False,
+        textures: bool = False,
         surfaces: Mapping[str, float] | None = None,
         camera_name: str | None = None,
         look_at: str | Sequence[float] | None = None,
@@ -198,6 +211,7 @@ class DistractionWrapper(
             camera=camera,
             color=color,
             lighting=lighting,
+            textures=textures,
             frame_size=frame_size,
             rendering=rendering,
             clean_frames=clean_frames,
@@ -234,7 +248,10 @@ class DistractionWrapper(
         Returns:
             Such as `"easy, dynamic"`, or `"hard, dynamic, background only, 2 videos"`.
         """
-        return describe_distractions(arguments, off=("lighting",))
+        words = describe_distractions(arguments, off=("lighting",))
+        return words + ", with textures" * bool(
+            arguments.get("difficulty") and arguments.get("textures")
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -259,7 +276,9 @@ class DistractionWrapper(
         observation, info = self.env.reset(seed=seed, options=options)
         if self._simulator()[0] is not self._model:
             self._attach()
-        for name, rng in self._streams.draw(seed, alone).items():
+        generators = self._streams.draw(seed, alone)
+        (generators["textures"],) = generators["color"].spawn(1)
+        for name, rng in generators.items():
             if name in self.distractions:
                 self.distractions[name].reset(rng)
         self._started, self._moves = float(self._data.time), 0
@@ -380,6 +399,8 @@ class DistractionWrapper(
             found["color"] = Color(self._model, scale=scale, dynamic=dynamic, geometries=True)
         if arguments.lighting:
             found["lighting"] = Lighting(self._model, self._data, scale=scale, dynamic=dynamic)
+        if arguments.textures:
+            found["textures"] = Textures(self._model, share=scale)
         return found
 
     def _space(self) -> spaces.Space[Any]:

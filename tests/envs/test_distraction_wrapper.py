@@ -66,6 +66,26 @@ def test_a_clean_frame_is_what_the_environment_shows_by_itself(wrap, task) -> No
     np.testing.assert_array_equal(info["clean_frame"], plain)
 
 
+def test_textures_vary_between_episodes_alone(wrap) -> None:
+    only = {"background": False, "camera": False, "color": False, "clean_frames": True}
+    env = wrap("HalfCheetah-v5", "hard", textures=True, dynamic=True, frame_size=32, **only)
+    assert set(env.distractions) == {"textures"}
+    shown = []
+    for seed in (0, 1, 0):
+        frame, info = env.reset(seed=seed)
+        shown.append(frame.astype(int) - info["clean_frame"])
+    np.testing.assert_array_equal(shown[0], shown[2])
+    assert np.abs(shown[0]).mean() > 0.5 and np.abs(shown[0] - shown[1]).mean() > 0.5
+    both = wrap("HalfCheetah-v5", "hard", textures=True, dynamic=True)
+    both.reset(seed=2)
+    plain = wrap("HalfCheetah-v5", "hard", dynamic=True)
+    plain.reset(seed=2)
+    np.testing.assert_array_equal(both.distractions["color"].rgb, plain.distractions["color"].rgb)
+    assert both.describe_distractions({"difficulty": "hard", "textures": True}) == (
+        "hard, static, with textures"
+    )
+
+
 def test_the_simulator_stays_as_it_was(wrap) -> None:
     env = wrap("Ant-v5", "hard", dynamic=True, lighting=True)
     model, data = env.unwrapped.model, env.unwrapped.data

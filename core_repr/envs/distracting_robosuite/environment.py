@@ -54,8 +54,11 @@ _COLLISION = 0
 """Group of the shapes that collide and are not to be seen."""
 
 _TEXTURE_SIZE = 128
-_MESH_GRID = 0.004
-"""What the fast rendering draws: texels a side, and metres that cannot be told apart."""
+"""Texels a side that the fast rendering draws."""
+
+_VIEW_WIDTH, _COARSEST = 0.72, 0.008
+"""How much of Door a frame shows at the distance of the handle, and how coarse a mesh looks smooth,
+in metres."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +216,9 @@ class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         coarse = None
         if arguments.rendering == "fast":
             shrink_textures(self.model, _TEXTURE_SIZE)
-            coarse = coarse_meshes(self.model, _MESH_GRID)
+            # What lies within a pixel cannot be told apart.
+            grid = min(_VIEW_WIDTH / arguments.frame_size, _COARSEST)
+            coarse = coarse_meshes(self.model, grid)
         camera_id = self.model.camera(TASKS[arguments.task].camera).id
         self.distractions = _distractions(arguments, self.model, self.data, camera_id)
         self._view = View(

@@ -60,8 +60,10 @@ def _import_robosuite() -> Any:
 
 
 @_quiet()
-def make_simulator(task: str, robot: str, *, look: str, objects: bool) -> Any:
-    """Makes a task of robosuite without a renderer.
+def make_simulator(
+    task: str, robot: str, *, look: str, objects: bool, picture: int | None = None
+) -> Any:
+    """Makes a task of robosuite.
 
     The arm is moved by its end effector (OSC_POSE), at 20 Hz. Only what is asked for is observed.
 
@@ -70,6 +72,8 @@ def make_simulator(task: str, robot: str, *, look: str, objects: bool) -> Any:
         robot: Name of the robot.
         look: One of `LOOKS`.
         objects: Whether the objects are observed besides the robot.
+        picture: Height and width in pixels of robosuite's own picture, `frontview_image`; None for
+            no renderer of its own.
 
     Raises:
         gymnasium.error.DependencyNotInstalled: robosuite is missing.
@@ -84,10 +88,13 @@ def make_simulator(task: str, robot: str, *, look: str, objects: bool) -> Any:
     simulator = kind(
         robots=robot,
         controller_configs=controller,
-        use_camera_obs=False,
+        use_camera_obs=picture is not None,
+        camera_names="frontview",
+        camera_heights=picture or 1,
+        camera_widths=picture or 1,
         use_object_obs=objects,
         has_renderer=False,
-        has_offscreen_renderer=False,
+        has_offscreen_renderer=picture is not None,
         renderer="mujoco",
         control_freq=CONTROL_FREQUENCY,
         horizon=EPISODE_STEPS,
@@ -95,7 +102,7 @@ def make_simulator(task: str, robot: str, *, look: str, objects: bool) -> Any:
         hard_reset=False,
         reward_shaping=True,
     )
-    wanted = {f"robot0_{name}" for name in PROPRIOCEPTION}
+    wanted = {"frontview_image", *(f"robot0_{name}" for name in PROPRIOCEPTION)}
     for name in simulator.observation_names:
         if name not in wanted and not (objects and _is_of_an_object(simulator, name)):
             simulator.modify_observable(name, "enabled", False)
