@@ -1,9 +1,15 @@
-"""What users copy from the README runs as it stands, only shorter."""
+"""What users copy from the README and the documentation runs as it stands, only shorter."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
+
+import pytest
+
+from core_repr import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,3 +27,41 @@ def test_the_readme_s_ten_lines() -> None:
 def test_pictures_that_the_readme_shows_are_there() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
     assert shown and all((ROOT / path).is_file() for path in shown)
+
+
+@pytest.mark.slow
+def test_your_own_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "your_own_environment.md").read_text()
+    blocks = re.findall(r"```(python|bash)\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module, *others = blocks
+    assert module[1].startswith("# push.py")
+    (tmp_path / "push.py").write_text(module[1])
+    names: dict[str, object] = {}
+    shorter = (
+        *("--agent.learning-starts", "100", "--agent.initial-updates", "2"),
+        *("--agent.updates-per-step", "0.02", "--evaluation-episodes", "1"),
+    )
+    for language, text in others:
+        if language == "python":
+            exec(text.replace("learn(5_000)", "learn(120)"), names)
+            continue
+        for line in text.replace("\\\n", " ").splitlines():
+            command, *typed = shlex.split(line)
+            assert command == "core-repr"
+            if typed[0] == "zoo":
+                continue
+            if typed[0] == "train":
+                typed[typed.index("--env-steps") + 1] = "600"
+                typed += shorter
+            else:
+                typed[typed.index("--episodes") + 1] = "1"
+            assert cli.main(typed) == 0
+    assert (tmp_path / "push.mp4").stat().st_size and (tmp_path / "on_latents.zip").exists()
+    assert 'ImageDistractionWrapper(difficulty="hard"' in capsys.readouterr().out
+    frames = [names["observation"]["pixels"], names["distracted"]["pixels"]]  # type: ignore[index]
+    assert (frames[0] != frames[1]).mean() > 0.5
+    del sys.modules["push"]

@@ -1,11 +1,20 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core_repr.config import PRESETS, VARIANTS, EnvironmentConfig, make_variant, variant_of
+from core_repr.config import (
+    PRESETS,
+    VARIANTS,
+    EnvironmentConfig,
+    WrapperConfig,
+    make_variant,
+    variant_of,
+)
+from core_repr.environments import changed
 from core_repr.evaluation import Evaluation
 from core_repr.evaluation.results import COLUMNS, Training, append, check_table
 
@@ -21,8 +30,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_each_evaluation_is_a_row(tmp_path: Path) -> None:
     table = tmp_path / "results.csv"
     several = Evaluation((1.0, 2.0, 6.0), (9, 9, 9), (4, 5, 6))
-    append(table, TRAINING, ENVIRONMENT, {"split": "val"}, several)
-    append(table, Training("other", "core"), ENVIRONMENT, {}, Evaluation((5.0,), (9,), (0,)))
+    append(table, TRAINING, changed(ENVIRONMENT, {"split": "val"}), several)
+    append(table, Training("other", "core"), ENVIRONMENT, Evaluation((5.0,), (9,), (0,)))
     first, second = rows(table)
     assert tuple(first) == COLUMNS
     assert json.loads(first["arguments"]) == {"split": "val", "level": 3}
@@ -33,11 +42,20 @@ def test_each_evaluation_is_a_row(tmp_path: Path) -> None:
     assert second["standard_error"] == second["env_steps"] == second["training_seed"] == ""
 
 
+def test_wrappers_are_told_with_the_arguments(tmp_path: Path) -> None:
+    wrapped = replace(ENVIRONMENT, wrappers=(WrapperConfig("mine.Tint", {"red": (1, 2)}),))
+    append(tmp_path / "results.csv", TRAINING, wrapped, Evaluation((5.0,), (9,), (0,)))
+    assert json.loads(rows(tmp_path / "results.csv")[0]["arguments"]) == {
+        "arguments": {"split": "train", "level": 3},
+        "wrappers": [{"name": "mine.Tint", "arguments": {"red": {"$tuple": [1, 2]}}}],
+    }
+
+
 def test_another_file_is_refused_and_stays(tmp_path: Path) -> None:
     notes = tmp_path / "notes.csv"
     notes.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="does not begin with the columns model, variant"):
-        append(notes, TRAINING, ENVIRONMENT, {}, Evaluation((5.0,), (9,), (0,)))
+        append(notes, TRAINING, ENVIRONMENT, Evaluation((5.0,), (9,), (0,)))
     assert notes.read_text() == "a,b\n1,2\n"
     with pytest.raises(FileNotFoundError, match="no folder"):
         check_table(tmp_path / "missing" / "results.csv")

@@ -15,6 +15,8 @@ import gymnasium as gym
 import imageio.v3 as iio
 import pytest
 
+from core_repr import CoReSAC
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {path.stem: path for path in (ROOT / "examples").glob("*.py")}
 
@@ -74,8 +76,27 @@ def test_vectorised_training() -> None:
     assert re.search(r"return on unseen backgrounds: \d+", outcome.stdout)
 
 
+@pytest.mark.slow
+def test_robosuite_on_latents(tmp_path: Path) -> None:
+    pytest.importorskip("robosuite")
+    env = gym.make("distracting_robosuite/Door-v0", distractions="color")
+    agent = CoReSAC("CoRePolicy", env, config="compact")
+    agent.save_pretrained(tmp_path / "model")
+    env.close()
+    typed = [
+        "--model",
+        str(tmp_path / "model"),
+        "--agent-steps",
+        "20",
+        "--path",
+        str(tmp_path / "x"),
+    ]
+    command = [sys.executable, str(EXAMPLES["robosuite_on_latents"]), *typed]
+    subprocess.run(command, capture_output=True, check=True)
+
+
 def test_every_example_is_short_and_run_here() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     for name, path in EXAMPLES.items():
         assert f"test_{name}" in globals()
         lines = path.read_text().splitlines()
