@@ -5,8 +5,9 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from core_repr import DistractionWrapper
 
@@ -288,3 +289,22 @@ def test_a_model_may_be_replaced_between_episodes_alone() -> None:
     with pytest.raises(RuntimeError, match="replaced its MuJoCo model"):
         env.step(np.array([1.0]))
     env.close()
+
+
+def _hopper() -> DistractionWrapper:
+    return DistractionWrapper(gym.make("Hopper-v5"), "hard", dynamic=True, frame_size=16)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_frames() -> None:
+    alone = _hopper()
+    expected = [alone.reset(seed=seed)[0] for seed in (5, 6)]
+    alone.close()
+    envs = AsyncVectorEnv([_hopper] * 2, context="spawn")
+    np.testing.assert_array_equal(envs.reset(seed=[5, 6])[0], expected)
+    envs.step(envs.action_space.sample())
+    envs.close()
+    venv = SubprocVecEnv([_hopper] * 2, start_method="spawn")
+    venv.seed(5)
+    np.testing.assert_array_equal(venv.reset(), expected)
+    venv.close()

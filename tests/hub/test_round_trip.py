@@ -100,6 +100,74 @@ def test_train_push_fetch_wrap(
     env.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "package"),
+    [
+        (["Reacher-v5", "--wrappers", 'DistractionWrapper("easy", dynamic=True)'], "mujoco"),
+        (
+            [
+                *("CarRacing-v3", "--env-args", "max_episode_steps=50", "--wrappers"),
+                'ImageDistractionWrapper("easy", background_colors=[[102, 204, 102]])',
+            ],
+            "Box2D",
+        ),
+        (
+            [
+                *("FetchReach-v4", "--import", "gymnasium_robotics", "--wrappers"),
+                'DistractionWrapper("easy", render_only=True)',
+            ],
+            "gymnasium_robotics",
+        ),
+        (["distracting_control/walker-run-v0"], "dm_control"),
+        (["distracting_robosuite/Door-v0", "--env-args", "distractions=color"], "robosuite"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_other_environments_from_the_command_line_alone(
+    hub: LocalHub, tmp_path: Path, environment: list[str], package: str
+) -> None:
+    pytest.importorskip(package)
+    variables = {
+        **os.environ,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "OMP_NUM_THREADS": "1",
+        "SDL_VIDEODRIVER": "dummy",
+    }
+
+    def run(*typed: str) -> str:
+        process = subprocess.run(
+            [sys.executable, *typed], cwd=tmp_path, capture_output=True, text=True, env=variables
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    start = ("-c", "import sys; from core_repr.cli import main; sys.exit(main())")
+    importing = environment[1:3] if "--import" in environment else []
+    few = (
+        *("--env-steps", "700", "--agent.learning-starts", "200", "--agent.initial-updates", "2"),
+        *("--agent.updates-per-step", "0.01", "--evaluation-interval", "1"),
+        *("--evaluation-episodes", "1", "--device", "cpu"),
+    )
+    run(*start, "train", "--env", *environment, *few, "--run", "runs/mine")
+    few_episodes = ("--episodes", "1", *importing)
+    told = run(*start, "evaluate", "runs/mine/model", *few_episodes)
+    assert environment[0] in told and "1 episode" in told
+    run(*start, "zoo", "push", "runs/mine", "user/mine", *few_episodes, "--yes")
+    assert environment[0] in run(*start, "evaluate", "user/mine", *few_episodes)
+    repository = hub.repositories["user/mine"]
+    files = repository.commits[repository.refs["refs/heads/main"]]
+    [script, *_] = re.findall(
+        r"```python\n(.*?)```", files["README.md"].content.decode(), re.DOTALL
+    )
+    # The card cannot know which package registers an id.
+    imported = "".join(f"import {name}\n" for name in importing[1:])
+    script = script.replace("learn(5_000, progress_bar=True)", "learn(10)")
+    run("-W", "error::UserWarning:core_repr", "-c", imported + script)
+
+
 def test_a_run_that_holds_no_model(hub: LocalHub, tmp_path: Path) -> None:
     assert cli.main(["zoo", "push", str(tmp_path), "user/new", "--yes"]) == 1
     assert hub.repositories == {}

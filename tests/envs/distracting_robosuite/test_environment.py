@@ -216,3 +216,19 @@ def test_with_a_moving_background(make: Make) -> None:
     assert frame.shape == (72, 72, 3)
     env.step(env.action_space.sample())
     env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_many_at_once(make: Make, mode: str) -> None:
+    first, second = (make(distractions="color").reset(seed=seed)[0] for seed in (1, 2))
+    settings = {"frame_size": 24, "distractions": "color"}
+    options = {"context": "spawn"} if mode == "async" else {}
+    # In a fresh process, core_repr: imports what registers the id.
+    envs = gym.make_vec(
+        f"core_repr:{DOOR}", 2, vectorization_mode=mode, vector_kwargs=options, **settings
+    )
+    observed, _ = envs.reset(seed=[1, 2])
+    for name in first:
+        np.testing.assert_array_equal(observed[name], np.stack([first[name], second[name]]))
+    envs.close()
