@@ -54,7 +54,7 @@ def test_saving_within_the_context_saves_the_average(make_agent: MakeAgent, tmp_
     agent.save_pretrained(tmp_path / "newest")
     assert not torch.equal(averaged, newest)
     for name, expected in (("averaged", averaged), ("newest", newest)):
-        loaded = CoReSAC.from_pretrained(tmp_path / name)
+        loaded = CoReSAC.from_pretrained(tmp_path / name, device="cpu")
         assert torch.equal(loaded.policy.state_dict()[GATES], expected)
         # Nothing of another training is left in it.
         with loaded.averaged_weights():
@@ -65,7 +65,7 @@ def test_the_average_goes_on_with_the_training(make_agent: MakeAgent, tmp_path: 
     agent = make_agent(agent={"averaging_rate": 0.1})
     agent.learn(40)
     agent.save(tmp_path / "saved")
-    loaded = CoReSAC.load(tmp_path / "saved")
+    loaded = CoReSAC.load(tmp_path / "saved", device="cpu")
     with agent.averaged_weights(), loaded.averaged_weights():
         assert torch.equal(loaded.policy.state_dict()[GATES], agent.policy.state_dict()[GATES])
     assert torch.equal(loaded.policy.state_dict()[GATES], agent.policy.state_dict()[GATES])
