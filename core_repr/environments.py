@@ -153,7 +153,7 @@ def recorded_argument(environment: EnvironmentConfig, name: str) -> Any:
         environment: What a model's config records.
         name: Of the argument.
     """
-    for layer in reversed(_layers(environment)):
+    for layer in reversed(_layers(environment, strict=False)):
         if name in layer.arguments or name in layer.defaults:
             return layer.arguments.get(name, layer.defaults.get(name))
     return None
@@ -325,8 +325,8 @@ def _layers(environment: EnvironmentConfig, strict: bool = True) -> list[_Layer]
 
     Args:
         environment: What a model's config records.
-        strict: Whether a wrapper that is not there is an error; otherwise it is left out, as is
-            an environment whose class cannot be imported.
+        strict: Whether a wrapper that is not there is an error; otherwise nothing but its arguments
+            is known, as of an environment whose class cannot be imported.
     """
     kind = _class(environment.id)
     spec = gym.registry.get(environment.id)
@@ -342,6 +342,7 @@ def _layers(environment: EnvironmentConfig, strict: bool = True) -> list[_Layer]
         except ValueError:
             if strict:
                 raise
+            layers.append(_Layer(wrapper.arguments, {}, {}, None))
             continue
         taken = parameters(kind)
         defaults = {name: None if v is inspect.Parameter.empty else v for name, v in taken.items()}

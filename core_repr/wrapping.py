@@ -50,14 +50,11 @@ def find_wrapper(name: str) -> type[gym.Wrapper[Any, Any, Any, Any]]:
     """
     module, _, own_name = name.rpartition(".")
     places = [module] if module else _FRONT_DOORS
-    found = next(
-        (
-            value
-            for place in places
-            if (value := getattr(sys.modules.get(place), own_name, None)) is not None
-        ),
-        None,
-    )
+    try:
+        values = [getattr(sys.modules.get(place), own_name, None) for place in places]
+    except ImportError as error:  # Some of Gymnasium's need other packages.
+        raise ValueError(f"The wrapper {name!r} cannot be imported here: {error}.") from None
+    found = next((value for value in values if value is not None), None)
     if found is None:
         missing = f"the module {module!r}, if there is one, has no such class or is not imported"
         raise ValueError(

@@ -158,6 +158,17 @@ def test_a_name_of_a_record_imports_nothing() -> None:
         wrap(gym.make(PIXELS), [WrapperConfig("gymnasium.wrappers.ResizeObservation", {"size": 3})])
 
 
+def test_a_wrapper_that_needs_another_package_is_refused(
+    monkeypatch: pytest.MonkeyPatch, mine: str
+) -> None:
+    def lazily(name: str) -> Any:
+        raise ModuleNotFoundError("No module named 'jax'")
+
+    monkeypatch.setattr(sys.modules[mine], "__getattr__", lazily, raising=False)
+    with pytest.raises(ValueError, match=r"'mine_of_tests.ToJax' cannot be imported.*'jax'\.$"):
+        parse_wrapper(f"{mine}.ToJax()")
+
+
 def test_an_argument_belongs_to_the_outermost_layer_that_takes_it(mine: str) -> None:
     tint = parse_wrapper(f"{mine}.Tint(7)")
     environment = recorded(tint, tint, length=5)
@@ -258,3 +269,16 @@ def test_the_card_s_code_wraps_too(tiny_config: Callable[..., CoReConfig]) -> No
     assert "The backgrounds of the training are not in this repository" in card.text
     assert "| Reacher, hard, static | 1 |" in card.text and "has not seen" in card.text
     compile(code, "card", "exec")
+
+
+def test_a_wrapper_that_is_missing_takes_no_card_away(
+    tiny_config: Callable[..., CoReConfig],
+) -> None:
+    gone = WrapperConfig("a_package_that_is_missing.Tint", {"split": "val", "red": 3})
+    environment = recorded(gone)
+    assert distractions(environment) == ""
+    assert recorded_argument(environment, "split") == "val"
+    card = make_card(tiny_config().replace(environment=environment), Facts())
+    assert "from a_package_that_is_missing import Tint\n" in card.text
+    with pytest.raises(ValueError, match=r"'a_package_that_is_missing'.*--import MODULE"):
+        make_environment(environment)

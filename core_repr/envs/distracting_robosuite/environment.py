@@ -252,11 +252,11 @@ class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             Such as `"Panda, colours and lights"`.
         """
         words = {
-            None: "no distractions",
+            "None": "no distractions",
             "color": "colours and lights",
             "color-camera": "colours, lights and camera",
         }
-        told = words.get(arguments.get("distractions"), "")
+        told = words.get(str(arguments.get("distractions")), "other distractions")
         without = "" if arguments.get("proprioception", True) else ", frames alone"
         return f"{arguments.get('robot', 'Panda')}, {told}{without}"
 
