@@ -164,7 +164,7 @@ class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         TypeError: A size is not an integer.
         ValueError: An argument has a value that is not among those above.
         RenderingError: There is no OpenGL to render with.
-        gymnasium.error.DependencyNotInstalled: robosuite is missing.
+        gymnasium.error.DependencyNotInstalled: robosuite is missing or of another release.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012

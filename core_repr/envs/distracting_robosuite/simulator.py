@@ -17,6 +17,8 @@ from core_repr.envs.distracting_robosuite.tasks import (
     PROPRIOCEPTION,
 )
 
+_RELEASE = "1.5"
+
 LOOKS = ("1.5", "1.2")
 """Releases of robosuite, by what their arena looks like."""
 
@@ -49,13 +51,20 @@ def _quiet() -> Iterator[None]:
 
 
 def _import_robosuite() -> Any:
+    install = "pip install 'core-repr[robosuite]'"
     try:
         import robosuite
-        import robosuite.controllers
     except ImportError as error:
         raise gymnasium.error.DependencyNotInstalled(
-            f"robosuite cannot be imported ({error}): pip install 'core-repr[robosuite]'."
+            f"robosuite cannot be imported ({error}): {install}."
         ) from error
+    if not str(robosuite.__version__).startswith(f"{_RELEASE}."):
+        raise gymnasium.error.DependencyNotInstalled(
+            f"robosuite is {robosuite.__version__}, and these environments need {_RELEASE}: "
+            f"{install}."
+        )
+    import robosuite.controllers
+
     return robosuite
 
 
@@ -76,7 +85,7 @@ def make_simulator(
             no renderer of its own.
 
     Raises:
-        gymnasium.error.DependencyNotInstalled: robosuite is missing.
+        gymnasium.error.DependencyNotInstalled: robosuite is missing or of another release.
     """
     robosuite = _import_robosuite()
     controller = robosuite.controllers.load_composite_controller_config(controller="BASIC")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -66,6 +68,14 @@ def test_without_robosuite_a_sentence_says_what_to_install() -> None:
             gym.make(DOOR)
     else:
         pytest.skip("robosuite is installed")
+
+
+def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ModuleType("robosuite")
+    other.__version__ = "1.4.1"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "robosuite", other)
+    with pytest.raises(gym.error.DependencyNotInstalled, match=r"is 1\.4\.1, .* need 1\.5: pip"):
+        gym.make(DOOR)
 
 
 def test_cards_tell_robot_and_distractions() -> None:
