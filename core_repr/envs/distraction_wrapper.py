@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from core_repr.envs.arguments import (
@@ -19,6 +18,7 @@ from core_repr.envs.arguments import (
     DistractionArguments,
     describe_distractions,
 )
+from core_repr.envs.moving_distractions import MovingDistractions
 from core_repr.envs.mujoco.background import Background
 from core_repr.envs.mujoco.camera import Camera
 from core_repr.envs.mujoco.color import Color
@@ -30,10 +30,6 @@ from core_repr.envs.mujoco.textures import Textures
 from core_repr.envs.mujoco.view import View
 from core_repr.envs.rendering import select_backend
 from core_repr.envs.rendering.free_camera import FreeCamera
-from core_repr.envs.streams import Streams, pop_distraction_seed
-
-MOVES_A_SECOND = 30
-"""How often distractions move on in a second of simulated time, as the frames of a video do."""
 
 _COLLISION = {"robosuite": (0,)}
 """Groups of collision shapes, which are not to be seen, by package."""
@@ -105,10 +101,7 @@ def _groups(value: Sequence[int]) -> list[int]:
     return groups
 
 
-class DistractionWrapper(
-    gymnasium.Wrapper[Any, Any, Any, Any],
-    RecordConstructorArgs,
-):
+class DistractionWrapper(MovingDistractions):
     """Pixels of a MuJoCo environment, seen through distractions.
 
     ```python
@@ -223,8 +216,7 @@ class DistractionWrapper(
             render_key=render_key,
             obs_key=obs_key,
         )
-        RecordConstructorArgs.__init__(self, **asdict(arguments))
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env, **asdict(arguments))
         self.frame_size = arguments.frame_size
         package = type(env.unwrapped).__module__.split(".")[0]
         groups = arguments.hidden_groups
@@ -235,8 +227,6 @@ class DistractionWrapper(
         select_backend()
         self._view: View | None = None
         self._attach()
-        self._streams = Streams()
-        self._has_state = False
 
     @staticmethod
     def describe_distractions(arguments: Mapping[str, Any]) -> str:
@@ -253,38 +243,6 @@ class DistractionWrapper(
             arguments.get("difficulty") and arguments.get("textures")
         )
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode.
-
-        Args:
-            seed: Fixes the environment's start, the distractions and all that follows; None
-                continues with the random numbers that there are.
-            options: Those of the environment. With `{"distraction_seed": n}`, the distractions
-                follow from n alone.
-
-        Returns:
-            The first observation and the information.
-
-        Raises:
-            TypeError: The seed of the distractions is not an integer.
-            ValueError: It is negative, or a clip cannot be decoded.
-        """
-        alone, options = pop_distraction_seed(options)
-        self._has_state = False
-        observation, info = self.env.reset(seed=seed, options=options)
-        if self._simulator()[0] is not self._model:
-            self._attach()
-        generators = self._streams.draw(seed, alone)
-        (generators["textures"],) = generators["color"].spawn(1)
-        for name, rng in generators.items():
-            if name in self.distractions:
-                self.distractions[name].reset(rng)
-        self._started, self._moves = float(self._data.time), 0
-        self._has_state = True
-        return self._observe(observation, info)
-
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Takes a step of the environment and moves the distractions on.
 
@@ -293,24 +251,9 @@ class DistractionWrapper(
             RuntimeError: The environment replaced its MuJoCo model during the episode.
             gymnasium.error.ResetNeeded: No episode was started.
         """
-        if not self._has_state:
-            raise gymnasium.error.ResetNeeded("There is no step to make: call reset().")
         if not np.isfinite(np.asarray(action, np.float64)).all():
             raise ValueError(f"the action {action!r} is not finite.")
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if self._simulator()[0] is not self._model:
-            self._has_state = False
-            raise RuntimeError(
-                f"{self.env.unwrapped} replaced its MuJoCo model during an episode: it may do so "
-                "in reset() alone."
-            )
-        due = math.floor((float(self._data.time) - self._started) * MOVES_A_SECOND + 1e-6)
-        for _ in range(self._moves, due):
-            for distraction in self.distractions.values():
-                distraction.step()
-        self._moves = max(self._moves, due)
-        observation, info = self._observe(observation, info)
-        return observation, reward, terminated, truncated, info
+        return super().step(action)
 
     def render(self) -> Any:
         """Returns a larger picture of what the last frame shows, for videos.
@@ -335,6 +278,20 @@ class DistractionWrapper(
         if self._view is not None:
             self._view.close()
         super().close()
+
+    def _start(self) -> None:
+        if self._simulator()[0] is not self._model:
+            self._attach()
+        self._started = float(self._data.time)
+
+    def _seconds(self) -> float:
+        if self._simulator()[0] is not self._model:
+            self._has_state = False
+            raise RuntimeError(
+                f"{self.env.unwrapped} replaced its MuJoCo model during an episode: it may do so "
+                "in reset() alone."
+            )
+        return float(self._data.time) - self._started
 
     def _simulator(self) -> tuple[Any, Any]:
         found = find_simulator(self.env)
@@ -416,12 +373,12 @@ class DistractionWrapper(
             )
         return spaces.Dict({self._render_key: pixels, **others})
 
-    def _observe(self, own: Any, info: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _observe(self, observation: Any, info: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         assert self._view is not None
         if self._arguments.clean_frames:
             info = {**info, "clean_frame": self._view.clean_frame()}
         frame = self._view.frame()
         if self._arguments.render_only:
             return frame, info
-        others = own if isinstance(own, dict) else {self._obs_key: own}
+        others = observation if isinstance(observation, dict) else {self._obs_key: observation}
         return {self._render_key: frame, **others}, info

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from core_repr.envs.arguments import (
@@ -20,14 +19,13 @@ from core_repr.envs.arguments import (
 )
 from core_repr.envs.checks import require_integer
 from core_repr.envs.clips.player import ClipPlayer
-from core_repr.envs.distraction_wrapper import MOVES_A_SECOND
 from core_repr.envs.image.sheet import SheetMount
 from core_repr.envs.image.tint import Tint
+from core_repr.envs.moving_distractions import MOVES_A_SECOND, MovingDistractions
 from core_repr.envs.mujoco.camera import Camera
-from core_repr.envs.streams import Streams, pop_distraction_seed
 
 
-class ImageDistractionWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+class ImageDistractionWrapper(MovingDistractions):
     """Pixels of any environment, disturbed as pictures.
 
     ```python
@@ -123,8 +121,8 @@ class ImageDistractionWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConst
             rendering="fast",
             clean_frames=clean_frames,
         )
-        RecordConstructorArgs.__init__(
-            self,
+        super().__init__(
+            env,
             difficulty=arguments.difficulty,
             dynamic=arguments.dynamic,
             split=arguments.split,
@@ -139,15 +137,12 @@ class ImageDistractionWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConst
             pixels_key=str(pixels_key),
             clean_frames=arguments.clean_frames,
         )
-        gymnasium.Wrapper.__init__(self, env)
         self._colors = None if colors is None else np.array(colors, np.int16)
         self._tolerance, self._mask_key = tolerance, mask_key
         self._mount = SheetMount()
         self.distractions = self._build(max(height, width) if known else None)
-        self._streams = Streams()
         fps = env.metadata.get("render_fps")
-        self._moves_a_step = MOVES_A_SECOND / fps if fps else 1.0
-        self._has_state = False
+        self._step_seconds = 1 / (fps or MOVES_A_SECOND)
 
     @staticmethod
     def describe_distractions(arguments: Mapping[str, Any]) -> str:
@@ -165,52 +160,6 @@ class ImageDistractionWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConst
         arguments = {**arguments, **({} if known else {"background": False})}
         return f"{describe_distractions(arguments, off=('lighting',))}, in the picture"
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode.
-
-        Args:
-            seed: Fixes the environment's start, the distractions and all that follows; None
-                continues with the random numbers that there are.
-            options: Those of the environment. With `{"distraction_seed": n}`, the distractions
-                follow from n alone.
-
-        Returns:
-            The first observation and the information.
-
-        Raises:
-            TypeError: The seed of the distractions is not an integer.
-            ValueError: It is negative, or a clip cannot be decoded.
-        """
-        alone, options = pop_distraction_seed(options)
-        self._has_state = False
-        observation, info = self.env.reset(seed=seed, options=options)
-        for name, rng in self._streams.draw(seed, alone).items():
-            if name in self.distractions:
-                self.distractions[name].reset(rng)
-        self._steps = self._moves = 0
-        self._has_state = True
-        return self._observe(observation, info)
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Takes a step of the environment and moves the distractions on.
-
-        Raises:
-            gymnasium.error.ResetNeeded: No episode was started.
-        """
-        if not self._has_state:
-            raise gymnasium.error.ResetNeeded("There is no step to make: call reset().")
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self._steps += 1
-        due = int(self._steps * self._moves_a_step + 1e-6)
-        for _ in range(self._moves, due):
-            for distraction in self.distractions.values():
-                distraction.step()
-        self._moves = due
-        observation, info = self._observe(observation, info)
-        return observation, reward, terminated, truncated, info
-
     def render(self) -> Any:
         """Returns the environment's own picture; an array of RGB, as the last frame is disturbed.
 
@@ -223,6 +172,13 @@ class ImageDistractionWrapper(gymnasium.Wrapper[Any, Any, Any, Any], RecordConst
         if not self._has_state:
             raise gymnasium.error.ResetNeeded("There is nothing to render: call reset().")
         return self._disturbed(picture, _resized(self._mask, *picture.shape[:2]))
+
+    def _start(self) -> None:
+        self._steps = 0
+
+    def _seconds(self) -> float:
+        self._steps += 1
+        return self._steps * self._step_seconds
 
     def _frame_shape(self, space: spaces.Space[Any]) -> tuple[int, int]:
         """Returns height and width of the frames, or says what is wrong with them."""

@@ -35,9 +35,11 @@ class Streams:
         seeds = self._rng.integers(2**32, size=len(PARTS)).tolist()
         if alone is not None:
             seeds = np.random.SeedSequence(alone).generate_state(len(PARTS)).tolist()
-        return {
+        generators = {
             name: np.random.default_rng(number) for name, number in zip(PARTS, seeds, strict=True)
         }
+        (generators["textures"],) = generators["color"].spawn(1)
+        return generators
 
 
 def pop_distraction_seed(

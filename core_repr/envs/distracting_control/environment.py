@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from core_repr.envs.arguments import DISTRACTION_ARGUMENTS, describe_distractions
-from core_repr.envs.checks import require_action, require_choice, require_integer
+from core_repr.envs.checks import require_choice, require_integer
 from core_repr.envs.clips.clip import Clip
 from core_repr.envs.distracting_control.arguments import RENDER_MODES, Arguments
 from core_repr.envs.distracting_control.quantities import PhysicalQuantities
@@ -27,6 +24,7 @@ from core_repr.envs.mujoco.distraction import Distraction
 from core_repr.envs.mujoco.lighting import Lighting
 from core_repr.envs.mujoco.mounts import SuiteMount
 from core_repr.envs.mujoco.view import View
+from core_repr.envs.view_environment import ViewEnv
 
 _CAMERA_ID, _ASPECT = 0, 4 / 3
 """The camera that the suite looks through. Its view is 320×240, and squeezed into a square."""
@@ -35,7 +33,7 @@ _GROUND, _WALL = "grid", "background"
 """Materials of the suite's ground, and of the wall before the sky in manipulator and stacker."""
 
 
-class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]):
+class DistractingControlEnv(ViewEnv[NDArray[np.uint8]]):
     """A task of the DeepMind Control Suite, seen through distractions.
 
     ```python
@@ -182,7 +180,6 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             dtype=np.float32,
         )
         self._env_steps = 0
-        self._episode_runs = self._has_state = False
 
     @staticmethod
     def describe_distractions(arguments: Mapping[str, Any]) -> str:
@@ -198,18 +195,6 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         if arguments.get("difficulty") and arguments.get("suite_camera"):
             words += ", the suite's camera"
         return words
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """What `gymnasium.make` made this of, with plain arguments, as JSON knows them."""
-        return vars(self).get("spec")
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        if spec is not None:
-            plain = asdict(self._arguments)
-            spec.kwargs = {name: plain.get(name, value) for name, value in spec.kwargs.items()}
-        vars(self)["spec"] = spec
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -270,10 +255,7 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
             gymnasium.error.ResetNeeded: The episode is over, or none was started since the
                 environment was made or closed.
         """
-        if not self._episode_runs:
-            why = "this episode is over" if self._has_state else "no episode was started"
-            raise gymnasium.error.ResetNeeded(f"There is no step to make, {why}: call reset().")
-        control = require_action(action, self._actions)
+        control = self._control(action)
         reward = 0.0
         terminated = False
         for _ in range(min(self.action_repeat, EPISODE_STEPS - self._env_steps)):
@@ -291,29 +273,6 @@ class DistractingControlEnv(gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]
         self._episode_runs = not (terminated or truncated)
         frame, info = self._observe()
         return frame, reward, terminated, truncated, info
-
-    def render(self) -> NDArray[np.uint8] | None:
-        """Returns a larger picture of what the last frame shows, for videos.
-
-        Returns:
-            Shape (480, 640, 3), or None without `render_mode="rgb_array"`.
-
-        Raises:
-            gymnasium.error.ResetNeeded: There is nothing to see before the first reset.
-        """
-        if self.render_mode is None:
-            gymnasium.logger.warn(
-                "render() needs render_mode='rgb_array': pass it to gymnasium.make."
-            )
-            return None
-        if not self._has_state:
-            raise gymnasium.error.ResetNeeded("There is nothing to render: call reset().")
-        return self._view.picture()
-
-    def close(self) -> None:
-        """Ends the episode and frees the renderers; calling it again does nothing."""
-        self._episode_runs = self._has_state = False
-        self._view.close()
 
     def _observe(self) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         info: dict[str, Any] = {"env_steps": self._env_steps}

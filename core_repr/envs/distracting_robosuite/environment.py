@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from core_repr.envs.arguments import MAX_FRAME_SIZE
 from core_repr.envs.checks import (
-    require_action,
     require_choice,
     require_integer,
     require_switch,
@@ -45,6 +42,7 @@ from core_repr.envs.mujoco.textures import Textures
 from core_repr.envs.mujoco.view import RENDERINGS, View
 from core_repr.envs.rendering import select_backend
 from core_repr.envs.rendering.coarse import coarse_meshes, shrink_textures
+from core_repr.envs.view_environment import ViewEnv
 
 DISTRACTIONS = (None, "color", "color-camera")
 
@@ -116,7 +114,7 @@ class Quantities:
         return np.concatenate(values).astype(np.float64)
 
 
-class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class DistractingRobosuiteEnv(ViewEnv[Observation]):
     """A manipulation task of robosuite for one arm, seen through distractions.
 
     ```python
@@ -239,7 +237,6 @@ class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
         self.observation_space = self._space()
         self._steps = 0
-        self._episode_runs = self._has_state = False
 
     @staticmethod
     def describe_distractions(arguments: Mapping[str, Any]) -> str:
@@ -259,18 +256,6 @@ class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         told = words.get(str(arguments.get("distractions")), "other distractions")
         without = "" if arguments.get("proprioception", True) else ", frames alone"
         return f"{arguments.get('robot', 'Panda')}, {told}{without}"
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """What `gymnasium.make` made this of, with plain arguments, as JSON knows them."""
-        return vars(self).get("spec")
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        if spec is not None:
-            plain = asdict(self._arguments)
-            spec.kwargs = {name: plain.get(name, value) for name, value in spec.kwargs.items()}
-        vars(self)["spec"] = spec
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -314,39 +299,13 @@ class DistractingRobosuiteEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             ValueError: The action has another shape, is not finite or out of bounds.
             gymnasium.error.ResetNeeded: The episode is over, or none was started.
         """
-        if not self._episode_runs:
-            why = "this episode is over" if self._has_state else "no episode was started"
-            raise gymnasium.error.ResetNeeded(f"There is no step to make, {why}: call reset().")
-        control = require_action(action, self._actions)
+        control = self._control(action)
         observed, reward, _, _ = self._simulator.step(control)
         self._steps += 1
         truncated = self._steps >= EPISODE_STEPS
         self._episode_runs = not truncated
         observation, info = self._observe(observed)
         return observation, float(reward), False, truncated, info
-
-    def render(self) -> NDArray[np.uint8] | None:
-        """Returns a larger picture of all that the camera sees, for videos.
-
-        Returns:
-            Shape (480, 480, 3), or None without `render_mode="rgb_array"`.
-
-        Raises:
-            gymnasium.error.ResetNeeded: There is nothing to see before the first reset.
-        """
-        if self.render_mode is None:
-            gymnasium.logger.warn(
-                "render() needs render_mode='rgb_array': pass it to gymnasium.make."
-            )
-            return None
-        if not self._has_state:
-            raise gymnasium.error.ResetNeeded("There is nothing to render: call reset().")
-        return self._view.picture()
-
-    def close(self) -> None:
-        """Ends the episode and frees the renderers; calling it again does nothing."""
-        self._episode_runs = self._has_state = False
-        self._view.close()
 
     def _space(self) -> spaces.Space[Any]:
         side = self._arguments.frame_size
