@@ -17,6 +17,7 @@ from core_repr import CoReSAC, CoReWorldModel, CoReWrapper
 from core_repr.config import VARIANTS, CoReConfig, make_variant
 from core_repr.environments import EnvironmentChoice
 from core_repr.training import Schedule, resume, train
+from core_repr.world_model.objectives import Objective
 
 PIXELS = "core-repr-tests/Pixels-v0"
 
@@ -42,8 +43,9 @@ def test_it_learns_and_logs_the_terms_that_there_are(config: CoReConfig, agent: 
     # Everything that is built learns, but biases whose gradient happens to be zero.
     assert not [name for name in untouched if name.endswith("weight")]
     logged = {name.removeprefix("train/") for name in agent.logger.name_to_value}
-    for slot, name in (("frames", "contrastive_loss"), ("kl", "kl"), ("reward", "reward_loss")):
-        assert (getattr(config.objectives, slot) is not None) == (name in logged)
+    names = {objective.name for objective in agent.world_model.objectives.values()}
+    assert len(names) == sum(term is not None for term in vars(config.objectives).values())
+    assert names == logged & {kind.name for kind in Objective.__subclasses__()}
     assert logged & {"critic_loss", "value_loss"} and "actor_loss" in logged
     assert (agent.world_model.dynamics.prior_mlp is not None) == config.objectives.use_prior
 

@@ -115,7 +115,7 @@ class CoReSAC(SequenceAlgorithm):
         torch.autograd.backward([losses.total, features], [None, latents.grad])
         self._clip("model", self._model_parameters, settings.model_max_gradient_norm)
         self.optimizers.model.step()
-        self.world_model.objectives.after_step()
+        self.world_model.objectives.after_step(self.world_model.encoder)
         self._step_critics()
         return latents.detach()
 
@@ -150,7 +150,7 @@ class CoReSAC(SequenceAlgorithm):
         losses.total.backward()
         self._clip("model", self._model_parameters, self.config.agent.model_max_gradient_norm)
         self.optimizers.model.step()
-        self.world_model.objectives.after_step()
+        self.world_model.objectives.after_step(self.world_model.encoder)
         return posterior.detach()
 
     def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:

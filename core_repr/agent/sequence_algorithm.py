@@ -277,7 +277,12 @@ class SequenceAlgorithm(Collecting, Saving):
         Args:
             batch: A mini-batch of whole frames, on the algorithm's device.
         """
-        self._update(batch._replace(frames=self.augment(batch.frames, self.policy.generator)))
+        views = [
+            self.augment(batch.frames, self.policy.generator)
+            for _ in range(self.world_model.objectives.views)
+        ]
+        second = views[1] if len(views) > 1 else None
+        self._update(batch._replace(frames=views[0], whole_frames=batch.frames, second_view=second))
         self.note(self.world_model.objectives.diagnostics())
         self.updates += 1
         self.average.update(self.updates)

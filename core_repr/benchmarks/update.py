@@ -173,9 +173,9 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
         torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
 
     def heads() -> None:
-        leaves = (state.map(leaf) for state in (prior, posterior))
+        observed = Observed(batch, leaf(x), prior.map(leaf), posterior.map(leaf))
         with agent._autocast():
-            losses = model.losses(Observed(batch, leaf(x), *leaves))
+            losses = model.losses(observed)
         losses.total.backward()
 
     def critic() -> None:

@@ -11,7 +11,12 @@ from pydantic_core import PydanticSerializationError
 from core_repr.config import formats
 from core_repr.config.fields import STRICT, Arguments, Size, refuses_in_a_sentence, sentence
 from core_repr.config.learning import SACConfig
-from core_repr.config.parts import AugmentationConfig, ObjectivesConfig, WorldModelConfig
+from core_repr.config.parts import (
+    AugmentationConfig,
+    ContrastiveConfig,
+    ObjectivesConfig,
+    WorldModelConfig,
+)
 from core_repr.files.values import decode
 
 
@@ -124,8 +129,9 @@ class CoReConfig:
                 "agent.imagination needs the objective reward, and a prior that kl or frames "
                 "teach: choose them, or set agent.imagination to null"
             )
-        if objectives.frames is not None and objectives.frames.negatives == "same-sequence":
-            scored = agent.sequence_length - (objectives.frames.decoded == "prior")
+        frames = objectives.frames
+        if isinstance(frames, ContrastiveConfig) and frames.negatives == "same-sequence":
+            scored = agent.sequence_length - (frames.decoded == "prior")
             if scored < 2:
                 raise ValueError(
                     "objectives.frames.negatives 'same-sequence' needs a second frame that is "

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
-FORMAT_VERSION = 10
+FORMAT_VERSION = 11
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -130,6 +130,8 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     8: _upgrade_to_parts,
     # Up to version 9, environments are as their id makes them.
     9: _adding(environment={"wrappers": []}),
+    # Up to version 10, nothing stands before the encoder.
+    10: _adding(**{"world_model.encoder": {"gate": None}}),
 }
 """Version → what makes the next version of it, in place."""
 

@@ -60,6 +60,30 @@ def _follow_frame(crop: Any, validate: ValidatorFunctionWrapHandler, info: Valid
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
+class GateConfig:
+    """The gating network before the encoder, whose mask shows what it uses (Figure 5).
+
+    Attributes:
+        filters: Output channels of each convolution, of stride 1 and with ELU; one of 1×1 to a
+            single channel follows.
+        kernel_size: Side of their kernels in pixels, an odd number.
+        bounded: Whether an ELU stands before the sigmoid too, as in the authors' code: the mask
+            is then 0.27 at least, and cannot close.
+    """
+
+    filters: AtLeastOneLayer = (16, 16, 16)
+    kernel_size: Size = 5
+    bounded: bool = True
+
+    @model_validator(mode="after")
+    def _keeps_the_side(self) -> "GateConfig":
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, not {self.kernel_size}")
+        return self
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
 class EncoderConfig:
     """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
 
@@ -77,6 +101,7 @@ class EncoderConfig:
             0 and variance 1, all colours together.
         delta_orthogonal: Start the kernels delta-orthogonal (only the centre tap is not zero)
             instead of orthogonal.
+        gate: The gating network before the convolutions; ``None`` for none.
     """
 
     filters: Layers = (32, 32, 32, 32)
@@ -87,6 +112,7 @@ class EncoderConfig:
     pixel_scaling: Literal["unit", "centered", "standardized"] = "unit"
     delta_orthogonal: bool = True
     frame_stack: Annotated[int, Field(ge=1, le=16)] = 1
+    gate: GateConfig | None = None
     kind: Kind[Literal["convolutional"]] = "convolutional"
 
     @model_validator(mode="after")
@@ -254,6 +280,50 @@ class ContrastiveConfig:
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
+class ReconstructionConfig:
+    """L_x, the error of frames decoded pixel by pixel, in place of L_c (Recon).
+
+    Neither its weight nor the decoder's sizes are published.
+
+    Attributes:
+        kind: ``"reconstruction"``.
+        weight: Of L_x, a mean over pixels in [0, 1], in J_M.
+        layers: Hidden layers of g, whose output has the encoding's size.
+        filters: Channels of what goes into each of the pixel decoder's transposed convolutions.
+        decoded: The state that is decoded: the ``"prior"``, as published, or the ``"posterior"``,
+            which scores the first frame of a sequence too.
+    """
+
+    weight: NonNegative = 100.0
+    layers: Layers = (256, 256)
+    filters: AtLeastOneLayer = (128, 64, 32, 16)
+    decoded: Literal["prior", "posterior"] = "prior"
+    kind: Kind[Literal["reconstruction"]] = "reconstruction"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class MomentumContrastConfig:
+    """CURL's contrastive loss between two views of each frame, in place of L_c (RCURL).
+
+    Attributes:
+        kind: ``"momentum-contrast"``.
+        weight: Of the loss in J_M.
+        momentum_rate: τ of the slow copy of the encoder, a step; published for CURL, not for RCURL.
+    """
+
+    weight: NonNegative = 1.0
+    momentum_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    kind: Kind[Literal["momentum-contrast"]] = "momentum-contrast"
+
+
+FramesConfig = Annotated[
+    ContrastiveConfig | ReconstructionConfig | MomentumContrastConfig, Field(discriminator="kind")
+]
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
 class KLConfig:
     """L_KL, equation (2), between posterior and prior.
 
@@ -312,7 +382,7 @@ class ObjectivesConfig:
         inverse_dynamics: What tells the action between two states.
     """
 
-    frames: ContrastiveConfig | None = ContrastiveConfig()
+    frames: FramesConfig | None = ContrastiveConfig()
     kl: KLConfig | None = KLConfig()
     reward: RewardConfig | None = RewardConfig()
     inverse_dynamics: InverseDynamicsConfig | None = InverseDynamicsConfig()
@@ -320,7 +390,7 @@ class ObjectivesConfig:
     @property
     def use_prior(self) -> bool:
         """Whether one of them needs the prior."""
-        return self.kl is not None or (self.frames is not None and self.frames.decoded == "prior")
+        return self.kl is not None or getattr(self.frames, "decoded", None) == "prior"
 
 
 @refuses_in_a_sentence

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 
 from core_repr.config.core import CoReConfig
 from core_repr.config.learning import ImaginationConfig
-from core_repr.config.parts import FeedForwardDynamicsConfig
+from core_repr.config.parts import (
+    FeedForwardDynamicsConfig,
+    GateConfig,
+    MomentumContrastConfig,
+    ReconstructionConfig,
+)
 
 
 class Variant(NamedTuple):
@@ -44,6 +49,17 @@ VARIANTS = {
         "RSAC + Dyn",
         {"objectives": {"frames": None}, "agent": {"joint_update": False, "critic_weight": 1.0}},
     ),
+    "recon": Variant("Recon", {"objectives": {"frames": ReconstructionConfig}}),
+    "rcurl": Variant(
+        "RCURL",
+        {
+            "objectives": {
+                "frames": MomentumContrastConfig,
+                **dict.fromkeys(("kl", "reward", "inverse_dynamics")),
+            },
+            "agent": {**_OF_CRITICS_ALONE, "encoder_learning_rate": 1e-3},
+        },
+    ),
     "posterior-decoding": Variant(
         "CoRe, posterior decoding", {"objectives": {"frames": {"decoded": "posterior"}}}
     ),
@@ -63,6 +79,7 @@ VARIANTS = {
             }
         },
     ),
+    "gated": Variant("CoRe + gating", {"world_model": {"encoder": {"gate": GateConfig()}}}),
     "no-recurrence": Variant(
         "CoRe without recurrence",
         {
@@ -137,8 +154,8 @@ def _changed(before: Any, change: Any) -> Any:
     if isinstance(change, Mapping):
         return _change(before, change)
     if isinstance(change, type):
-        # Another kind of part, of the sizes that both have.
-        names = {field.name for field in dataclasses.fields(change)} - {"kind"}
+        # Another kind of part, of the sizes that both have. A weight means something else there.
+        names = {field.name for field in dataclasses.fields(change)} - {"kind", "weight"}
         shared = names & {field.name for field in dataclasses.fields(before)}
         return change(**{name: getattr(before, name) for name in shared})
     return change

@@ -21,6 +21,9 @@ class SequenceBatch(NamedTuple):
             ``actions[t]``.
         mask: ``(T, B)``; false for the padding after the end of a short episode.
         proprioception: ``(T, B, P)``, together with the frames; P is 0 if there is none.
+        whole_frames: The frames as they came, where ``frames`` are a view of them that was changed
+            at random; ``None`` where they are the same.
+        second_view: Another such view, for objectives that compare two.
     """
 
     frames: UInt8[Tensor, "t b side side 3"]
@@ -30,10 +33,13 @@ class SequenceBatch(NamedTuple):
     terminated: Bool[Tensor, "t b"]
     mask: Bool[Tensor, "t b"]
     proprioception: Float[Tensor, "t b p"]
+    whole_frames: UInt8[Tensor, "t b height height 3"] | None = None
+    second_view: UInt8[Tensor, "t b side side 3"] | None = None
 
     def to(self, device: torch.device) -> "SequenceBatch":
         """Returns the batch on ``device``."""
-        return SequenceBatch(*(field.to(device, non_blocking=True) for field in self))
+        moved = (None if field is None else field.to(device, non_blocking=True) for field in self)
+        return SequenceBatch(*moved)  # type: ignore[arg-type]
 
 
 class Observed(NamedTuple):
@@ -44,9 +50,11 @@ class Observed(NamedTuple):
         x: The encodings of its frames and proprioception.
         prior: The states ẑ; ``None`` in a model without a prior.
         posterior: The states z.
+        second_view: The batch's, as the encoder takes it.
     """
 
     batch: SequenceBatch
     x: Float[Tensor, "t b x"]
     prior: LatentState | None
     posterior: LatentState
+    second_view: UInt8[Tensor, "t b side side channels"] | None = None

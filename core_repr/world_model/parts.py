@@ -7,13 +7,22 @@ from torch import nn
 from core_repr import config
 from core_repr.world_model.dynamics import FeedForwardDynamics, RecurrentDynamics
 from core_repr.world_model.encoders import Encoder
-from core_repr.world_model.objectives import KL, Contrastive, InverseDynamics, Reward
+from core_repr.world_model.objectives import (
+    KL,
+    Contrastive,
+    InverseDynamics,
+    MomentumContrast,
+    Reconstruction,
+    Reward,
+)
 
 PARTS: dict[type, type[nn.Module]] = {
     config.EncoderConfig: Encoder,
     config.RecurrentDynamicsConfig: RecurrentDynamics,
     config.FeedForwardDynamicsConfig: FeedForwardDynamics,
     config.ContrastiveConfig: Contrastive,
+    config.ReconstructionConfig: Reconstruction,
+    config.MomentumContrastConfig: MomentumContrast,
     config.KLConfig: KL,
     config.RewardConfig: Reward,
     config.InverseDynamicsConfig: InverseDynamics,

@@ -71,7 +71,14 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
             sizes.dynamics, environment.action_size, observation_size, config.objectives.use_prior
         )
         self.latent_size = self.dynamics.deterministic_size + self.dynamics.stochastic_size
-        of_heads = Sizes(self.latent_size, encoding_size, observation_size, environment.action_size)
+        of_heads = Sizes(
+            self.latent_size,
+            encoding_size,
+            observation_size,
+            environment.action_size,
+            int(sizes.crop_size),
+            self.encoder,
+        )
         self.objectives = Objectives(config.objectives, lambda part: build(part, of_heads))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -81,7 +88,7 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         return self.encoder.linear.weight.device
 
     def parameter_groups(self) -> dict[str, dict[str, nn.Parameter]]:
-        """Returns group → name → parameter, for optimisers with a rate for each group.
+        """Returns group → name → parameter that learns, for optimisers with a rate for each group.
 
         The groups are ``"encoder"``, ``"model"`` and what the objectives name, such as
         ``"temperature"`` for ℓ.
@@ -89,6 +96,8 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         groups: dict[str, dict[str, nn.Parameter]] = {"encoder": {}, "model": {}}
         own = self.objectives.groups
         for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
             of_objective = own.get(name.removeprefix("objectives."), "model")
             group = "encoder" if name.startswith("encoder.") else of_objective
             groups.setdefault(group, {})[name] = parameter
@@ -233,7 +242,11 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
     def observe_batch(self, batch: SequenceBatch, noise: Noise | None = None) -> Observed:
         """:meth:`observe` for a mini-batch, with what :meth:`losses` scores."""
         x = self.encode(self.stack(batch.frames, batch.is_first), batch.proprioception)
-        return Observed(batch, x, *self.observe_encodings(x, batch.actions, batch.is_first, noise))
+        states = self.observe_encodings(x, batch.actions, batch.is_first, noise)
+        second = batch.second_view
+        return Observed(
+            batch, x, *states, None if second is None else self.stack(second, batch.is_first)
+        )
 
     def imagine(
         self,

@@ -1,11 +1,14 @@
+import math
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
-from core_repr.config import PRESETS, CoReConfig, EncoderConfig
+from core_repr.config import PRESETS, CoReConfig, EncoderConfig, GateConfig
 from core_repr.world_model.encoders.convolutional import Encoder, _ReLU
+from core_repr.world_model.encoders.gate import Gate
 
 
 def random_frames(*batch: int, side: int) -> torch.Tensor:
@@ -141,3 +144,64 @@ def test_each_frame_is_encoded_alone(tiny_config: Callable[..., CoReConfig]) -> 
     frames = random_frames(3, side=sizes.crop_size)
     for i in range(3):
         torch.testing.assert_close(encoder(frames)[i], encoder(frames[i : i + 1])[0])
+
+
+@pytest.mark.parametrize("scaling", ["unit", "centered", "standardized"])
+@pytest.mark.parametrize("frame_stack", [1, 3])
+def test_the_gate_multiplies_what_the_first_convolution_sees(
+    scaling: Literal["unit", "centered", "standardized"], frame_stack: int
+) -> None:
+    config = EncoderConfig(
+        filters=(4, 6),
+        strides=(2, 1),
+        output_size=7,
+        pixel_scaling=scaling,
+        frame_stack=frame_stack,
+        gate=GateConfig(filters=(5, 4)),
+    )
+    encoder = Encoder(config, 12)
+    gate = encoder.gate
+    assert gate is not None
+    for parameter in gate.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    frames = torch.randint(256, (2, 12, 12, 3 * frame_stack), dtype=torch.uint8)
+    with torch.no_grad():
+        for row, frame in enumerate(frames):
+            pixels = frame.float()
+            if scaling == "standardized":
+                pixels = (pixels - pixels.mean()) / (pixels.std(correction=0) + 0.05 * 255)
+            else:
+                pixels = pixels / 255 - 0.5 * (scaling == "centered")
+            gated = []
+            for each in pixels.split(3, -1):
+                hidden = each.permute(2, 0, 1)[None]
+                for layer in gate.layers:
+                    hidden = layer(hidden)
+                gated.append(each * hidden[0, 0, :, :, None])
+            features = torch.cat(gated, -1).permute(2, 0, 1)[None]
+            for layer in encoder.convolutions:
+                features = layer(features.clone())
+            expected = encoder.norm(encoder.linear(features.flatten(1)))
+            torch.testing.assert_close(encoder(frames)[row], expected[0], atol=1e-5, rtol=0)
+            torch.testing.assert_close(encoder.mask(frames)[row], hidden[0, 0])
+    encoder(frames).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in gate.parameters())
+
+
+@pytest.mark.parametrize(("bounded", "least"), [(True, 1 / (1 + math.e)), (False, 0.0)])
+def test_a_mask_can_close_where_nothing_bounds_it(bounded: bool, least: float) -> None:
+    gate = Gate(GateConfig(bounded=bounded))
+    with torch.no_grad():
+        last = [layer for layer in gate.layers if isinstance(layer, nn.Conv2d)][-1]
+        last.bias.fill_(-100.0)
+        mask = gate(torch.rand(2, 12, 12, 3))
+    assert mask.shape == (2, 12, 12, 1)
+    torch.testing.assert_close(mask, torch.full_like(mask, least))
+
+
+def test_without_a_gate_there_is_no_mask() -> None:
+    encoder = Encoder(EncoderConfig(filters=(4,), strides=(2,), output_size=7), 12)
+    with pytest.raises(ValueError, match="has no gating network"):
+        encoder.mask(random_frames(1, side=12))
+    with pytest.raises(ValueError, match="kernel_size must be odd, not 4"):
+        GateConfig(kernel_size=4)

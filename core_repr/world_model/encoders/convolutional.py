@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core_repr.config import EncoderConfig
+from core_repr.world_model.encoders.gate import Gate
 from core_repr.world_model.layers import delta_orthogonal_, orthogonal_linear
 
 LEAST_CONTRAST = 0.05 * 255
@@ -26,6 +27,7 @@ class Encoder(nn.Module):
 
     Attributes:
         frame_stack: Frames that are joined along their channels.
+        gate: The gating network; ``None`` where there is none.
     """
 
     def __init__(self, config: EncoderConfig, side: int) -> None:
@@ -49,6 +51,7 @@ class Encoder(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.linear = orthogonal_linear(channels * side * side, config.output_size)
         self.norm = nn.LayerNorm(config.output_size, elementwise_affine=False)
+        self.gate = None if config.gate is None else Gate(config.gate)
 
     def forward(self, frames: UInt8[Tensor, "n side side channels"]) -> Float[Tensor, "n x"]:
         """Returns the encodings x in float32, each of mean 0 and variance 1."""
@@ -70,6 +73,9 @@ class Encoder(nn.Module):
         """
         first = self.convolutions[0]
         assert isinstance(first, nn.Conv2d) and first.bias is not None
+        if self.gate is not None:
+            gated: Tensor = first(self._gated(pixels).permute(0, 3, 1, 2))
+            return gated
         if self.pixel_scaling == "standardized":
             result: Tensor = first(_standardize(pixels).permute(0, 3, 1, 2))
             return result
@@ -81,6 +87,37 @@ class Encoder(nn.Module):
                 # What the scaling takes to the zeros of the padding.
                 channels_first, padding = F.pad(channels_first, 4 * (padding,), value=255 / 2), 0
         return F.conv2d(channels_first, first.weight / 255, bias, first.stride[0], padding)
+
+    def _gated(
+        self, pixels: Float[Tensor, "n side side channels"]
+    ) -> Float[Tensor, "n side side channels"]:
+        """Scales pixels and multiplies each frame by its mask."""
+        assert self.gate is not None
+        stacked = self._scaled(pixels).unflatten(-1, (self.frame_stack, 3)).movedim(-2, 1)
+        frames = stacked.flatten(0, 1)
+        gated: Tensor = (self.gate(frames) * frames).view_as(stacked)
+        return gated.movedim(1, -2).flatten(-2)
+
+    def _scaled(
+        self, pixels: Float[Tensor, "n side side channels"]
+    ) -> Float[Tensor, "n side side channels"]:
+        if self.pixel_scaling == "standardized":
+            return _standardize(pixels)
+        return pixels / 255 - (0.5 if self.pixel_scaling == "centered" else 0.0)
+
+    def mask(self, frames: UInt8[Tensor, "n side side channels"]) -> Float[Tensor, "n side side"]:
+        """Returns the gating network's mask of each frame; of stacked ones, of the newest.
+
+        Raises:
+            ValueError: If there is no gating network.
+        """
+        if self.gate is None:
+            raise ValueError(
+                "The model has no gating network; train one with it, such as the variant 'gated'."
+            )
+        pixels = self._scaled(frames.to(self.linear.weight.dtype))
+        mask: Tensor = self.gate(pixels[..., -3:]).squeeze(-1)
+        return mask
 
     def _linear(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
         """The linear layer; of features and weights, the fewer are orthogonal to one another.

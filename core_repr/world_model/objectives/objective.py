@@ -8,22 +8,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core_repr.world_model.batch import Observed
+from core_repr.world_model.encoders import Encoder
 
 
 class Sizes(NamedTuple):
-    """The sizes that the head of an objective may depend on.
+    """What the head of an objective may depend on: sizes, and the encoder.
 
     Attributes:
         features: Of [h, s].
         encoding: Of the encoding of a frame alone.
         observation: Of the encoding x, joined by that of the proprioception.
         action: Number of action dimensions.
+        side: Of the frames that the encoder sees, in pixels.
+        encoder: The encoder itself, of which an objective may keep a copy.
     """
 
     features: int
     encoding: int
     observation: int
     action: int
+    side: int
+    encoder: Encoder
 
 
 class Term(NamedTuple):
@@ -66,18 +71,20 @@ class Objective(nn.Module, ABC):
         name: What logs and plots call the loss.
         groups: Name of a parameter → its group in :meth:`CoReWorldModel.parameter_groups`, where
             it is not ``"model"``.
+        views: How many views of the frames, changed at random each in its own way, it compares.
         weight: Of the term in J_M.
     """
 
     name: ClassVar[str]
     groups: ClassVar[Mapping[str, str]] = {}
+    views: ClassVar[int] = 1
     weight: float
 
     @abstractmethod
     def forward(self, observed: Observed) -> Term:
         """Scores what a model made of a mini-batch."""
 
-    def after_step(self) -> None:
+    def after_step(self, encoder: Encoder) -> None:
         """Is called after each step of the model's optimiser."""
 
     def diagnostics(self) -> Mapping[str, Float[Tensor, ""]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from core_repr.config import ObjectivesConfig
 from core_repr.world_model.batch import Observed
+from core_repr.world_model.encoders import Encoder
 from core_repr.world_model.objectives.objective import Objective, WorldModelLosses
 
 Kind = TypeVar("Kind", bound=Objective)
@@ -63,10 +64,15 @@ class Objectives(nn.ModuleDict):
             total = total + objective.weight * term.loss
         return WorldModelLosses(total, terms)
 
-    def after_step(self) -> None:
+    @property
+    def views(self) -> int:
+        """How many views of the frames they compare."""
+        return max((cast("Objective", each).views for each in self.values()), default=1)
+
+    def after_step(self, encoder: Encoder) -> None:
         """Is called after each step of the model's optimiser."""
         for objective in self.values():
-            cast("Objective", objective).after_step()
+            cast("Objective", objective).after_step(encoder)
 
     def diagnostics(self) -> dict[str, Float[Tensor, ""]]:
         """Returns name → value of what the log shows besides the losses."""
