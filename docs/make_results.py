@@ -23,6 +23,7 @@ from core_repr.benchmarks.agents import (
     evaluation_at,
     read_curves,
 )
+from core_repr.config import SACConfig
 from core_repr.envs import PAPER_TASKS
 from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.evaluation.plots import EVALUATION_ERROR, EVALUATION_RETURN, read_progress
@@ -188,6 +189,7 @@ def _settings(models: Mapping[str, str]) -> str:
         recipe = zoo.recipes.load(name)
         config, origin = recipe.config, recipe.continued_from
         encoder, agent = config.world_model.encoder, config.agent
+        assert isinstance(agent, SACConfig)
         repeat = TASKS[task].action_repeat
         every = repeat / agent.updates_per_step
         limit = agent.latent_max_gradient_norm

@@ -21,6 +21,7 @@ from core_repr.config import (
     SACConfig,
     WorldModelConfig,
     make_variant,
+    variant_of,
 )
 
 sizes = st.integers(1, 500)
@@ -470,3 +471,15 @@ def test_parts_that_do_not_go_together_are_refused(
     with pytest.raises(ValueError, match=words) as refusal:
         CoReConfig(objectives=ObjectivesConfig(**objectives), agent=SACConfig(**agent))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_config_tells_which_variant_it_is(preset: str, variant: str) -> None:
+    config = make_variant(PRESETS[preset](), variant)
+    # compact itself keeps J_Q out of Θ: a setting of the algorithm makes no variant.
+    expected = "core" if variant == "no-critic-gradient" else variant
+    assert variant_of(config) == expected
+    if variant != "core":
+        agent = dataclasses.replace(config.agent, batch_size=3)
+        assert variant_of(config.replace(agent=agent)) == expected

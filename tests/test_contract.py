@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 import torch
 from stable_baselines3 import SAC
 
-from core_repr import CoReSAC, CoReWorldModel, CoReWrapper
-from core_repr.config import VARIANTS, CoReConfig, make_variant
+from core_repr import CoReWorldModel, CoReWrapper, load_agent
+from core_repr.agent import SequenceAlgorithm, algorithm_of
+from core_repr.config import VARIANTS, CoReConfig, SACConfig, make_variant, variant_of
 from core_repr.environments import EnvironmentChoice
 from core_repr.training import Schedule, resume, train
 from core_repr.world_model.objectives import Objective
@@ -25,19 +27,28 @@ PIXELS = "core-repr-tests/Pixels-v0"
 @pytest.fixture(params=VARIANTS)
 def config(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]) -> CoReConfig:
     """A tiny config of the variant."""
-    return make_variant(tiny_config(agent={"sequence_length": 6}), request.param)
+    made = make_variant(tiny_config(agent={"sequence_length": 6}), request.param)
+    if isinstance(made.agent, SACConfig):
+        return made
+    # Its settings are its own.
+    small = {"actor_layers": (16,), "critic_layers": (16,), "batch_size": 4}
+    return made.replace(agent=replace(made.agent, learning_starts=16, **small))
 
 
 @pytest.fixture
-def agent(config: CoReConfig, make_pixels: Callable[..., gym.Env[Any, Any]]) -> CoReSAC:
+def agent(config: CoReConfig, make_pixels: Callable[..., gym.Env[Any, Any]]) -> SequenceAlgorithm:
     """An agent of the variant that has learned a little."""
     torch.manual_seed(0)
-    return CoReSAC("CoRePolicy", make_pixels(), config, seed=0, device="cpu").learn(40)
+    algorithm = algorithm_of(config)
+    return algorithm("CoRePolicy", make_pixels(), config, seed=0, device="cpu").learn(40)
 
 
-def test_it_learns_and_logs_the_terms_that_there_are(config: CoReConfig, agent: CoReSAC) -> None:
+def test_it_learns_and_logs_the_terms_that_there_are(
+    config: CoReConfig, agent: SequenceAlgorithm
+) -> None:
     before = {name: p.clone() for name, p in agent.policy.named_parameters()}
-    agent.update(agent.replay_buffer.sample(4, 6))
+    for _ in range(2):
+        agent.update(agent._sample())
     agent.read_losses()
     untouched = {n for n, p in agent.policy.named_parameters() if torch.equal(p, before[n])}
     # Everything that is built learns, but biases whose gradient happens to be zero.
@@ -50,7 +61,9 @@ def test_it_learns_and_logs_the_terms_that_there_are(config: CoReConfig, agent: 
     assert (agent.world_model.dynamics.prior_mlp is not None) == config.objectives.use_prior
 
 
-def test_the_first_of_the_learners_latents_is_the_one_that_acting_has(agent: CoReSAC) -> None:
+def test_the_first_of_the_learners_latents_is_the_one_that_acting_has(
+    agent: SequenceAlgorithm,
+) -> None:
     model, side = agent.world_model, agent.config.world_model.frame_size
     frames = torch.randint(256, (6, 2, side, side, 3), dtype=torch.uint8)
     actions = 2 * torch.rand(6, 2, 2) - 1
@@ -66,18 +79,23 @@ def test_the_first_of_the_learners_latents_is_the_one_that_acting_has(agent: CoR
             torch.testing.assert_close(state.features, posterior.features[t], atol=1e-4, rtol=0)
 
 
-def test_it_is_saved_and_loaded_and_acts_the_same(agent: CoReSAC, tmp_path: Path) -> None:
+def test_it_is_saved_and_loaded_and_acts_the_same(
+    config: CoReConfig, agent: SequenceAlgorithm, tmp_path: Path
+) -> None:
     agent.save(tmp_path / "agent")
-    loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    algorithm = algorithm_of(config)
+    loaded = algorithm.load(tmp_path / "agent", device="cpu")
     for name, tensor in agent.policy.state_dict().items():
         assert torch.equal(tensor, loaded.policy.state_dict()[name]), name
     loaded.set_env(gym.make(PIXELS))
     loaded.learn(40)
     assert loaded.updates > agent.updates
-    loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
+    loaded = load_agent(tmp_path / "agent", device="cpu")
+    assert type(loaded) is algorithm
     model = CoReWorldModel.from_pretrained(tmp_path / "agent")
     assert model.config == agent.config
-    frames = np.random.default_rng(0).integers(256, size=(3, 2, 16, 16, 3), dtype=np.uint8)
+    side = agent.config.world_model.frame_size
+    frames = np.random.default_rng(0).integers(256, size=(3, 2, side, side, 3), dtype=np.uint8)
     states = [None, None]
     for frame in frames:
         actions = []
@@ -87,9 +105,12 @@ def test_it_is_saved_and_loaded_and_acts_the_same(agent: CoReSAC, tmp_path: Path
         assert np.array_equal(*actions)
 
 
-def test_it_makes_latents_for_any_agent(agent: CoReSAC, tmp_path: Path) -> None:
+def test_it_makes_latents_for_any_agent(agent: SequenceAlgorithm, tmp_path: Path) -> None:
     agent.world_model.save_pretrained(tmp_path / "model")
-    assert "objective" not in (tmp_path / "model" / "README.md").read_text().lower()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "objective" not in card.lower()
+    assert VARIANTS[variant_of(agent.config)].about in " ".join(card.split())
+    assert f"latent state of {agent.world_model.latent_size} numbers" in " ".join(card.split())
     env = CoReWrapper(gym.make(PIXELS), tmp_path / "model")
     assert env.observation_space.shape == (agent.world_model.latent_size,)
     SAC("MlpPolicy", env, learning_starts=5, batch_size=4).learn(12)

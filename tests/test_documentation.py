@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core_repr import cli
+from core_repr.config import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +28,12 @@ def test_the_readme_s_ten_lines() -> None:
 def test_pictures_that_the_readme_shows_are_there() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
     assert shown and all((ROOT / path).is_file() for path in shown)
+
+
+def test_every_variant_is_described() -> None:
+    page = (ROOT / "docs" / "paper.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    assert rows == [(name, v.title, v.about) for name, v in VARIANTS.items()]
 
 
 @pytest.mark.slow

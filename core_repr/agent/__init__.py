@@ -2,6 +2,8 @@
 
 from core_repr.agent.algorithms import algorithm_of, load_agent
 from core_repr.agent.core_sac import CoReSAC
+from core_repr.agent.feed_forward.qt_opt import QTOpt
+from core_repr.agent.feed_forward.sac import FeedForwardSAC
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.agent.sequence_algorithm import SequenceAlgorithm
@@ -9,6 +11,8 @@ from core_repr.agent.sequence_algorithm import SequenceAlgorithm
 __all__ = [
     "CoRePolicy",
     "CoReSAC",
+    "FeedForwardSAC",
+    "QTOpt",
     "RecurrentState",
     "SequenceAlgorithm",
     "SequenceReplayBuffer",

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from core_repr.agent.networks import ActorCritic
+from core_repr.agent.networks import AgentNetworks
+from core_repr.agent.parts import build_networks
 from core_repr.config import CoReConfig
 from core_repr.files.names import AGENT_FILE, CONFIG_FILE, MAX_WEIGHT_BYTES, MODEL_FILE
 from core_repr.files.weights import check_weights, load_weights
@@ -29,7 +30,7 @@ def save(
     folder: str | os.PathLike[str],
     config: CoReConfig,
     model: nn.Module,
-    agent: ActorCritic,
+    agent: AgentNetworks,
     further: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Saves both as :func:`core_repr.hub.model_folder.save` does."""
@@ -37,7 +38,7 @@ def save(
     model_folder.save(folder, config, modules, blanks, further)
 
 
-def write(folder: Path, config: CoReConfig, model: nn.Module, agent: ActorCritic) -> None:
+def write(folder: Path, config: CoReConfig, model: nn.Module, agent: AgentNetworks) -> None:
     """Writes both, without a card, into an empty folder.
 
     Raises:
@@ -47,12 +48,11 @@ def write(folder: Path, config: CoReConfig, model: nn.Module, agent: ActorCritic
     model_folder.write(folder, config, _contents(model, agent), _contents(*blank(config)))
 
 
-def blank(config: CoReConfig) -> tuple[CoReWorldModel, ActorCritic]:
+def blank(config: CoReConfig) -> tuple[CoReWorldModel, AgentNetworks]:
     """Returns the networks that a config with its environment asks for, without values."""
-    assert config.environment is not None
     with torch.device("meta"):
         model = CoReWorldModel(config)
-        return model, ActorCritic(model.latent_size, config.environment.action_size, config.agent)
+        return model, build_networks(model)
 
 
 def check(folder: Path, config: CoReConfig) -> None:
@@ -67,7 +67,7 @@ def check(folder: Path, config: CoReConfig) -> None:
     check_weights(folder / AGENT_FILE, _stored_part(agent, folder))
 
 
-def load(folder: Path, model: nn.Module, agent: ActorCritic) -> None:
+def load(folder: Path, model: CoReWorldModel, agent: AgentNetworks) -> None:
     """Fills a world model and an agent.
 
     Raises:
@@ -78,10 +78,10 @@ def load(folder: Path, model: nn.Module, agent: ActorCritic) -> None:
     part = _stored_part(agent, folder)
     load_weights(folder / AGENT_FILE, part)
     if part is not agent:
-        agent.reset_targets()
+        agent.reset_targets(model)
 
 
-def pack(path: Path, config: CoReConfig, model: nn.Module, agent: ActorCritic) -> None:
+def pack(path: Path, config: CoReConfig, model: nn.Module, agent: AgentNetworks) -> None:
     """Writes a zip file of the files of a model folder, whole or not at all.
 
     Raises:
@@ -134,11 +134,11 @@ def _unpack(path: Path, folder: Path) -> None:
             (folder / member.filename).write_bytes(archive.read(member))
 
 
-def _contents(model: nn.Module, agent: ActorCritic) -> dict[str, nn.Module]:
+def _contents(model: nn.Module, agent: AgentNetworks) -> dict[str, nn.Module]:
     return {MODEL_FILE: model, AGENT_FILE: agent.published()}
 
 
-def _stored_part(agent: ActorCritic, folder: Path) -> nn.Module:
+def _stored_part(agent: AgentNetworks, folder: Path) -> nn.Module:
     """Returns the part of an agent that a folder holds; earlier releases kept all of it."""
     try:
         with safe_open(folder / AGENT_FILE, framework="pt") as file:

@@ -10,11 +10,13 @@ import torch
 from stable_baselines3.common.type_aliases import GymEnv
 
 from core_repr.agent.core_sac import CoReSAC
+from core_repr.agent.feed_forward.qt_opt import QTOpt
+from core_repr.agent.feed_forward.sac import FeedForwardSAC
 from core_repr.agent.sequence_algorithm import SequenceAlgorithm
 from core_repr.config import CoReConfig
 from core_repr.hub.model_folder import load_config
 
-ALGORITHMS: tuple[type[SequenceAlgorithm], ...] = (CoReSAC,)
+ALGORITHMS: tuple[type[SequenceAlgorithm], ...] = (CoReSAC, FeedForwardSAC, QTOpt)
 
 
 def algorithm_of(config: CoReConfig) -> type[SequenceAlgorithm]:

@@ -10,9 +10,16 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from core_repr.agent.imagination import lambda_returns, roll_out
+from core_repr.agent.networks import ActorCritic
 from core_repr.agent.sequence_algorithm import Parameters, SequenceAlgorithm
 from core_repr.config import ImaginationConfig, SACConfig
-from core_repr.world_model import LatentState, SequenceBatch, WorldModelLosses
+from core_repr.world_model import (
+    NO_OTHER_VIEWS,
+    LatentState,
+    OtherViews,
+    SequenceBatch,
+    WorldModelLosses,
+)
 from core_repr.world_model.objectives.losses import masked_mean
 
 
@@ -32,7 +39,8 @@ class CoReSAC(SequenceAlgorithm):
     settings = SACConfig
 
     def _make_optimizers(self) -> dict[str, Optimizer]:
-        settings, networks = self.config.agent, self.policy.actor_critic
+        settings, networks = self._settings, self.policy.actor_critic
+        assert isinstance(networks, ActorCritic)
         self.actor_critic = networks
         self.target_entropy = -float(self.environment_config.action_size)
         groups = self.world_model.parameter_groups()
@@ -69,23 +77,34 @@ class CoReSAC(SequenceAlgorithm):
             "entropy": Adam([_group(weight, settings.entropy_learning_rate)], betas=(0.5, 0.999)),
         }
 
+    @property
+    def _settings(self) -> SACConfig:
+        assert isinstance(self.config.agent, SACConfig)
+        return self.config.agent
+
     def _update(self, batch: SequenceBatch) -> None:
         """Makes one update of world model, critics, actor and entropy weight.
 
         The first ``config.agent.initial_updates`` are of the world model alone, unless the agent
         was loaded.
         """
-        settings = self.config.agent
+        views = [
+            self.augment(batch.frames, self.policy.generator)
+            for _ in range(self.world_model.objectives.views)
+        ]
+        others = OtherViews(batch.frames, views[1] if len(views) > 1 else None)
+        batch = batch._replace(frames=views[0])
+        settings = self._settings
         if self.acts_at_random and self.updates < settings.initial_updates:
-            self._model_update(batch)
+            self._model_update(batch, others)
             return
         if settings.imagination is not None:
-            self._imagination_update(batch, self._model_update(batch), settings.imagination)
+            self._imagination_update(batch, self._model_update(batch, others), settings.imagination)
             return
         if settings.joint_update:
-            features = self._joint_update(batch)
+            features = self._joint_update(batch, others)
         else:
-            features = self._sequential_update(batch)
+            features = self._sequential_update(batch, others)
         for further in range(settings.agent_updates):
             if further:
                 self._critic_update(features, batch)
@@ -97,11 +116,13 @@ class CoReSAC(SequenceAlgorithm):
         with torch.no_grad():
             torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.tau)
 
-    def _joint_update(self, batch: SequenceBatch) -> Float[Tensor, "t b z"]:
+    def _joint_update(
+        self, batch: SequenceBatch, others: OtherViews = NO_OTHER_VIEWS
+    ) -> Float[Tensor, "t b z"]:
         """One forward pass and one step for J_M and, with a limited weight, J_Q."""
-        settings = self.config.agent
+        settings = self._settings
         with self._autocast():
-            losses, posterior = self._model_losses(batch)
+            losses, posterior = self._model_losses(batch, others)
             features = posterior.features
             # The critics' gradient stops here first, to be limited.
             latents = features.detach().requires_grad_()
@@ -119,10 +140,12 @@ class CoReSAC(SequenceAlgorithm):
         self._step_critics()
         return latents.detach()
 
-    def _sequential_update(self, batch: SequenceBatch) -> Float[Tensor, "t b z"]:
+    def _sequential_update(
+        self, batch: SequenceBatch, others: OtherViews = NO_OTHER_VIEWS
+    ) -> Float[Tensor, "t b z"]:
         """A step for J_M, then a fresh forward pass and a step for J_Q, which may move Θ too."""
-        self._model_update(batch)
-        into_model = self.config.agent.critic_weight > 0
+        self._model_update(batch, others)
+        into_model = self._settings.critic_weight > 0
         with self._autocast(), torch.set_grad_enabled(into_model):
             noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
             _, posterior = self.world_model.observe(
@@ -140,22 +163,24 @@ class CoReSAC(SequenceAlgorithm):
         self._step_critics()
         return features.detach()
 
-    def _model_update(self, batch: SequenceBatch) -> LatentState | None:
+    def _model_update(self, batch: SequenceBatch, others: OtherViews) -> LatentState | None:
         """A step for J_M alone; none where there is no J_M. Returns the posterior before it."""
         if not len(self.world_model.objectives):
             return None
         with self._autocast():
-            losses, posterior = self._model_losses(batch)
+            losses, posterior = self._model_losses(batch, others)
         self.optimizers.model.zero_grad()
         losses.total.backward()
-        self._clip("model", self._model_parameters, self.config.agent.model_max_gradient_norm)
+        self._clip("model", self._model_parameters, self._settings.model_max_gradient_norm)
         self.optimizers.model.step()
         self.world_model.objectives.after_step(self.world_model.encoder)
         return posterior.detach()
 
-    def _model_losses(self, batch: SequenceBatch) -> tuple[WorldModelLosses, LatentState]:
+    def _model_losses(
+        self, batch: SequenceBatch, others: OtherViews = NO_OTHER_VIEWS
+    ) -> tuple[WorldModelLosses, LatentState]:
         noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
-        observed = self.world_model.observe_batch(batch, noise)
+        observed = self.world_model.observe_batch(batch, noise, others)
         losses = self.world_model.losses(observed)
         self.note(losses.named())
         return losses, observed.posterior
@@ -187,7 +212,7 @@ class CoReSAC(SequenceAlgorithm):
         self._step_critics()
 
     def _step_critics(self) -> None:
-        self._clip("critic", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
+        self._clip("critic", self._critic_parameters, self._settings.critic_max_gradient_norm)
         self.optimizers.critic.step()
 
     def _actor_update(self, features: Float[Tensor, "t b z"], mask: Bool[Tensor, "t b"]) -> None:
@@ -207,7 +232,7 @@ class CoReSAC(SequenceAlgorithm):
         loss.backward()
         entropy = -masked_mean(log_density.detach(), mask)
         self.note({"actor_loss": loss.detach(), "policy_entropy": entropy})
-        self._clip("actor", self._actor_parameters, self.config.agent.actor_max_gradient_norm)
+        self._clip("actor", self._actor_parameters, self._settings.actor_max_gradient_norm)
         self.optimizers.actor.step()
         self._entropy_weight_update(entropy)
 
@@ -236,7 +261,7 @@ class CoReSAC(SequenceAlgorithm):
         loss.backward()
         entropy = -imagined.log_densities.detach().mean()
         self.note({"actor_loss": loss.detach(), "policy_entropy": entropy})
-        self._clip("actor", self._actor_parameters, self.config.agent.actor_max_gradient_norm)
+        self._clip("actor", self._actor_parameters, self._settings.actor_max_gradient_norm)
         self.optimizers.actor.step()
         self._entropy_weight_update(entropy)
 
@@ -252,7 +277,7 @@ class CoReSAC(SequenceAlgorithm):
         self.optimizers.value.zero_grad()
         value_loss.backward()
         self.note({"value_loss": value_loss.detach(), "imagined_value": values.detach().mean()})
-        self._clip("value", self._critic_parameters, self.config.agent.critic_max_gradient_norm)
+        self._clip("value", self._critic_parameters, self._settings.critic_max_gradient_norm)
         self.optimizers.value.step()
         self._follow()
 
@@ -281,7 +306,7 @@ class CoReSAC(SequenceAlgorithm):
         self._clip("entropy_weight", [log_weight], 1.0)
         self.optimizers.entropy.step()
         with torch.no_grad():
-            log_weight.clamp_(max=self.config.agent.max_log_entropy_weight)
+            log_weight.clamp_(max=self._settings.max_log_entropy_weight)
         self.note({"entropy_weight": self.actor_critic.entropy_weight})
 
 

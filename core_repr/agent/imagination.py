@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core_repr.agent.networks import Actor
+from core_repr.agent.networks import Acts
 from core_repr.world_model import CoReWorldModel, LatentState
 
 
@@ -32,7 +32,7 @@ class Rollout(NamedTuple):
 
 def roll_out(
     model: CoReWorldModel,
-    actor: Actor,
+    actor: Acts,
     state: LatentState,
     horizon: int,
     generator: torch.Generator,

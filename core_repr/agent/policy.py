@@ -16,7 +16,8 @@ from torch import Tensor
 
 from core_repr.adapters import ActionScaler, Observation, ObservationReader
 from core_repr.agent import agent_folder, environment
-from core_repr.agent.networks import ActorCritic
+from core_repr.agent.networks import AgentNetworks
+from core_repr.agent.parts import build_networks
 from core_repr.config import CoReConfig
 from core_repr.files.places import user_path
 from core_repr.hub.model_folder import load_config
@@ -48,7 +49,7 @@ class CoRePolicy(BasePolicy):
         config: Config with its environment filled in.
     """
 
-    actor_critic: ActorCritic
+    actor_critic: AgentNetworks
 
     def __init__(
         self,
@@ -63,9 +64,7 @@ class CoRePolicy(BasePolicy):
         self.config = config
         self.adapt_to(observation_space, action_space)
         self.world_model = CoReWorldModel(config)
-        self.actor_critic = ActorCritic(
-            self.world_model.latent_size, config.environment.action_size, config.agent
-        )
+        self.actor_critic = build_networks(self.world_model)
         self.generator = torch.Generator()
         self._mean_recurrence = config.agent.mean_recurrence
 

@@ -119,12 +119,14 @@ class SequenceReplayBuffer(EpisodeStore):
         """Forgets the steps of unfinished episodes, for environments that are reset."""
         self._staged.clear()
 
-    def sample(self, batch_size: int, length: int) -> SequenceBatch:
+    def sample(self, batch_size: int, length: int, lead: int = 0) -> SequenceBatch:
         """Samples sequences of frames, their starts uniform inside the episodes.
 
         Args:
             batch_size: Number of sequences B.
             length: Frames in a sequence T. A shorter episode is padded and masked.
+            lead: So many frames at the start of a sequence may lie before its episode: the
+                episode's first frame stands for them, and they are masked.
 
         Returns:
             A batch on the CPU, with whole frames.
@@ -134,7 +136,7 @@ class SequenceReplayBuffer(EpisodeStore):
         """
         if not self.episodes:
             raise ValueError("The replay buffer holds no finished episode to sample from.")
-        starts = np.array([max(1, episode.length - length + 1) for episode in self.episodes])
+        starts = np.array([max(1, episode.length - length + 1 + lead) for episode in self.episodes])
         chosen = np.searchsorted(
             starts.cumsum(), self.rng.integers(starts.sum(), size=batch_size), side="right"
         )
@@ -145,15 +147,17 @@ class SequenceReplayBuffer(EpisodeStore):
         mask = np.zeros((length, batch_size), np.bool_)
         proprioception = np.zeros((length, batch_size, self.proprioception_size), np.float32)
         for b, index in enumerate(chosen):
-            first = self.rng.integers(starts[index])
-            records = self.episodes[index].records[first : first + length]
-            count = len(records)
-            frames[:count, b] = records["frame"]
-            actions[:count, b] = records["action"]
-            rewards[:count, b] = records["reward"]
-            terminated[:count, b] = records["terminated"]
-            mask[:count, b] = True
-            proprioception[:count, b] = records["proprioception"]
+            first = self.rng.integers(starts[index]) - lead
+            records = self.episodes[index].records[max(first, 0) : first + length]
+            before = max(-first, 0)
+            kept = slice(before, before + len(records))
+            frames[kept, b] = records["frame"]
+            actions[kept, b] = records["action"]
+            rewards[kept, b] = records["reward"]
+            terminated[kept, b] = records["terminated"]
+            mask[kept, b] = True
+            proprioception[kept, b] = records["proprioception"]
+            frames[:before, b] = records["frame"][0]
         is_first = np.zeros((length, batch_size), np.bool_)
         is_first[0] = True
         arrays = (frames, actions, rewards, is_first, terminated, mask, proprioception)

@@ -101,7 +101,7 @@ class SequenceAlgorithm(Collecting, Saving):
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
-            learning_rate=settings.actor_learning_rate,
+            learning_rate=settings.critic_learning_rate,
             buffer_size=settings.replay_size,
             learning_starts=settings.learning_starts,
             batch_size=settings.batch_size,
@@ -197,7 +197,7 @@ class SequenceAlgorithm(Collecting, Saving):
 
     @abstractmethod
     def _update(self, batch: SequenceBatch) -> None:
-        """Learns from a mini-batch of frames as the learner sees them."""
+        """Learns from a mini-batch of whole frames."""
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Sets where to learn from now on, and records it in the config.
@@ -264,12 +264,16 @@ class SequenceAlgorithm(Collecting, Saving):
         learning_state.set_learning_rates(self)
         while self.updates_due >= 1:
             self.safe_point()
-            batch = self.replay_buffer.sample(settings.batch_size, settings.sequence_length)
-            self.update(batch.to(self.device))
+            self.update(self._sample().to(self.device))
             self.updates_due -= 1
         self.read_losses()
         if self.updates > settings.initial_updates:
             self.acts_at_random = False
+
+    def _sample(self) -> SequenceBatch:
+        """Returns a mini-batch of whole frames for an update."""
+        settings = self.config.agent
+        return self.replay_buffer.sample(settings.batch_size, settings.sequence_length)
 
     def update(self, batch: SequenceBatch) -> None:
         """Makes one update.
@@ -277,12 +281,7 @@ class SequenceAlgorithm(Collecting, Saving):
         Args:
             batch: A mini-batch of whole frames, on the algorithm's device.
         """
-        views = [
-            self.augment(batch.frames, self.policy.generator)
-            for _ in range(self.world_model.objectives.views)
-        ]
-        second = views[1] if len(views) > 1 else None
-        self._update(batch._replace(frames=views[0], whole_frames=batch.frames, second_view=second))
+        self._update(batch)
         self.note(self.world_model.objectives.diagnostics())
         self.updates += 1
         self.average.update(self.updates)

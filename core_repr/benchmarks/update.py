@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core_repr.agent import CoReSAC
 from core_repr.benchmarks.report import Figure
-from core_repr.config import PRESETS, CoReConfig
+from core_repr.config import PRESETS, CoReConfig, SACConfig
 from core_repr.world_model import Observed, SequenceBatch
 
 EPISODE_STEPS = 125
@@ -114,6 +114,7 @@ def benchmark_update(
 
 def _filled_agent(config: CoReConfig, joint: bool, device: str) -> CoReSAC:
     env = NoiseEnv(config.world_model.frame_size)
+    assert isinstance(config.agent, SACConfig)
     settings = replace(
         config.agent,
         joint_update=joint,
@@ -179,13 +180,13 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
         losses.total.backward()
 
     def critic() -> None:
-        for _ in range(agent.config.agent.agent_updates):
+        for _ in range(agent._settings.agent_updates):
             with agent._autocast():
                 loss = agent._critic_loss(leaf(features), batch)
             loss.backward()
 
     def actor() -> None:
-        for _ in range(agent.config.agent.agent_updates):
+        for _ in range(agent._settings.agent_updates):
             agent._actor_update(features, batch.mask)
 
     def optimisers() -> None:

@@ -21,6 +21,8 @@ from core_repr.commands.environment import (
 from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import (
     PRESETS,
+    VARIANTS,
+    AgentConfig,
     AugmentationConfig,
     CoReConfig,
     ObjectivesConfig,
@@ -53,7 +55,7 @@ class Train:
             (with --from, from those of a model that was trained like it).
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
             which also renders in full.
-        variant: A system of the paper, as a change of the preset: core, rsac, rsac-dyn, and so on.
+        variant: A system of the paper, as a change of the preset.
         env: Gymnasium id of another environment than the suite's, whose observations are frames;
             --import names the module that registers it.
         env_args: Arguments of that environment, as name=value, such as frame_size=84; a value is
@@ -84,7 +86,13 @@ class Train:
     from_: Annotated[str | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     preset: Literal["compact", "paper"] = "compact"
-    variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
+    variant: Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="NAME",
+            help=f"A system of the paper, as a change of the preset: {', '.join(VARIANTS)}.",
+        ),
+    ] = "core"
     env: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
     env_args: EnvArgs = ()
     wrappers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WRAPPER ...")] = ()
@@ -102,7 +110,7 @@ class Train:
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    agent: SACConfig = field(default_factory=SACConfig)
+    agent: AgentConfig = field(default_factory=SACConfig)
 
     def __call__(self) -> int:
         """Runs the training."""

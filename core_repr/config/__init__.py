@@ -7,13 +7,22 @@ systems that the paper compares.
 
 from core_repr.config.core import CoReConfig, EnvironmentConfig, WrapperConfig
 from core_repr.config.formats import FORMAT_VERSION
-from core_repr.config.learning import ImaginationConfig, LearningConfig, SACConfig
+from core_repr.config.learning import (
+    AgentConfig,
+    FeedForwardSACConfig,
+    ImaginationConfig,
+    LearningConfig,
+    QTOptConfig,
+    SACConfig,
+)
 from core_repr.config.parts import (
     AugmentationConfig,
+    BisimulationConfig,
     ContrastiveConfig,
     EncoderConfig,
     FeedForwardDynamicsConfig,
     GateConfig,
+    IdentityDynamicsConfig,
     InverseDynamicsConfig,
     KLConfig,
     MomentumContrastConfig,
@@ -21,6 +30,7 @@ from core_repr.config.parts import (
     ReconstructionConfig,
     RecurrentDynamicsConfig,
     RewardConfig,
+    SharedEncoderConfig,
     WorldModelConfig,
 )
 from core_repr.config.presets import PRESETS, compact, paper
@@ -30,23 +40,29 @@ __all__ = [
     "FORMAT_VERSION",
     "PRESETS",
     "VARIANTS",
+    "AgentConfig",
     "AugmentationConfig",
+    "BisimulationConfig",
     "CoReConfig",
     "ContrastiveConfig",
     "EncoderConfig",
     "EnvironmentConfig",
     "FeedForwardDynamicsConfig",
+    "FeedForwardSACConfig",
     "GateConfig",
+    "IdentityDynamicsConfig",
     "ImaginationConfig",
     "InverseDynamicsConfig",
     "KLConfig",
     "LearningConfig",
     "MomentumContrastConfig",
     "ObjectivesConfig",
+    "QTOptConfig",
     "ReconstructionConfig",
     "RecurrentDynamicsConfig",
     "RewardConfig",
     "SACConfig",
+    "SharedEncoderConfig",
     "WorldModelConfig",
     "WrapperConfig",
     "compact",

@@ -10,11 +10,14 @@ from pydantic_core import PydanticSerializationError
 
 from core_repr.config import formats
 from core_repr.config.fields import STRICT, Arguments, Size, refuses_in_a_sentence, sentence
-from core_repr.config.learning import SACConfig
+from core_repr.config.learning import AgentConfig, FeedForwardSACConfig, QTOptConfig, SACConfig
 from core_repr.config.parts import (
     AugmentationConfig,
+    BisimulationConfig,
     ContrastiveConfig,
+    IdentityDynamicsConfig,
     ObjectivesConfig,
+    SharedEncoderConfig,
     WorldModelConfig,
 )
 from core_repr.files.values import decode
@@ -110,7 +113,7 @@ class CoReConfig:
     world_model: WorldModelConfig = WorldModelConfig()
     objectives: ObjectivesConfig = ObjectivesConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
-    agent: SACConfig = SACConfig()
+    agent: AgentConfig = SACConfig()
     environment: EnvironmentConfig | None = None
     format_version: int = formats.FORMAT_VERSION
 
@@ -118,6 +121,9 @@ class CoReConfig:
     def _parts_fit(self) -> "CoReConfig":
         formats.check_version(self.format_version)
         objectives, agent = self.objectives, self.agent
+        self._kinds_fit()
+        if not isinstance(agent, SACConfig):
+            return self
         teachers = (objectives.frames, objectives.reward, objectives.inverse_dynamics)
         if not any(teachers) and agent.critic_weight == 0:
             raise ValueError(
@@ -139,6 +145,46 @@ class CoReConfig:
                     f"{agent.sequence_length + 1}, not {agent.sequence_length}"
                 )
         return self
+
+    def _kinds_fit(self) -> None:
+        """Refuses kinds of parts that do not belong together."""
+        encoder = self.world_model.encoder
+        shared = isinstance(encoder, SharedEncoderConfig)
+        identity = isinstance(self.world_model.dynamics, IdentityDynamicsConfig)
+        if not shared == identity == (not isinstance(self.agent, SACConfig)):
+            raise ValueError(
+                "the agents 'feed-forward-sac' and 'qt-opt', the encoder 'shared' and the dynamics "
+                f"'identity' belong together, but these are {self.agent.kind!r}, {encoder.kind!r} "
+                f"and {self.world_model.dynamics.kind!r}; choose a variant, such as 'sac-rad'"
+            )
+        if isinstance(encoder, SharedEncoderConfig):
+            has_actor = isinstance(self.agent, FeedForwardSACConfig)
+            if encoder.actor != has_actor:
+                raise ValueError(
+                    f"world_model.encoder.actor must be {str(has_actor).lower()} for the agent "
+                    f"{self.agent.kind!r}, which has {'an' if has_actor else 'no'} actor"
+                )
+        if isinstance(self.agent, QTOptConfig) and any(vars(self.objectives).values()):
+            raise ValueError("the agent 'qt-opt' learns no objectives: set each of them to null")
+        if identity and self.objectives.use_prior:
+            raise ValueError(
+                "nothing predicts the next latent state with the dynamics 'identity': set "
+                "objectives.kl to null, and choose objectives.frames that need no prior"
+            )
+        if not identity and isinstance(self.objectives.frames, BisimulationConfig):
+            raise ValueError(
+                "objectives.frames 'bisimulation' compares single steps, with the dynamics "
+                f"'identity', not {self.world_model.dynamics.kind!r}; choose the variant 'dbc'"
+            )
+
+    @property
+    def latent_size(self) -> int:
+        """Size of the latent state that agents see, in the environment that is recorded."""
+        dynamics, sizes = self.world_model.dynamics, self.world_model
+        if not isinstance(dynamics, IdentityDynamicsConfig):
+            return dynamics.deterministic_size + dynamics.stochastic_size
+        own = self.environment is not None and self.environment.proprioception
+        return sizes.encoder.width + (sizes.proprioception_layers[-1] if own else 0)
 
     def replace(self, **changes: Any) -> "CoReConfig":
         """Returns a copy with some parts replaced."""

@@ -23,8 +23,8 @@ class LearningConfig:
     Attributes:
         replay_size: Agent steps that the replay buffer holds.
         learning_starts: Agent steps of uniform random actions before learning.
-        initial_updates: Updates of the world model alone when learning starts, before the agent
-            learns from its latents and acts.
+        initial_updates: Updates when learning starts, before the agent acts; those of
+            ``"core-sac"`` are of the world model alone, before the agent learns from its latents.
         updates_per_step: Updates for each agent step collected afterwards.
         batch_size: Sequences in a mini-batch.
         sequence_length: Frames in a sequence.
@@ -88,6 +88,99 @@ class ImaginationConfig:
     def _range_fits(self) -> "ImaginationConfig":
         if self.std_range[0] >= self.std_range[1]:
             raise ValueError(f"std_range must rise, not be {self.std_range}")
+        return self
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class FeedForwardSACConfig(LearningConfig):
+    """SAC on stacked frames, learned from single steps, as in the published code of RAD and CURL.
+
+    Attributes:
+        kind: ``"feed-forward-sac"``, for :class:`~core_repr.agent.FeedForwardSAC`.
+        updates_per_step: Updates for each agent step collected afterwards.
+        batch_size: Steps in a mini-batch.
+        sequence_length: Frames of a step: the one before the action and the one after.
+        actor_layers: Hidden layers of the actor.
+        critic_layers: Hidden layers of each of the two critics.
+        actor_interval: The actor and the entropy weight learn at every so many updates.
+        target_interval: The slow copies follow at every so many updates.
+        target_rate: τ of the moving average of the target critics.
+        encoder_target_rate: τ of that of their encoder.
+        critic_learning_rate: Adam on critics and encoder under J_Q.
+        actor_learning_rate: Adam on the actor, with its linear layer and LayerNorm.
+        entropy_learning_rate: Adam on the logarithm of the entropy weight, with β₁ = 0.5.
+        encoder_learning_rate: Adam on the encoder under the objectives, where there are any.
+        model_learning_rate: Adam on the objectives' heads.
+        model_weight_decay: Of that Adam, on the heads.
+        initial_log_entropy_weight: Logarithm of the entropy weight at the start.
+    """
+
+    kind: Kind[Literal["feed-forward-sac"]] = "feed-forward-sac"
+    updates_per_step: Positive = 1.0
+    batch_size: Size = 128
+    sequence_length: Annotated[int, Field(ge=2, le=2)] = 2
+    actor_layers: Layers = (1024, 1024)
+    critic_layers: Layers = (1024, 1024)
+    actor_interval: Size = 2
+    target_interval: Size = 2
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    encoder_target_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    critic_learning_rate: Positive = 1e-3
+    actor_learning_rate: Positive = 1e-3
+    entropy_learning_rate: Positive = 1e-4
+    encoder_learning_rate: Positive = 1e-3
+    model_learning_rate: Positive = 1e-3
+    model_weight_decay: NonNegative = 0.0
+    initial_log_entropy_weight: float = -2.3
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class QTOptConfig(LearningConfig):
+    """Q-learning on stacked frames, whose actions a cross-entropy search finds.
+
+    For the rows that the paper quotes, none of this but the mini-batch is published.
+
+    Attributes:
+        kind: ``"qt-opt"``, for :class:`~core_repr.agent.QTOpt`.
+        updates_per_step: Updates for each agent step collected afterwards.
+        batch_size: Steps in a mini-batch.
+        sequence_length: Frames of a step: the one before the action and the one after.
+        critic_layers: Hidden layers of each of the two critics.
+        views: Random changes of an observation that targets, and losses, are averaged, and summed,
+            over: 1 for RAD, 2 for DrQ.
+        samples: Actions of an iteration of the search.
+        elites: The best of them, which the next iteration starts from.
+        iterations: Of the search.
+        initial_variance: Of the actions of the first iteration.
+        exploration: How often a collected action is uniformly random instead.
+        target_interval: The slow copies follow at every so many updates.
+        target_rate: τ of the moving average of the target critics.
+        encoder_target_rate: τ of that of their encoder.
+        critic_learning_rate: Adam on critics and encoder.
+    """
+
+    kind: Kind[Literal["qt-opt"]] = "qt-opt"
+    updates_per_step: Positive = 1.0
+    batch_size: Size = 512
+    sequence_length: Annotated[int, Field(ge=2, le=2)] = 2
+    critic_layers: Layers = (1024, 1024)
+    views: Size = 1
+    samples: Size = 64
+    elites: Size = 6
+    iterations: Size = 3
+    initial_variance: Positive = 0.25
+    exploration: Annotated[float, Field(ge=0, le=1)] = 0.1
+    target_interval: Size = 2
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    encoder_target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    critic_learning_rate: Positive = 1e-3
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> "QTOptConfig":
+        if self.elites > self.samples:
+            raise ValueError(f"elites must be at most samples ({self.samples}), not {self.elites}")
         return self
 
 
@@ -168,3 +261,6 @@ class SACConfig(LearningConfig):
                 f"critic_weight must be 0, not {self.critic_weight:g}"
             )
         return self
+
+
+AgentConfig = Annotated[SACConfig | FeedForwardSACConfig | QTOptConfig, Field(discriminator="kind")]

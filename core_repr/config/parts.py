@@ -11,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
+from typing_extensions import Self
 
 from core_repr.config.fields import (
     STRICT,
@@ -82,13 +83,11 @@ class GateConfig:
         return self
 
 
-@refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
-class EncoderConfig:
-    """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
+class _Encoder:
+    """What every encoder has.
 
     Attributes:
-        kind: ``"convolutional"``.
         frame_stack: Successive frames that it sees at once, the newest last; the first frame of an
             episode stands for those before it.
         filters: Output channels of each convolution.
@@ -113,10 +112,14 @@ class EncoderConfig:
     delta_orthogonal: bool = True
     frame_stack: Annotated[int, Field(ge=1, le=16)] = 1
     gate: GateConfig | None = None
-    kind: Kind[Literal["convolutional"]] = "convolutional"
+
+    @property
+    def width(self) -> int:
+        """Size of all that it gives."""
+        return self.output_size
 
     @model_validator(mode="after")
-    def _strides_fit(self) -> "EncoderConfig":
+    def _strides_fit(self) -> Self:
         if not self.filters or len(self.filters) != len(self.strides):
             raise ValueError(
                 "filters and strides must have the same length, at least 1, "
@@ -141,6 +144,42 @@ class EncoderConfig:
             side = (side + 2 * padding - self.kernel_size) // stride + 1
             sides.append(side)
         return tuple(sides)
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class EncoderConfig(_Encoder):
+    """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
+
+    Attributes:
+        kind: ``"convolutional"``.
+    """
+
+    kind: Kind[Literal["convolutional"]] = "convolutional"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class SharedEncoderConfig(_Encoder):
+    """Convolutions that critics and actor share; each has a linear layer and LayerNorm of its own.
+
+    The actor does not move the convolutions. What it gives is the critics' encoding, and then the
+    actor's, each of ``output_size``.
+
+    Attributes:
+        kind: ``"shared"``.
+        actor: Whether there is an actor.
+        tanh: Whether both encodings end in a tanh, as DrQ's do.
+    """
+
+    actor: bool = True
+    tanh: bool = False
+    kind: Kind[Literal["shared"]] = "shared"
+
+    @property
+    def width(self) -> int:
+        """Size of all that it gives."""
+        return (1 + self.actor) * self.output_size
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -207,8 +246,21 @@ class FeedForwardDynamicsConfig(_Dynamics):
         return 0
 
 
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class IdentityDynamicsConfig:
+    """No state-space model: the latent state is what was just encoded, nothing predicts it.
+
+    Attributes:
+        kind: ``"identity"``.
+    """
+
+    kind: Kind[Literal["identity"]] = "identity"
+
+
 DynamicsConfig = Annotated[
-    RecurrentDynamicsConfig | FeedForwardDynamicsConfig, Field(discriminator="kind")
+    RecurrentDynamicsConfig | FeedForwardDynamicsConfig | IdentityDynamicsConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -233,7 +285,9 @@ class WorldModelConfig:
     crop_size: Annotated[Size, WrapValidator(_follow_frame), Field(validate_default=True)] = (
         Crop.of_frame(Fraction(84, 100), 100)
     )
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: Annotated[EncoderConfig | SharedEncoderConfig, Field(discriminator="kind")] = (
+        EncoderConfig()
+    )
     proprioception_layers: AtLeastOneLayer = (200, 200, 200)
     dynamics: DynamicsConfig = RecurrentDynamicsConfig()
 
@@ -317,8 +371,33 @@ class MomentumContrastConfig:
     kind: Kind[Literal["momentum-contrast"]] = "momentum-contrast"
 
 
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
+class BisimulationConfig:
+    """DBC's losses, in place of L_c, with the dynamics ``"identity"`` alone.
+
+    They are those of a transition model and of a reward model, and the distances between encodings,
+    which should be those of rewards and of what follows.
+
+    Attributes:
+        kind: ``"bisimulation"``.
+        weight: Of their sum in J_M.
+        distance_weight: Of the distances in that sum.
+        discount: γ of the distances of what follows.
+        transition: The transition model: ``"deterministic"``, ``"probabilistic"``, or an
+            ``"ensemble"`` of five such ones.
+    """
+
+    weight: NonNegative = 1.0
+    distance_weight: NonNegative = 0.5
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    transition: Literal["deterministic", "probabilistic", "ensemble"] = "ensemble"
+    kind: Kind[Literal["bisimulation"]] = "bisimulation"
+
+
 FramesConfig = Annotated[
-    ContrastiveConfig | ReconstructionConfig | MomentumContrastConfig, Field(discriminator="kind")
+    ContrastiveConfig | ReconstructionConfig | MomentumContrastConfig | BisimulationConfig | None,
+    Field(discriminator="kind"),
 ]
 
 
@@ -382,7 +461,7 @@ class ObjectivesConfig:
         inverse_dynamics: What tells the action between two states.
     """
 
-    frames: FramesConfig | None = ContrastiveConfig()
+    frames: FramesConfig = ContrastiveConfig()
     kl: KLConfig | None = KLConfig()
     reward: RewardConfig | None = RewardConfig()
     inverse_dynamics: InverseDynamicsConfig | None = InverseDynamicsConfig()

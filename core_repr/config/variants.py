@@ -9,13 +9,48 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core_repr.config.core import CoReConfig
-from core_repr.config.learning import ImaginationConfig
+from core_repr.config.learning import FeedForwardSACConfig, ImaginationConfig, QTOptConfig
 from core_repr.config.parts import (
+    AugmentationConfig,
+    BisimulationConfig,
     FeedForwardDynamicsConfig,
     GateConfig,
+    IdentityDynamicsConfig,
     MomentumContrastConfig,
     ReconstructionConfig,
+    SharedEncoderConfig,
 )
+
+
+class Part:
+    """Another kind of part, with the settings that both kinds have.
+
+    Not its weight, which means something else there.
+
+    Args:
+        kind: Of the part.
+        **changes: Settings that are others.
+    """
+
+    def __init__(self, kind: type, **changes: Any) -> None:
+        self.kind, self.changes = kind, changes
+
+    def of(self, part: Any) -> Any:
+        """Returns a part of this kind in the place of ``part``."""
+        names = {field.name for field in dataclasses.fields(self.kind)} - {"kind", "weight"}
+        shared = names & {field.name for field in dataclasses.fields(part)}
+        return self.kind(**{**{name: getattr(part, name) for name in shared}, **self.changes})
+
+
+class Same:
+    """The number that another field of the part has.
+
+    Args:
+        field: Its name.
+    """
+
+    def __init__(self, field: str) -> None:
+        self.field = field
 
 
 class Variant(NamedTuple):
@@ -23,10 +58,13 @@ class Variant(NamedTuple):
 
     Attributes:
         title: Its name in the paper.
-        changes: Field → value, or the changes of the part that the field holds.
+        about: What it is, and where it is our reading.
+        changes: Field → value, a :class:`Part`, :class:`Same` as another field, or the changes
+            of the part that the field holds.
     """
 
     title: str
+    about: str
     changes: Mapping[str, Any]
 
 
@@ -36,10 +74,52 @@ _OF_CRITICS_ALONE = {
     "critic_weight": 1.0,
 }
 
+
+def _feed_forward(
+    agent: FeedForwardSACConfig | QTOptConfig,
+    frames: Any = None,
+    *,
+    whole: bool = False,
+    shift: int = 0,
+) -> Mapping[str, Any]:
+    """Returns what the baselines on stacked frames have in common.
+
+    Args:
+        agent: What learns.
+        frames: The objective of that slot.
+        whole: Whether frames are rendered as large as the encoder sees them, not cropped.
+        shift: Pixels by which an observation is shifted at random.
+    """
+    encoder = Part(
+        SharedEncoderConfig, frame_stack=3, actor=isinstance(agent, FeedForwardSACConfig)
+    )
+    size = Same("crop_size")
+    return {
+        "world_model": {
+            "encoder": encoder,
+            "dynamics": IdentityDynamicsConfig(),
+            **({"frame_size": size, "crop_size": size} if whole else {}),
+        },
+        "objectives": {
+            "frames": frames,
+            **dict.fromkeys(("kl", "reward", "inverse_dynamics")),
+        },
+        "augmentation": AugmentationConfig(shift=shift),
+        "agent": agent,
+    }
+
+
 VARIANTS = {
-    "core": Variant("CoRe", {}),
+    "core": Variant(
+        "CoRe",
+        "A contrastive recurrent state-space model: it predicts the encoding of the next "
+        "frame, not its pixels, and so need not draw the background.",
+        {},
+    ),
     "rsac": Variant(
         "RSAC",
+        "CoRe's recurrent network without any world-model loss and without a prior: the "
+        "critics alone train it.",
         {
             "objectives": dict.fromkeys(("frames", "kl", "reward", "inverse_dynamics")),
             "agent": _OF_CRITICS_ALONE,
@@ -47,31 +127,104 @@ VARIANTS = {
     ),
     "rsac-dyn": Variant(
         "RSAC + Dyn",
+        "CoRe without its contrastive loss: L_KL, L_r, L_a and the critics train the "
+        "recurrent network. That reward and inverse dynamics belong to it is our reading.",
         {"objectives": {"frames": None}, "agent": {"joint_update": False, "critic_weight": 1.0}},
     ),
-    "recon": Variant("Recon", {"objectives": {"frames": ReconstructionConfig}}),
+    "recon": Variant(
+        "Recon",
+        "CoRe with a pixel decoder in place of the contrastive loss: from g(ẑ), transposed "
+        "convolutions draw the frame, compared by a smooth-L1 error. The decoder's sizes and "
+        "the weight of its loss are published nowhere; they are ours.",
+        {"objectives": {"frames": Part(ReconstructionConfig)}},
+    ),
     "rcurl": Variant(
         "RCURL",
+        "CoRe's recurrent network with CURL's contrast of two crops of a frame in place of "
+        "every world-model loss; the critics train the rest. The rates of that loss and of "
+        "the slow copy of the encoder are CURL's, for RCURL's are published nowhere.",
         {
             "objectives": {
-                "frames": MomentumContrastConfig,
+                "frames": MomentumContrastConfig(),
                 **dict.fromkeys(("kl", "reward", "inverse_dynamics")),
             },
             "agent": {**_OF_CRITICS_ALONE, "encoder_learning_rate": 1e-3},
         },
     ),
+    "sac-rad": Variant(
+        "SAC + RAD",
+        "SAC on three stacked frames, each observation cropped at random, in the form of "
+        "RAD's published code. What the rows that the paper quotes differ in is in part "
+        "published nowhere.",
+        _feed_forward(FeedForwardSACConfig()),
+    ),
+    "curl": Variant(
+        "CURL",
+        "SAC + RAD with CURL's contrast of two crops of an observation. Its two Adam steps on "
+        "the encoder, of one gradient and one history, are one of twice the rate; the loss "
+        "takes its step before the actor, not after.",
+        _feed_forward(FeedForwardSACConfig(encoder_learning_rate=2e-3), MomentumContrastConfig()),
+    ),
+    "dbc": Variant(
+        "DBC",
+        "SAC on three stacked frames, not changed at random, with DBC's bisimulation loss and the "
+        "transition and reward models that it needs. Its published video runs repeat every action "
+        "twice; here the task's own repeat stays.",
+        _feed_forward(
+            FeedForwardSACConfig(
+                batch_size=512,
+                replay_size=1_000_000,
+                initial_updates=1_000,
+                model_weight_decay=1e-7,
+            ),
+            BisimulationConfig(),
+            whole=True,
+        ),
+    ),
+    "qt-opt-rad": Variant(
+        "QT-Opt + RAD",
+        "Q-learning on three stacked frames, each observation cropped at random; a cross-entropy "
+        "search finds the actions. How the rows that the paper quotes search, bound their targets "
+        "and explore is published nowhere; all that is ours.",
+        _feed_forward(QTOptConfig()),
+    ),
+    "qt-opt-drq": Variant(
+        "QT-Opt + DrQ",
+        "Q-learning on three stacked frames, with targets and losses over two random shifts of "
+        "each observation; a cross-entropy search finds the actions. How the rows that the paper "
+        "quotes search, bound their targets and explore is published nowhere; all that is ours.",
+        _feed_forward(QTOptConfig(views=2), whole=True, shift=4),
+    ),
     "posterior-decoding": Variant(
-        "CoRe, posterior decoding", {"objectives": {"frames": {"decoded": "posterior"}}}
+        "CoRe, posterior decoding",
+        "CoRe whose g predicts the encoding from the posterior, in place of the prior; the "
+        "first frame of a sequence is scored too.",
+        {"objectives": {"frames": {"decoded": "posterior"}}},
     ),
     "same-sequence-negatives": Variant(
-        "CoRe, same-sequence negatives", {"objectives": {"frames": {"negatives": "same-sequence"}}}
+        "CoRe, same-sequence negatives",
+        "CoRe whose contrastive loss tells a frame from those of its own sequence alone.",
+        {"objectives": {"frames": {"negatives": "same-sequence"}}},
     ),
-    "no-inverse-dynamics": Variant("Fwd + reward", {"objectives": {"inverse_dynamics": None}}),
-    "no-reward": Variant("Fwd + inv", {"objectives": {"reward": None}}),
-    "forward-only": Variant("Fwd only", {"objectives": {"reward": None, "inverse_dynamics": None}}),
-    "no-critic-gradient": Variant("CoRe, J_Q not into Θ", {"agent": {"critic_weight": 0.0}}),
+    "no-inverse-dynamics": Variant(
+        "Fwd + reward", "CoRe without L_a.", {"objectives": {"inverse_dynamics": None}}
+    ),
+    "no-reward": Variant("Fwd + inv", "CoRe without L_r.", {"objectives": {"reward": None}}),
+    "forward-only": Variant(
+        "Fwd only",
+        "CoRe without L_r and L_a.",
+        {"objectives": {"reward": None, "inverse_dynamics": None}},
+    ),
+    "no-critic-gradient": Variant(
+        "CoRe, J_Q not into Θ",
+        "CoRe whose critics learn from latent states that they do not change; the preset "
+        "compact is so itself.",
+        {"agent": {"critic_weight": 0.0}},
+    ),
     "imagination": Variant(
         "CoRe, learning in imagination",
+        "CoRe whose actor learns from roll-outs of the world model, with a value of states in "
+        "place of the critics. This one is ours.",
         {
             "agent": {
                 "imagination": ImaginationConfig(),
@@ -79,13 +232,19 @@ VARIANTS = {
             }
         },
     ),
-    "gated": Variant("CoRe + gating", {"world_model": {"encoder": {"gate": GateConfig()}}}),
+    "gated": Variant(
+        "CoRe + gating",
+        "CoRe with a gating network before the encoder, whose mask shows which pixels it uses.",
+        {"world_model": {"encoder": {"gate": GateConfig()}}},
+    ),
     "no-recurrence": Variant(
         "CoRe without recurrence",
+        "CoRe without recurrence: the latent state is inferred from three stacked frames "
+        "alone, and its prior follows from the state and the action before.",
         {
             "world_model": {
                 "encoder": {"frame_stack": 3},
-                "dynamics": FeedForwardDynamicsConfig,
+                "dynamics": Part(FeedForwardDynamicsConfig),
             }
         },
     ),
@@ -121,23 +280,45 @@ def variant_of(config: CoReConfig) -> str:
         if not variant.changes or _has_parts(variant.changes)
     }
     fitting = [name for name, changes in parts.items() if _holds(config, changes)]
-    return max(fitting, key=lambda name: _size(parts[name]))
+    return max(fitting, key=lambda name: (_size(parts[name]), _likeness(config, parts[name])))
 
 
 def _has_parts(changes: Mapping[str, Any]) -> bool:
     agent = changes.get("agent", {})
-    return bool(changes.keys() - {"agent"}) or any(map(dataclasses.is_dataclass, agent.values()))
+    settings = agent.values() if isinstance(agent, Mapping) else [agent]
+    return bool(changes.keys() - {"agent"}) or any(map(dataclasses.is_dataclass, settings))
 
 
 def _holds(part: Any, changes: Mapping[str, Any]) -> bool:
+    """Returns whether a part is what the changes make, whatever the settings of other kinds."""
+    return all(
+        _fits(getattr(part, field, None), getattr(part, value.field))
+        if isinstance(value, Same)
+        else _fits(getattr(part, field, None), value)
+        for field, value in changes.items()
+    )
+
+
+def _fits(found: Any, change: Any) -> bool:
+    if isinstance(change, Mapping):
+        return found is not None and _holds(found, change)
+    if isinstance(change, Part):
+        return isinstance(found, change.kind)
+    if dataclasses.is_dataclass(change):
+        return type(found) is type(change)
+    return bool(found == change)
+
+
+def _likeness(part: Any, changes: Mapping[str, Any]) -> int:
+    """Returns how many settings of whole parts are those that the changes make."""
+    likeness = 0
     for field, value in changes.items():
-        found = getattr(part, field)
+        found = getattr(part, field, None)
         if isinstance(value, Mapping):
-            if found is None or not _holds(found, value):
-                return False
-        elif type(found) is not value if isinstance(value, type) else found != value:
-            return False
-    return True
+            likeness += _likeness(found, value)
+        elif dataclasses.is_dataclass(value):
+            likeness += sum(vars(found)[name] == setting for name, setting in vars(value).items())
+    return likeness
 
 
 def _size(changes: Mapping[str, Any]) -> int:
@@ -146,16 +327,18 @@ def _size(changes: Mapping[str, Any]) -> int:
 
 def _change(part: Any, changes: Mapping[str, Any]) -> Any:
     return dataclasses.replace(
-        part, **{field: _changed(getattr(part, field), value) for field, value in changes.items()}
+        part,
+        **{
+            # Without what a crop knows of its frame.
+            field: int(getattr(part, value.field))
+            if isinstance(value, Same)
+            else _changed(getattr(part, field), value)
+            for field, value in changes.items()
+        },
     )
 
 
 def _changed(before: Any, change: Any) -> Any:
     if isinstance(change, Mapping):
         return _change(before, change)
-    if isinstance(change, type):
-        # Another kind of part, of the sizes that both have. A weight means something else there.
-        names = {field.name for field in dataclasses.fields(change)} - {"kind", "weight"}
-        shared = names & {field.name for field in dataclasses.fields(before)}
-        return change(**{name: getattr(before, name) for name in shared})
-    return change
+    return change.of(before) if isinstance(change, Part) else change

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from core_repr.config import CoReConfig, EnvironmentConfig, WrapperConfig
+from core_repr.config import VARIANTS, CoReConfig, EnvironmentConfig, WrapperConfig, variant_of
 from core_repr.environments import changed, label, recorded_argument
 from core_repr.files.names import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE
 from core_repr.files.writing import write_atomically
@@ -131,14 +131,13 @@ def _evaluated(environment: EnvironmentConfig, evaluation: Mapping[str, Any]) ->
 
 def _summary(config: CoReConfig, environment: EnvironmentConfig) -> str:
     sizes = config.world_model
-    latent = sizes.dynamics.deterministic_size + sizes.dynamics.stochastic_size
+    variant = VARIANTS[variant_of(config)]
     return (
-        f"A CoRe world model for **{label(environment)}** (`{environment.id}`): a contrastive "
-        "recurrent state-space model that turns distracted camera frames of "
-        f"{sizes.frame_size} × {sizes.frame_size} pixels into a latent state of {latent} numbers, "
-        "which any Stable-Baselines3 algorithm for continuous actions can use as its observation. "
-        "It predicts the encoding of the next frame, not its pixels, and so need not draw the "
-        f"background ([paper]({PAPER})).\n\n"
+        f"A world model of the system **{variant.title}** for **{label(environment)}** "
+        f"(`{environment.id}`): it turns distracted camera frames of {sizes.frame_size} × "
+        f"{sizes.frame_size} pixels into a latent state of {config.latent_size} numbers, which any "
+        "Stable-Baselines3 algorithm for continuous actions can use as its observation.\n\n"
+        f"{variant.about} ([paper]({PAPER}))\n\n"
         "The files are JSON and safetensors: loading them runs no code of this repository."
     )
 

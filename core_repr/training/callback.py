@@ -223,7 +223,7 @@ class RunCallback(BaseCallback):
             if column.startswith("train/") and column.endswith("_chance"):
                 name = column.removeprefix("train/").removesuffix("_chance")
                 loss = values[f"train/{name}_loss"]
-                self._shown[f"{name} loss"] = f"{loss:.2f} (chance {chance:.2f})"
+                self._shown[f"{name.replace('_', ' ')} loss"] = f"{loss:.2f} (chance {chance:.2f})"
         if self.model.ep_info_buffer:
             mean = safe_mean([info["r"] for info in self.model.ep_info_buffer])
             self._shown["return"] = f"{mean:.1f}"

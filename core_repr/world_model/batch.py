@@ -21,9 +21,6 @@ class SequenceBatch(NamedTuple):
             ``actions[t]``.
         mask: ``(T, B)``; false for the padding after the end of a short episode.
         proprioception: ``(T, B, P)``, together with the frames; P is 0 if there is none.
-        whole_frames: The frames as they came, where ``frames`` are a view of them that was changed
-            at random; ``None`` where they are the same.
-        second_view: Another such view, for objectives that compare two.
     """
 
     frames: UInt8[Tensor, "t b side side 3"]
@@ -33,13 +30,27 @@ class SequenceBatch(NamedTuple):
     terminated: Bool[Tensor, "t b"]
     mask: Bool[Tensor, "t b"]
     proprioception: Float[Tensor, "t b p"]
-    whole_frames: UInt8[Tensor, "t b height height 3"] | None = None
-    second_view: UInt8[Tensor, "t b side side 3"] | None = None
 
     def to(self, device: torch.device) -> "SequenceBatch":
         """Returns the batch on ``device``."""
-        moved = (None if field is None else field.to(device, non_blocking=True) for field in self)
-        return SequenceBatch(*moved)  # type: ignore[arg-type]
+        return SequenceBatch(*(field.to(device, non_blocking=True) for field in self))
+
+
+class OtherViews(NamedTuple):
+    """The frames of a mini-batch in other forms, for objectives that look at them.
+
+    Attributes:
+        whole: As they came, where the mini-batch holds what was made of them at random; ``None``
+            where it holds them as they are.
+        second: Changed at random once more, for objectives that compare two views.
+    """
+
+    whole: UInt8[Tensor, "t b height height 3"] | None = None
+    second: UInt8[Tensor, "t b side side channels"] | None = None
+
+
+NO_OTHER_VIEWS = OtherViews()
+"""Of a mini-batch whose frames are as they came."""
 
 
 class Observed(NamedTuple):
@@ -50,11 +61,11 @@ class Observed(NamedTuple):
         x: The encodings of its frames and proprioception.
         prior: The states ẑ; ``None`` in a model without a prior.
         posterior: The states z.
-        second_view: The batch's, as the encoder takes it.
+        others: Other views of the frames; the second one as the encoder takes it.
     """
 
     batch: SequenceBatch
     x: Float[Tensor, "t b x"]
     prior: LatentState | None
     posterior: LatentState
-    second_view: UInt8[Tensor, "t b side side channels"] | None = None
+    others: OtherViews = NO_OTHER_VIEWS

@@ -5,10 +5,11 @@ from typing import Any
 from torch import nn
 
 from core_repr import config
-from core_repr.world_model.dynamics import FeedForwardDynamics, RecurrentDynamics
-from core_repr.world_model.encoders import Encoder
+from core_repr.world_model.dynamics import FeedForwardDynamics, IdentityDynamics, RecurrentDynamics
+from core_repr.world_model.encoders import Encoder, SharedEncoder
 from core_repr.world_model.objectives import (
     KL,
+    Bisimulation,
     Contrastive,
     InverseDynamics,
     MomentumContrast,
@@ -18,11 +19,14 @@ from core_repr.world_model.objectives import (
 
 PARTS: dict[type, type[nn.Module]] = {
     config.EncoderConfig: Encoder,
+    config.SharedEncoderConfig: SharedEncoder,
     config.RecurrentDynamicsConfig: RecurrentDynamics,
     config.FeedForwardDynamicsConfig: FeedForwardDynamics,
+    config.IdentityDynamicsConfig: IdentityDynamics,
     config.ContrastiveConfig: Contrastive,
     config.ReconstructionConfig: Reconstruction,
     config.MomentumContrastConfig: MomentumContrast,
+    config.BisimulationConfig: Bisimulation,
     config.KLConfig: KL,
     config.RewardConfig: Reward,
     config.InverseDynamicsConfig: InverseDynamics,

@@ -15,7 +15,7 @@ from core_repr.files.names import CONFIG_FILE, MODEL_FILE
 from core_repr.files.weights import load_weights
 from core_repr.hub import model_folder
 from core_repr.hub.pretrained import Pretrained
-from core_repr.world_model.batch import Observed, SequenceBatch
+from core_repr.world_model.batch import NO_OTHER_VIEWS, Observed, OtherViews, SequenceBatch
 from core_repr.world_model.dynamics import Dynamics, Noise
 from core_repr.world_model.encoders import Encoder
 from core_repr.world_model.encoders.frames import center_crop, join_past, stack_frames
@@ -62,7 +62,7 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         self.config = config
         self.encoder: Encoder = build(sizes.encoder, sizes.crop_size)
         self.proprioception_encoder: nn.Sequential | None = None
-        encoding_size = observation_size = sizes.encoder.output_size
+        encoding_size, observation_size = sizes.encoder.output_size, sizes.encoder.width
         if environment.proprioception:
             layers = sizes.proprioception_layers
             self.proprioception_encoder = mlp(environment.proprioception_size, layers)
@@ -148,7 +148,7 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
 
     def initial_state(self, batch_size: int) -> LatentState:
         """Returns a state to pass to :meth:`step` before the first frames."""
-        state = self.dynamics.initial_state(batch_size)
+        state = self.dynamics.initial_state(batch_size, self.device)
         depth, side = self.encoder.frame_stack, self.config.world_model.crop_size
         if depth == 1:
             return state
@@ -239,14 +239,21 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         draws = None if noise is None else noise.prior
         return self.dynamics.priors(posterior, previous_actions, is_first, draws), posterior
 
-    def observe_batch(self, batch: SequenceBatch, noise: Noise | None = None) -> Observed:
-        """:meth:`observe` for a mini-batch, with what :meth:`losses` scores."""
+    def observe_batch(
+        self, batch: SequenceBatch, noise: Noise | None = None, others: OtherViews = NO_OTHER_VIEWS
+    ) -> Observed:
+        """:meth:`observe` for a mini-batch, with what :meth:`losses` scores.
+
+        Args:
+            batch: The mini-batch.
+            noise: Draws for the samples; without it, the means continue.
+            others: Other views of its frames, for objectives that look at them.
+        """
         x = self.encode(self.stack(batch.frames, batch.is_first), batch.proprioception)
         states = self.observe_encodings(x, batch.actions, batch.is_first, noise)
-        second = batch.second_view
-        return Observed(
-            batch, x, *states, None if second is None else self.stack(second, batch.is_first)
-        )
+        if others.second is not None:
+            others = others._replace(second=self.stack(others.second, batch.is_first))
+        return Observed(batch, x, *states, others)
 
     def imagine(
         self,

@@ -403,7 +403,7 @@ def test_a_loaded_agent_acts_the_same(make_agent: MakeAgent, tmp_path: Path, ver
     getattr(agent, verb)(tmp_path / "agent")
     loaded = CoReSAC.load(tmp_path / "agent", device="cpu")
     if verb == "save_pretrained":
-        agent.actor_critic.reset_targets()
+        agent.actor_critic.reset_targets(agent.world_model)
     assert_equal_weights(weights(agent), weights(loaded))
     assert loaded.config == agent.config
     assert loaded.observation_space == agent.observation_space

@@ -91,7 +91,7 @@ def test_samples_come_from_the_generator_and_carry_the_gradient() -> None:
 
 
 def test_critics_read_features_and_action_and_differ() -> None:
-    critic = TwinCritic(5, 2, CONFIG)
+    critic = TwinCritic(5, 2, CONFIG.critic_layers)
     features, action = torch.randn(4, 3, 5), torch.randn(4, 3, 2)
     values = critic(features, action)
     for value, network in zip(values, critic.critics, strict=True):

@@ -8,7 +8,7 @@ import torch
 
 from core_repr import CoReSAC
 from core_repr.config import CoReConfig, make_variant
-from core_repr.world_model import CoReWorldModel, SequenceBatch
+from core_repr.world_model import CoReWorldModel, OtherViews, SequenceBatch
 from core_repr.world_model.objectives.momentum_contrast import momentum_contrast_loss
 
 
@@ -32,20 +32,20 @@ def test_keys_are_the_second_view_through_a_slow_copy(
 ) -> None:
     model = CoReWorldModel(rcurl)
     objective = model.objectives["frames"]
-    batch = random_batch()._replace(second_view=random_batch().frames)
+    batch, others = random_batch(), OtherViews(second=random_batch().frames)
     batch.mask[4:, 1] = False
     before = [p.clone() for p in objective.key_encoder.parameters()]
     # At first, the slow copy is the encoder itself.
     with torch.no_grad():
         kept = batch.mask.flatten()
         query = model.encoder(batch.frames.flatten(0, 1))[kept]
-        key = model.encoder(batch.second_view.flatten(0, 1))[kept]
+        key = model.encoder(others.second.flatten(0, 1))[kept]
         expected = momentum_contrast_loss(query, key, objective.bilinear)
-        term = objective(model.observe_batch(batch))
+        term = objective(model.observe_batch(batch, others=others))
     torch.testing.assert_close(term.loss, expected, atol=1e-5, rtol=0)
     assert term.chance.item() == pytest.approx(math.log(6 * 3 - 2))
 
-    objective(model.observe_batch(batch)).loss.backward()
+    objective(model.observe_batch(batch, others=others)).loss.backward()
     assert all(p.grad is None for p in objective.key_encoder.parameters())
     assert objective.bilinear.grad.abs().sum() > 0
     with torch.no_grad():
@@ -68,10 +68,10 @@ def test_rcurl_learns_f_and_w_with_curls_rate_and_no_slow_copy(
     assert rates["encoder.linear.weight"] == rates["objectives.frames.bilinear"] == 1e-3
     assert not [name for name in rates if "key_encoder" in name]
     # Two views of each sequence, cropped at places of their own.
-    seen: list[SequenceBatch] = []
-    update = agent._update
-    agent._update = lambda batch: (seen.append(batch), update(batch))[1]
+    seen: list[tuple[SequenceBatch, OtherViews]] = []
+    update = agent._sequential_update
+    agent._sequential_update = lambda *views: (seen.append(views), update(*views))[1]
     agent.learn(40)
-    first, second = seen[-1].frames, seen[-1].second_view
+    first, second = seen[-1][0].frames, seen[-1][1].second
     assert second is not None and first.shape == second.shape
     assert not torch.equal(first, second)

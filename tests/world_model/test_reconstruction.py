@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from core_repr.config import CoReConfig, ReconstructionConfig, make_variant
-from core_repr.world_model import CoReWorldModel, SequenceBatch
+from core_repr.world_model import CoReWorldModel, OtherViews, SequenceBatch
 from core_repr.world_model.objectives import Reconstruction
 from core_repr.world_model.pixel_decoder import PixelDecoder
 
@@ -42,10 +42,10 @@ def test_the_loss_is_the_smooth_l1_error_of_the_frames_centre(
 ) -> None:
     model = CoReWorldModel(decoded_from(recon, decoded))
     whole = random_batch(side=16)
-    batch = random_batch()._replace(whole_frames=whole.frames)
+    batch = random_batch()
     batch.mask[4:, 1] = False
     noise = model.noise(torch.Generator().manual_seed(0), 6, 3)
-    observed = model.observe_batch(batch, noise)
+    observed = model.observe_batch(batch, noise, OtherViews(whole.frames))
     objective = model.objectives["frames"]
     term = objective(observed)
 
@@ -74,7 +74,7 @@ def test_what_the_encoder_saw_is_the_target_where_no_whole_frames_are_told(
     noise = model.noise(torch.Generator().manual_seed(0), 6, 3)
     objective = model.objectives["frames"]
     alone = objective(model.observe_batch(batch, noise))
-    told = objective(model.observe_batch(batch._replace(whole_frames=batch.frames), noise))
+    told = objective(model.observe_batch(batch, noise, OtherViews(batch.frames)))
     assert alone.loss == told.loss
 
 

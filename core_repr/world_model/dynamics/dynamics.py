@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -31,38 +32,21 @@ class Noise(NamedTuple):
 class Dynamics(nn.Module, ABC):
     """How z_t follows from z_{t−1}, a_{t−1} and what is observed.
 
-    Args:
-        config: Sizes.
-        input_size: Size of what is observed: the encoding x, and what joins it.
-
     Attributes:
+        stochastic_size: Size of s.
+        deterministic_size: Size of h.
         prior_mlp: ``None`` in a model that nothing asks for the prior.
     """
 
+    stochastic_size: int
+    deterministic_size: int
     prior_mlp: nn.Sequential | None
 
-    def __init__(
-        self, config: RecurrentDynamicsConfig | FeedForwardDynamicsConfig, input_size: int
-    ) -> None:
-        super().__init__()
-        self.stochastic_size = config.stochastic_size
-        self.deterministic_size = config.deterministic_size
-        self.log_std_offset = config.log_std_offset
-        # The last layer's ELU and LayerNorm's affine come together, or not at all.
-        elu = config.observation_output == "elu"
-        *hidden, last = config.observation_layers
-        self.observation_mlp = nn.Sequential(
-            mlp(input_size, config.observation_layers) if elu else mlp(input_size, hidden, last),
-            nn.LayerNorm(last, elementwise_affine=elu),
-        )
-
-    def initial_state(self, batch_size: int) -> LatentState:
+    def initial_state(self, batch_size: int, device: torch.device) -> LatentState:
         """Returns the state before the first frame: h = 0, s = 0."""
-        weight = next(self.parameters())
-        zeros = weight.new_zeros(batch_size, self.stochastic_size)
-        return LatentState(
-            weight.new_zeros(batch_size, self.deterministic_size), zeros, zeros, zeros
-        )
+        zeros = torch.zeros(batch_size, self.stochastic_size, device=device)
+        h = torch.zeros(batch_size, self.deterministic_size, device=device)
+        return LatentState(h, zeros, zeros, zeros)
 
     @abstractmethod
     def project(self, observed: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch p"]:
@@ -103,7 +87,7 @@ class Dynamics(nn.Module, ABC):
             is_first: Frames at which an episode starts; the first ones do.
             noise: Draws; ``None`` lets the means continue.
         """
-        state, states = self.initial_state(is_first.shape[1]), []
+        state, states = self.initial_state(is_first.shape[1], projected.device), []
         for t, first in enumerate(is_first):
             drawn = None if noise is None else Noise(*(draws[t] for draws in noise))
             state = self.step(state, actions[t], projected[t], first, drawn)
@@ -151,6 +135,30 @@ class Dynamics(nn.Module, ABC):
         raise ValueError(
             "The prior of a frame is not part of the latent state of a model without recurrence; "
             "choose the posterior's features."
+        )
+
+
+class StateSpaceModel(Dynamics):
+    """Dynamics with a normally distributed s.
+
+    Args:
+        config: Sizes.
+        input_size: Size of what is observed: the encoding x, and what joins it.
+    """
+
+    def __init__(
+        self, config: RecurrentDynamicsConfig | FeedForwardDynamicsConfig, input_size: int
+    ) -> None:
+        super().__init__()
+        self.stochastic_size = config.stochastic_size
+        self.deterministic_size = config.deterministic_size
+        self.log_std_offset = config.log_std_offset
+        # The last layer's ELU and LayerNorm's affine come together, or not at all.
+        elu = config.observation_output == "elu"
+        *hidden, last = config.observation_layers
+        self.observation_mlp = nn.Sequential(
+            mlp(input_size, config.observation_layers) if elu else mlp(input_size, hidden, last),
+            nn.LayerNorm(last, elementwise_affine=elu),
         )
 
     def normal(

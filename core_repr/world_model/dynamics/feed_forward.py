@@ -5,12 +5,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from core_repr.config import FeedForwardDynamicsConfig
-from core_repr.world_model.dynamics.dynamics import Dynamics, Noise
+from core_repr.world_model.dynamics.dynamics import Noise, StateSpaceModel
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import mlp
 
 
-class FeedForwardDynamics(Dynamics):
+class FeedForwardDynamics(StateSpaceModel):
     """ObsMLP and PosteriorMLP of the observation, PriorMLP of the state and the action before.
 
     Args:

@@ -6,13 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core_repr.config import RecurrentDynamicsConfig
-from core_repr.world_model.dynamics.dynamics import LOG_STD_BOUND, Dynamics, Noise
+from core_repr.world_model.dynamics.dynamics import LOG_STD_BOUND, Noise, StateSpaceModel
 from core_repr.world_model.dynamics.unroll import Recurrence, Unroll, Weights
 from core_repr.world_model.latent import LatentState
 from core_repr.world_model.layers import LayerNormGRUCell, mlp, orthogonal_linear
 
 
-class RecurrentDynamics(Dynamics):
+class RecurrentDynamics(StateSpaceModel):
     """GRU_MLP, GRUCell, ObsMLP, PriorMLP and PosteriorMLP.
 
     Args:

@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core_repr.config import EncoderConfig
+from core_repr.config import EncoderConfig, SharedEncoderConfig
 from core_repr.world_model.encoders.gate import Gate
 from core_repr.world_model.layers import delta_orthogonal_, orthogonal_linear
 
@@ -30,7 +30,7 @@ class Encoder(nn.Module):
         gate: The gating network; ``None`` where there is none.
     """
 
-    def __init__(self, config: EncoderConfig, side: int) -> None:
+    def __init__(self, config: EncoderConfig | SharedEncoderConfig, side: int) -> None:
         super().__init__()
         self.pixel_scaling = config.pixel_scaling
         self.frame_stack = config.frame_stack
@@ -47,14 +47,18 @@ class Encoder(nn.Module):
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
             layers += [convolution, nn.ReLU(inplace=True)]
             channels = filters
-        side = config.sides(side)[-1]
         self.convolutions = nn.Sequential(*layers)
-        self.linear = orthogonal_linear(channels * side * side, config.output_size)
+        self.linear = orthogonal_linear(channels * config.sides(side)[-1] ** 2, config.output_size)
         self.norm = nn.LayerNorm(config.output_size, elementwise_affine=False)
         self.gate = None if config.gate is None else Gate(config.gate)
 
     def forward(self, frames: UInt8[Tensor, "n side side channels"]) -> Float[Tensor, "n x"]:
         """Returns the encodings x in float32, each of mean 0 and variance 1."""
+        x: Tensor = self.norm(_apply(self.linear, self.convolve(frames)).float())
+        return x
+
+    def convolve(self, frames: UInt8[Tensor, "n side side channels"]) -> Float[Tensor, "n c h w"]:
+        """Returns what the last convolution gives."""
         features = self._first(frames.to(self.linear.weight.dtype))
         _, *others = self.convolutions
         for layer in others:
@@ -62,8 +66,7 @@ class Encoder(nn.Module):
                 features = _ReLU.apply(features)
             else:
                 features = layer(features)
-        x: Tensor = self.norm(self._linear(features).float())
-        return x
+        return features
 
     def _first(self, pixels: Float[Tensor, "n side side channels"]) -> Float[Tensor, "n c h w"]:
         """Scales pixels and runs the first convolution over them.
@@ -119,17 +122,57 @@ class Encoder(nn.Module):
         mask: Tensor = self.gate(pixels[..., -3:]).squeeze(-1)
         return mask
 
-    def _linear(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
-        """The linear layer; of features and weights, the fewer are orthogonal to one another.
 
-        Convolutions return the channels last in memory, the weights have them first.
+def _apply(layer: nn.Linear, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
+    """Applies a linear layer; of features and weights, the fewer are turned around.
+
+    Convolutions return the channels last in memory, the weights have them first.
+    """
+    weight = layer.weight
+    if len(features) <= len(weight):
+        return F.linear(features.flatten(1), weight, layer.bias)
+    channels_last = weight.unflatten(1, features.shape[1:]).permute(0, 2, 3, 1)
+    features = features.permute(0, 2, 3, 1)
+    return F.linear(features.flatten(1), channels_last.flatten(1), layer.bias)
+
+
+class SharedEncoder(Encoder):
+    """Convolutions that critics and actor share, each with a linear layer and LayerNorm of its own.
+
+    Args:
+        config: Sizes and strides.
+        side: Side in pixels of the square frames.
+    """
+
+    def __init__(self, config: SharedEncoderConfig, side: int) -> None:
+        super().__init__(config, side)
+        size = config.output_size
+        self.norm = nn.LayerNorm(size)
+        self._has_actor, self._tanh = config.actor, config.tanh
+        if config.actor:
+            self.actor_linear = orthogonal_linear(self.linear.in_features, size)
+            self.actor_norm = nn.LayerNorm(size)
+
+    def forward(self, frames: UInt8[Tensor, "n side side channels"]) -> Float[Tensor, "n x"]:
+        """Returns the critics' encoding and the actor's, if there is one, joined, in float32."""
+        return self.heads(self.convolve(frames))
+
+    def heads(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
+        """Returns the encodings of what the last convolution gave.
+
+        No gradient goes from the actor's into the convolutions.
         """
-        weight = self.linear.weight
-        if len(features) <= len(weight):
-            return F.linear(features.flatten(1), weight, self.linear.bias)
-        channels_last = weight.unflatten(1, features.shape[1:]).permute(0, 2, 3, 1)
-        features = features.permute(0, 2, 3, 1)
-        return F.linear(features.flatten(1), channels_last.flatten(1), self.linear.bias)
+        x: Tensor = self.norm(_apply(self.linear, features).float())
+        if self._has_actor:
+            of_actor = self.actor_norm(_apply(self.actor_linear, features.detach()).float())
+            x = torch.cat([x, of_actor], -1)
+        return x.tanh() if self._tanh else x
+
+    @property
+    def actor_parameters(self) -> dict[str, nn.Parameter]:
+        """Name → parameter of what the actor has of its own."""
+        named = self.named_parameters()
+        return {name: parameter for name, parameter in named if name.startswith("actor_")}
 
 
 class _ReLU(torch.autograd.Function):

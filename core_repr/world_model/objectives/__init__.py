@@ -1,5 +1,6 @@
 """The terms of J_M, each with the head that it trains."""
 
+from core_repr.world_model.objectives.bisimulation import Bisimulation
 from core_repr.world_model.objectives.contrastive import Contrastive
 from core_repr.world_model.objectives.inverse_dynamics import InverseDynamics
 from core_repr.world_model.objectives.kl import KL
@@ -11,6 +12,7 @@ from core_repr.world_model.objectives.reward import Reward
 
 __all__ = [
     "KL",
+    "Bisimulation",
     "Contrastive",
     "InverseDynamics",
     "MomentumContrast",

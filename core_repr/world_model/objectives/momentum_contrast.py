@@ -27,6 +27,7 @@ class MomentumContrast(Objective):
     name = "momentum_contrast_loss"
     groups = {"bilinear": "encoder"}  # noqa: RUF012
     views = 2
+    frames_alone = True
 
     def __init__(self, config: MomentumContrastConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -37,11 +38,12 @@ class MomentumContrast(Objective):
 
     def forward(self, observed: Observed) -> Term:
         """Compares all frames, the first of a sequence too."""
-        assert observed.second_view is not None
+        assert observed.others.second is not None
         pairs = observed.batch.mask.flatten()
         query = observed.x[..., : len(self.bilinear)].flatten(0, 1)[pairs]
         with torch.no_grad():
-            key = self.key_encoder(observed.second_view.flatten(0, 1))[pairs]
+            key = self.key_encoder(observed.others.second.flatten(0, 1)[pairs])
+        key = key[:, : len(self.bilinear)]
         loss = momentum_contrast_loss(query, key, self.bilinear)
         return Term(loss, pairs.sum().clamp(min=1).log())
 

@@ -72,12 +72,14 @@ class Objective(nn.Module, ABC):
         groups: Name of a parameter → its group in :meth:`CoReWorldModel.parameter_groups`, where
             it is not ``"model"``.
         views: How many views of the frames, changed at random each in its own way, it compares.
+        frames_alone: Whether it does not look at how a frame follows from the one before.
         weight: Of the term in J_M.
     """
 
     name: ClassVar[str]
     groups: ClassVar[Mapping[str, str]] = {}
     views: ClassVar[int] = 1
+    frames_alone: ClassVar[bool] = False
     weight: float
 
     @abstractmethod
@@ -85,7 +87,7 @@ class Objective(nn.Module, ABC):
         """Scores what a model made of a mini-batch."""
 
     def after_step(self, encoder: Encoder) -> None:
-        """Is called after each step of the model's optimiser."""
+        """Is called when the slow copies follow, after a step of the model's optimiser."""
 
     def diagnostics(self) -> Mapping[str, Float[Tensor, ""]]:
         """Returns name → value of what the log shows besides the loss."""

@@ -69,8 +69,13 @@ class Objectives(nn.ModuleDict):
         """How many views of the frames they compare."""
         return max((cast("Objective", each).views for each in self.values()), default=1)
 
+    @property
+    def frames_alone(self) -> bool:
+        """Whether none of them looks at how a frame follows from the one before."""
+        return all(cast("Objective", each).frames_alone for each in self.values())
+
     def after_step(self, encoder: Encoder) -> None:
-        """Is called after each step of the model's optimiser."""
+        """Is called when the slow copies follow, after a step of the model's optimiser."""
         for objective in self.values():
             cast("Objective", objective).after_step(encoder)
 

@@ -43,7 +43,7 @@ class Reconstruction(Objective):
     def forward(self, observed: Observed) -> Term:
         """Compares the decoded frames with those that there are."""
         batch, state = observed.batch, observed.posterior
-        whole = batch.frames if batch.whole_frames is None else batch.whole_frames
+        whole = batch.frames if observed.others.whole is None else observed.others.whole
         target, mask = as_target(center_crop(whole, self.pixels.side)), batch.mask
         if self._from_prior:
             # The prior of the first frame knows nothing and is not scored.
