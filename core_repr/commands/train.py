@@ -21,7 +21,6 @@ from core_repr.commands.environment import (
 from core_repr.commands.memory import keep_freed_memory
 from core_repr.config import (
     PRESETS,
-    VARIANTS,
     AgentConfig,
     AugmentationConfig,
     CoReConfig,
@@ -55,7 +54,8 @@ class Train:
             (with --from, from those of a model that was trained like it).
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
             which also renders in full.
-        variant: A system of the paper, as a change of the preset.
+        variant: A system of the paper, as a change of the preset: core, rsac, recon, curl, dbc, and
+            so on; a name that is not one lists them all.
         env: Gymnasium id of another environment than the suite's, whose observations are frames;
             --import names the module that registers it.
         env_args: Arguments of that environment, as name=value, such as frame_size=84; a value is
@@ -86,13 +86,7 @@ class Train:
     from_: Annotated[str | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     preset: Literal["compact", "paper"] = "compact"
-    variant: Annotated[
-        str,
-        tyro.conf.arg(
-            metavar="NAME",
-            help=f"A system of the paper, as a change of the preset: {', '.join(VARIANTS)}.",
-        ),
-    ] = "core"
+    variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
     env: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
     env_args: EnvArgs = ()
     wrappers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WRAPPER ...")] = ()
