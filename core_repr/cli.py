@@ -21,6 +21,7 @@ from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
+from core_repr.commands.picture import Picture
 from core_repr.commands.probe import Probe
 from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
@@ -122,6 +123,7 @@ def _commands(train: Train) -> Any:
             "train": train,
             "evaluate": Evaluate(tyro.MISSING),
             "probe": Probe(tyro.MISSING),
+            "picture": Picture(tyro.MISSING, tyro.MISSING),
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),
             "download": Download(tyro.MISSING),

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float
 from numpy.typing import NDArray
 
-from core_repr.adapters import Observation
 from core_repr.agent import SequenceAlgorithm
-from core_repr.evaluation.episodes import RandomAgent
-from core_repr.world_model import CoReWorldModel, Noise
+from core_repr.evaluation.recorded import Recording, joined, observe, read, record
+from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.encoders import Encoder
 
 STACK = 3
 """Frames that the comparisons see: velocities show in several frames only."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Shares of the number of samples that are tried as the weight of the squared coefficients."""
-
-
-class Recording(NamedTuple):
-    """One episode of T steps.
-
-    Attributes:
-        seed: What it was reset with.
-        frames: As the model takes them, ``(T + 1, side, side, 3)``.
-        proprioception: What came with them, ``(T + 1, P)``.
-        actions: In the environment's units, ``(T, ...)``.
-        quantities: Physical quantities, ``(T + 1, Q)``.
-    """
-
-    seed: int
-    frames: UInt8[np.ndarray, "n side side 3"]
-    proprioception: Float32[np.ndarray, "n p"]
-    actions: NDArray[np.float32]
-    quantities: Float[np.ndarray, "n q"]
 
 
 @dataclass(frozen=True)
@@ -101,15 +82,16 @@ def probe(
     """
     if episodes < 4:
         raise ValueError(f"Probes need at least 4 episodes, not {episodes}.")
-    seen = [_record(agent, training_env, seed + i, i % 2 == 1, progress) for i in range(episodes)]
-    unseen = [
-        _record(agent, validation_env, seed + episodes + i, i % 2 == 1, progress)
-        for i in range(episodes)
-    ]
+    recorded = []
+    for env, first in ((training_env, seed), (validation_env, seed + episodes)):
+        for i in range(episodes):
+            recorded.append(record(agent, env, first + i, at_random=i % 2 == 1))
+            progress()
+    seen, unseen = recorded[:episodes], recorded[episodes:]
     model = agent.world_model
     names = validation_env.unwrapped.quantities.names  # type: ignore[attr-defined]
     features = {
-        "latent": lambda recording: latents(model, agent, recording),
+        "latent": lambda recording: latents(agent, recording),
         "random encoder": _random_encoder(model, seed),
         "pixel components": _pixel_components(model, seen),
     }
@@ -121,29 +103,10 @@ def probe(
     return ProbeResult(episodes, r2, _invariance(agent, validation_env, unseen, progress))
 
 
-def latents(
-    model: CoReWorldModel, agent: SequenceAlgorithm, recording: Recording
-) -> Float[np.ndarray, "n z"]:
+def latents(agent: SequenceAlgorithm, recording: Recording) -> Float[np.ndarray, "n z"]:
     """Returns what agents see of an episode, from the third frame on."""
-    actions = agent.policy.actions.to_model(recording.actions)
-    padded = np.concatenate([actions, np.zeros_like(actions[:1])])
-    noise = agent.policy.noise(torch.arange(len(padded)), deterministic=True)
-    with torch.inference_mode():
-        # All frames of an episode at once would take gigabytes at the paper's sizes.
-        parts = zip(
-            torch.from_numpy(recording.frames).split(64),
-            torch.from_numpy(recording.proprioception).split(64),
-            strict=True,
-        )
-        x = torch.cat([model.encode(*(part.to(model.device) for part in pair)) for pair in parts])
-        is_first = torch.zeros(len(x), 1, dtype=torch.bool, device=x.device)
-        _, posterior = model.observe_encodings(
-            x[:, None],
-            torch.from_numpy(padded)[:, None].to(x.device),
-            is_first,
-            None if noise is None else Noise(*(draw[:, None] for draw in noise)),
-        )
-    seen: NDArray[np.float32] = posterior.features[STACK - 1 :, 0].cpu().numpy()
+    _, posterior = observe(agent, recording)
+    seen: NDArray[np.float32] = posterior.features[STACK - 1 :].cpu().numpy()
     return seen
 
 
@@ -191,39 +154,6 @@ def _fit_and_score(
     return r2
 
 
-def _record(
-    agent: SequenceAlgorithm,
-    env: gym.Env[Any, Any],
-    seed: int,
-    at_random: bool,
-    progress: Callable[[], object],
-) -> Recording:
-    actor: Any = RandomAgent(env.action_space, seed) if at_random else agent
-    observation, info = env.reset(seed=seed)
-    # Copies: an environment may write to what it gave, and to what it was given.
-    seen, quantities = [_read(agent, observation)], [np.array(info["physics_quantities"])]
-    actions: list[NDArray[np.float32]] = []
-    state, over = None, False
-    while not over:
-        start = np.array([not actions])
-        action, state = actor.predict(observation, state, start, deterministic=False)
-        actions.append(np.array(action))
-        observation, _, terminated, truncated, info = env.step(action)
-        seen.append(_read(agent, observation))
-        quantities.append(np.array(info["physics_quantities"]))
-        over = terminated or truncated
-    progress()
-    return Recording(seed, *_joined(seen), np.stack(actions), np.stack(quantities))
-
-
-def _read(agent: SequenceAlgorithm, observation: Any) -> Observation:
-    return agent.policy.reader.finite(observation).copy()
-
-
-def _joined(seen: Sequence[Observation]) -> Observation:
-    return Observation(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
-
-
 def _invariance(
     agent: SequenceAlgorithm,
     env: gym.Env[Any, Any],
@@ -234,11 +164,11 @@ def _invariance(
     rng = np.random.default_rng(0)
     for recording in recordings:
         options = {"distraction_seed": recording.seed}
-        seen = [_read(agent, env.reset(seed=recording.seed, options=options)[0])]
-        seen += [_read(agent, env.step(action.copy())[0]) for action in recording.actions]
-        frames, proprioception = _joined(seen)
+        seen = [read(agent, env.reset(seed=recording.seed, options=options)[0])]
+        seen += [read(agent, env.step(action.copy())[0]) for action in recording.actions]
+        frames, proprioception = joined(seen)
         other = recording._replace(frames=frames, proprioception=proprioception)
-        one, two = (latents(agent.world_model, agent, each) for each in (recording, other))
+        one, two = (latents(agent, each) for each in (recording, other))
         same.append(np.linalg.norm(one - two, axis=-1).mean())
         shuffled = two[rng.permutation(len(two))]
         different.append(np.linalg.norm(one - shuffled, axis=-1).mean())
@@ -252,7 +182,8 @@ def _random_encoder(
     sizes = model.config.world_model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = Encoder(sizes.encoder, sizes.crop_size)
+        # One frame at a time: what they have in common is joined afterwards.
+        encoder = Encoder(replace(sizes.encoder, frame_stack=1), sizes.crop_size)
 
     def encode(recording: Recording) -> NDArray[np.float32]:
         with torch.inference_mode():

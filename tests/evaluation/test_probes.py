@@ -12,9 +12,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from core_repr import cli
-from core_repr.agent import CoReSAC
-from core_repr.config import CoReConfig
-from core_repr.evaluation.probes import Recording, _record, latents, linear_r2, probe
+from core_repr.agent import CoReSAC, algorithm_of
+from core_repr.config import CoReConfig, make_variant
+from core_repr.evaluation.probes import latents, linear_r2, probe
+from core_repr.evaluation.recorded import Recording, record
 
 LENGTH = 12
 
@@ -88,9 +89,9 @@ def test_latents_are_those_that_the_agent_acts_on(agent: CoReSAC) -> None:
         np.stack(frames),
         np.zeros((LENGTH + 1, 0), np.float32),
         np.stack(actions),
-        np.zeros((0, 2)),
+        np.zeros((LENGTH + 1, 0)),
     )
-    seen = latents(agent.world_model, agent, recording)
+    seen = latents(agent, recording)
     np.testing.assert_allclose(seen, features[2:], atol=1e-4)
 
 
@@ -128,7 +129,7 @@ def test_an_episode_of_any_form_is_recorded_as_the_model_takes_it(
     env = Reused(Lamp())
     config = tiny_config().replace(environment=None)
     agent = CoReSAC("CoRePolicy", env, config, seed=0, device="cpu")
-    recording = _record(agent, env, 0, False, lambda: None)
+    recording = record(agent, env, 0)
     frames, proprioception = recording.frames, recording.proprioception
     assert frames.shape == (LENGTH + 1, 16, 16, 3) and proprioception.shape == (LENGTH + 1, 2)
     assert all((one != two).any() for one, two in pairwise(frames))
@@ -141,10 +142,29 @@ def test_an_episode_of_any_form_is_recorded_as_the_model_takes_it(
         state = state._replace(action=torch.from_numpy(agent.policy.actions.to_model(action)))
         again = env.step(action.copy())[0]
     _, state = agent.predict(again, state, deterministic=True)
-    seen = latents(agent.world_model, agent, recording)
+    seen = latents(agent, recording)
     np.testing.assert_allclose(seen[-1], state.latent.features[0], atol=1e-4)
     # A probe goes through all of it.
     assert probe(agent, env, Reused(Lamp()), 4).invariance > 0
+
+
+@pytest.mark.parametrize("variant", ["no-recurrence", "sac-rad", "recon"])
+def test_models_of_other_systems_are_probed(
+    tiny_config: Callable[..., CoReConfig], variant: str
+) -> None:
+    config = make_variant(tiny_config(), variant).replace(environment=None)
+    agent = algorithm_of(config)("CoRePolicy", Lamp(), config, seed=0, device="cpu")
+    recording = record(agent, Lamp(), 0)
+    env, state = Lamp(), None
+    observation, _ = env.reset(seed=0)
+    for t, action in enumerate(recording.actions):
+        _, state = agent.predict(observation, state, np.array([t == 0]), deterministic=True)
+        state = state._replace(action=torch.from_numpy(agent.policy.actions.to_model(action[None])))
+        if t >= 2:
+            features = state.latent.features[0].detach().numpy()
+            np.testing.assert_allclose(latents(agent, recording)[t - 2], features, atol=1e-4)
+        observation = env.step(action.copy())[0]
+    assert probe(agent, Lamp(), Lamp(), 4).invariance > 0
 
 
 def test_probes_score_latents_beside_what_needs_no_learning(agent: CoReSAC) -> None:
