@@ -17,6 +17,7 @@ import tyro
 from core_repr.commands import output
 from core_repr.commands.bench import Bench
 from core_repr.commands.brief_help import brief
+from core_repr.commands.campaign import Campaign
 from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
@@ -124,6 +125,7 @@ def _commands(train: Train) -> Any:
             "evaluate": Evaluate(tyro.MISSING),
             "probe": Probe(tyro.MISSING),
             "picture": Picture(tyro.MISSING, tyro.MISSING),
+            "campaign": Campaign(tyro.MISSING),
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),
             "download": Download(tyro.MISSING),

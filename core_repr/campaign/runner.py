@@ -1,0 +1,245 @@
+"""Runs a grid on Ray: a process for each training, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core_repr.campaign.grid import Cell, Grid
+from core_repr.config import EnvironmentConfig
+from core_repr.evaluation.episodes import Evaluation
+from core_repr.evaluation.results import Training, append, check_table
+from core_repr.files.json_files import read_json, write_json
+from core_repr.files.names import MODEL_FOLDER, RUN_FILE, SETTINGS_FILE
+from core_repr.files.places import user_path
+
+RUNS_FOLDER = "runs"
+RESULTS_FILE = "results.csv"
+EVALUATION_FILE = "evaluation.json"
+
+CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a training.
+
+    Attributes:
+        cell: The training.
+        evaluation: Of the finished training; ``None`` where it failed.
+        error: What it failed with, in one line.
+    """
+
+    cell: Cell
+    evaluation: Evaluation | None = None
+    error: str = ""
+
+
+def run_campaign(
+    grid: Grid,
+    folder: str | Path,
+    *,
+    address: str | None = None,
+    processes: int | None = None,
+    cores: float = 1,
+    gpus: float = 0,
+    attempts: int = 3,
+    module: str | None = None,
+    report: Callable[[Outcome, int, int], object] = lambda outcome, done, total: None,
+) -> list[Outcome]:
+    """Trains and evaluates every cell of a grid that is not done yet.
+
+    Each training is a run in ``runs/<cell>`` of the folder, which resumes from its checkpoint when
+    it was stopped, its machine was lost or it failed; each finished one is evaluated and appends a
+    row to ``results.csv``. What has a row is not done again, so a campaign that was stopped
+    continues when it is started again.
+
+    Args:
+        grid: The trainings.
+        folder: Made if needed; on a cluster, all machines must see it under this path.
+        address: Of a running Ray cluster, ``"auto"`` or ``"host:port"``; ``None`` for this machine.
+        processes: At once on this machine; as many as cores by default.
+        cores: Of a training.
+        gpus: Of a training; a fraction lets several share one.
+        attempts: How often a training is tried.
+        module: To import first in every process, which registers environments of one's own.
+        report: Called with each outcome, the number of those that are finished, and of all. A
+            failed one may be tried again.
+
+    Returns:
+        The outcome of every cell that was not done before, the last one of each.
+
+    Raises:
+        ModuleNotFoundError: If Ray is missing.
+        ConnectionError: If there is no cluster at the address.
+        ValueError: If a cell cannot be trained.
+        OSError: If the folder cannot be written to.
+    """
+    folder = user_path(folder).absolute()
+    cells = grid.cells()
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / RESULTS_FILE
+    check_table(table)
+    done = _done(table)
+    remaining = [cell for cell in cells if cell.name not in done]
+    _check(remaining)
+    if not remaining:
+        return []
+    ray = _import_ray()
+    _connect(ray, address, processes)
+    # A lost process is tried again here, where it can be named and counted.
+    start = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(train_cell)
+    device = "cuda" if gpus else "cpu"
+    tries = dict.fromkeys((cell.name for cell in remaining), 1)
+    outcomes: dict[str, Outcome] = {}
+    finished = len(cells) - len(remaining)
+    try:
+        running = {start.remote(cell, folder, device, module): cell for cell in remaining}
+        while running:
+            (ready, *_), _ = ray.wait([*running])
+            cell = running.pop(ready)
+            try:
+                row = ray.get(ready)
+            except ray.exceptions.RayError as error:
+                outcome = Outcome(cell, error=_in_one_line(error))
+                if tries[cell.name] < attempts:
+                    tries[cell.name] += 1
+                    running[start.remote(cell, folder, device, module)] = cell
+            else:
+                append(table, *row)
+                outcome = Outcome(cell, row[-1])
+                finished += 1
+            outcomes[cell.name] = outcome
+            report(outcome, finished, len(cells))
+    finally:
+        ray.shutdown()
+    return list(outcomes.values())
+
+
+def train_cell(
+    cell: Cell, folder: Path, device: str, module: str | None = None
+) -> tuple[Training, EnvironmentConfig, Evaluation]:
+    """Trains a cell, or resumes its training, and evaluates it; what is done is not done again.
+
+    Args:
+        cell: The training.
+        folder: Of the campaign.
+        device: Where the networks are.
+        module: To import first.
+
+    Returns:
+        What a row of the results needs.
+    """
+    import torch
+
+    from core_repr import training
+
+    if module is not None:
+        importlib.import_module(module)
+    torch.set_num_threads(1)
+    run = folder / RUNS_FOLDER / cell.name
+    settings = cell.settings
+    if not (run / SETTINGS_FILE).exists():
+        training.train(settings.environment, settings.config, run, settings.schedule, device)
+    elif not _is_finished(run, settings.schedule.env_steps):
+        training.resume(run, None, device)
+    return _evaluated(cell, run, device)
+
+
+def _evaluated(
+    cell: Cell, run: Path, device: str
+) -> tuple[Training, EnvironmentConfig, Evaluation]:
+    from core_repr.agent import load_agent
+    from core_repr.environments import changed, make_environment
+    from core_repr.evaluation import evaluate
+
+    agent = load_agent(run / MODEL_FOLDER, device=device)
+    changes = cell.settings.environment.validation
+    if (run / EVALUATION_FILE).exists():
+        known = read_json(run / EVALUATION_FILE)
+        evaluation = Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
+    else:
+        env = make_environment(agent.environment_config, **changes)
+        try:
+            agent.set_env(env)
+            evaluation = evaluate(agent, env, cell.episodes, seed=0)
+        finally:
+            env.close()
+        write_json(run / EVALUATION_FILE, evaluation.to_dict())
+    settings = read_json(run / SETTINGS_FILE)
+    schedule = cell.settings.schedule
+    training = Training(
+        cell.name, cell.system, schedule.env_steps, schedule.seed, settings.get("commit")
+    )
+    return training, changed(agent.environment_config, changes), evaluation
+
+
+def _is_finished(run: Path, env_steps: int) -> bool:
+    from core_repr.training.origin import newest_checkpoint
+
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is None:
+        return False
+    state = read_json(checkpoint / RUN_FILE)
+    return bool(state["finished"]) and state["env_steps"] >= env_steps
+
+
+def _done(table: Path) -> set[str]:
+    """Returns the names of the cells that have a row."""
+    if not table.exists():
+        return set()
+    with open(table, newline="") as file:
+        return {row["model"] for row in csv.DictReader(file)}
+
+
+def _check(cells: Sequence[Cell]) -> None:
+    """Refuses what cannot be trained, before anything is: each environment is made once."""
+    seen = set()
+    for cell in cells:
+        config = json.loads(cell.settings.config.to_json())
+        key = (cell.environment, cell.setting, cell.system, json.dumps(config, sort_keys=True))
+        if key not in seen:
+            seen.add(key)
+            cell.check()
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            'A campaign runs on Ray: pip install "core-repr[campaign]".', name="ray"
+        ) from None
+    return ray
+
+
+def _connect(ray: Any, address: str | None, processes: int | None) -> None:
+    if address is None:
+        ray.init(num_cpus=processes, log_to_driver=False, logging_level="error")
+        return
+    absent = (
+        f"There is no Ray cluster at {address!r}: start one with `ray start --head`, or leave the "
+        "address out to use this machine alone."
+    )
+    host, separator, port = address.rpartition(":")
+    if separator and "/" not in address:
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except (OSError, ValueError, OverflowError):
+            raise ConnectionError(absent) from None
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError):
+        raise ConnectionError(absent) from None
+
+
+def _in_one_line(error: BaseException) -> str:
+    cause = getattr(error, "cause", None) or error
+    text = " ".join(str(cause).split())
+    return f"{type(cause).__name__}: {text[:300]}"

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import csv
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core_repr.campaign import Grid, Outcome, Setting, run_campaign
+from core_repr.evaluation.results import COLUMNS
+
+
+def small(**fields: Any) -> Grid:
+    """Two episodes of cartpole for each training, with a few updates."""
+    return Grid(
+        **{
+            "title": "Small",
+            "environments": ("cartpole-swingup",),
+            "settings": {"none": Setting()},
+            "env_steps": 2_000,
+            "options": {
+                "world_model.frame_size": 36,
+                "agent.learning_starts": 100,
+                "agent.initial_updates": 0,
+                "agent.updates_per_step": 0.02,
+                "agent.batch_size": 2,
+            },
+            "seeds": (0, 1),
+            "episodes": 2,
+            "evaluation_episodes": 1,
+            **fields,
+        }
+    )
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "results.csv", newline="") as file:
+        return sorted(csv.DictReader(file), key=lambda row: row["model"])
+
+
+@pytest.mark.slow
+def test_a_grid_is_trained_once_whatever_happens(tmp_path: Path) -> None:
+    grid = small(variants=("core", "sac-rad"), options={**small().options, "agent.batch_size": 2})
+    cells = grid.cells()
+    # The last one fails: another file is in the place of its settings.
+    broken = tmp_path / "runs" / cells[-1].name / "settings.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{}")
+    told: list[tuple[str, bool, int, int]] = []
+
+    def report(outcome: Outcome, done: int, total: int) -> None:
+        told.append((outcome.cell.name, outcome.evaluation is not None, done, total))
+
+    outcomes = run_campaign(grid, tmp_path, processes=2, attempts=2, report=report)
+    assert {o.cell.name for o in outcomes} == {cell.name for cell in cells}
+    failed = [outcome for outcome in outcomes if outcome.evaluation is None]
+    assert [outcome.cell for outcome in failed] == [cells[-1]]
+    assert "settings.json" in failed[0].error and "\n" not in failed[0].error
+    assert [name for name, fine, *_ in told if not fine] == 2 * [cells[-1].name]
+    assert max(done for *_, done, _ in told) == 3 and {total for *_, total in told} == {4}
+    first = rows(tmp_path)
+    assert [*first[0]] == list(COLUMNS)
+    assert [row["model"] for row in first] == sorted(cell.name for cell in cells[:-1])
+    assert {row["variant"] for row in first} == {"core", "sac-rad"}
+    assert {row["env_steps"] for row in first} == {"2000"}
+    assert {(row["episodes"], row["first_seed"]) for row in first} == {("2", "0")}
+    assert json.loads(first[0]["arguments"])["split"] == "val"
+
+    broken.unlink()
+    progress = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("progress.csv")}
+    (again,) = run_campaign(grid, tmp_path, processes=1)
+    assert again.cell == cells[-1] and again.evaluation is not None
+    assert progress == {path: path.stat().st_mtime_ns for path in progress}
+    assert len(rows(tmp_path)) == 4
+    assert run_campaign(grid, tmp_path) == []
+
+    # A row that is lost comes back without a training or an evaluation.
+    table = tmp_path / "results.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json*")}
+    assert len(run_campaign(grid, tmp_path, processes=1)) == 1
+    assert sorted(table.read_text().splitlines()) == sorted("".join(lines).splitlines())
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.slow
+def test_a_lost_machine_costs_no_row(tmp_path: Path) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        lost: list[str] = []
+
+        def report(outcome: Outcome, done: int, total: int) -> None:
+            if outcome.evaluation is None:
+                lost.append(outcome.cell.name)
+            elif len(workers) == 2:
+                cluster.remove_node(workers.pop(), allow_graceful=False)
+
+        grid = small(seeds=(0, 1, 2, 3))
+        outcomes = run_campaign(
+            grid, tmp_path / "two", address=cluster.address, attempts=3, report=report
+        )
+        assert len(workers) == 1 and all(outcome.evaluation for outcome in outcomes)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    alone = run_campaign(grid, tmp_path / "one", processes=1)
+    assert all(outcome.evaluation for outcome in alone)
+    assert rows(tmp_path / "two") == rows(tmp_path / "one")
+
+
+def test_a_cluster_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", "127.0.0.1:nothing"):
+        with pytest.raises(ConnectionError, match="There is no Ray cluster at"):
+            run_campaign(small(), tmp_path, address=address)
+
+
+def test_a_table_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="does not begin with the columns"):
+        run_campaign(small(), tmp_path)
+    assert (tmp_path / "results.csv").read_text() == "a,b\n1,2\n"
