@@ -16,7 +16,15 @@ from stable_baselines3 import SAC
 
 from core_repr import CoReWorldModel, CoReWrapper, load_agent
 from core_repr.agent import SequenceAlgorithm, algorithm_of
-from core_repr.config import VARIANTS, CoReConfig, SACConfig, make_variant, variant_of
+from core_repr.config import (
+    VARIANTS,
+    CoReConfig,
+    FeedForwardSACConfig,
+    QTOptConfig,
+    SACConfig,
+    make_variant,
+    variant_of,
+)
 from core_repr.environments import EnvironmentChoice
 from core_repr.training import Schedule, resume, train
 from core_repr.world_model.objectives import Objective
@@ -31,8 +39,10 @@ def config(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig
     if isinstance(made.agent, SACConfig):
         return made
     # Its settings are its own.
-    small = {"actor_layers": (16,), "critic_layers": (16,), "batch_size": 4}
-    return made.replace(agent=replace(made.agent, learning_starts=16, **small))
+    small: dict[str, Any] = {"critic_layers": (16,), "batch_size": 4, "learning_starts": 16}
+    if isinstance(made.agent, FeedForwardSACConfig):
+        small["actor_layers"] = (16,)
+    return made.replace(agent=replace(made.agent, **small))
 
 
 @pytest.fixture
@@ -40,7 +50,8 @@ def agent(config: CoReConfig, make_pixels: Callable[..., gym.Env[Any, Any]]) -> 
     """An agent of the variant that has learned a little."""
     torch.manual_seed(0)
     algorithm = algorithm_of(config)
-    return algorithm("CoRePolicy", make_pixels(), config, seed=0, device="cpu").learn(40)
+    env = make_pixels(frame_size=config.world_model.frame_size)
+    return algorithm("CoRePolicy", env, config, seed=0, device="cpu").learn(40)
 
 
 def test_it_learns_and_logs_the_terms_that_there_are(
@@ -57,7 +68,8 @@ def test_it_learns_and_logs_the_terms_that_there_are(
     names = {objective.name for objective in agent.world_model.objectives.values()}
     assert len(names) == sum(term is not None for term in vars(config.objectives).values())
     assert names == logged & {kind.name for kind in Objective.__subclasses__()}
-    assert logged & {"critic_loss", "value_loss"} and "actor_loss" in logged
+    assert logged & {"critic_loss", "value_loss"}
+    assert ("actor_loss" in logged) == (not isinstance(config.agent, QTOptConfig))
     assert (agent.world_model.dynamics.prior_mlp is not None) == config.objectives.use_prior
 
 
@@ -87,14 +99,14 @@ def test_it_is_saved_and_loaded_and_acts_the_same(
     loaded = algorithm.load(tmp_path / "agent", device="cpu")
     for name, tensor in agent.policy.state_dict().items():
         assert torch.equal(tensor, loaded.policy.state_dict()[name]), name
-    loaded.set_env(gym.make(PIXELS))
+    side = config.world_model.frame_size
+    loaded.set_env(gym.make(PIXELS, frame_size=side))
     loaded.learn(40)
     assert loaded.updates > agent.updates
     loaded = load_agent(tmp_path / "agent", device="cpu")
     assert type(loaded) is algorithm
     model = CoReWorldModel.from_pretrained(tmp_path / "agent")
     assert model.config == agent.config
-    side = agent.config.world_model.frame_size
     frames = np.random.default_rng(0).integers(256, size=(3, 2, side, side, 3), dtype=np.uint8)
     states = [None, None]
     for frame in frames:
@@ -111,7 +123,8 @@ def test_it_makes_latents_for_any_agent(agent: SequenceAlgorithm, tmp_path: Path
     assert "objective" not in card.lower()
     assert VARIANTS[variant_of(agent.config)].about in " ".join(card.split())
     assert f"latent state of {agent.world_model.latent_size} numbers" in " ".join(card.split())
-    env = CoReWrapper(gym.make(PIXELS), tmp_path / "model")
+    side = agent.config.world_model.frame_size
+    env = CoReWrapper(gym.make(PIXELS, frame_size=side), tmp_path / "model")
     assert env.observation_space.shape == (agent.world_model.latent_size,)
     SAC("MlpPolicy", env, learning_starts=5, batch_size=4).learn(12)
 
