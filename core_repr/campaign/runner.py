@@ -7,7 +7,7 @@ import importlib
 import json
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from core_repr.evaluation.results import Training, append, check_table
 from core_repr.files.json_files import read_json, write_json
 from core_repr.files.names import MODEL_FOLDER, RUN_FILE, SETTINGS_FILE
 from core_repr.files.places import user_path
+from core_repr.training.settings import RunSettings
 
 RUNS_FOLDER = "runs"
 RESULTS_FILE = "results.csv"
-EVALUATION_FILE = "evaluation.json"
+EVALUATION_FILE = "evaluation-{}.json"
+"""With the environment steps that the model had."""
 
 CONNECT_SECONDS = 5.0
 
@@ -58,7 +60,7 @@ def run_campaign(
     Each training is a run in ``runs/<cell>`` of the folder, which resumes from its checkpoint when
     it was stopped, its machine was lost or it failed; each finished one is evaluated and appends a
     row to ``results.csv``. What has a row is not done again, so a campaign that was stopped
-    continues when it is started again.
+    continues when it is started again; with more environment steps, its trainings go on.
 
     Args:
         grid: The trainings.
@@ -78,7 +80,7 @@ def run_campaign(
     Raises:
         ModuleNotFoundError: If Ray is missing.
         ConnectionError: If there is no cluster at the address.
-        ValueError: If a cell cannot be trained.
+        ValueError: If a cell cannot be trained, or its run was started with other settings.
         OSError: If the folder cannot be written to.
     """
     folder = user_path(folder).absolute()
@@ -86,8 +88,10 @@ def run_campaign(
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / RESULTS_FILE
     check_table(table)
+    for cell in cells:
+        _check_run(cell, folder / RUNS_FOLDER / cell.name)
     done = _done(table)
-    remaining = [cell for cell in cells if cell.name not in done]
+    remaining = [cell for cell in cells if (cell.name, grid.env_steps) not in done]
     _check(remaining)
     if not remaining:
         return []
@@ -148,7 +152,7 @@ def train_cell(
     if not (run / SETTINGS_FILE).exists():
         training.train(settings.environment, settings.config, run, settings.schedule, device)
     elif not _is_finished(run, settings.schedule.env_steps):
-        training.resume(run, None, device)
+        training.resume(run, settings.schedule.env_steps, device)
     return _evaluated(cell, run, device)
 
 
@@ -161,8 +165,10 @@ def _evaluated(
 
     agent = load_agent(run / MODEL_FOLDER, device=device)
     changes = cell.settings.environment.validation
-    if (run / EVALUATION_FILE).exists():
-        known = read_json(run / EVALUATION_FILE)
+    schedule = cell.settings.schedule
+    kept = run / EVALUATION_FILE.format(schedule.env_steps)
+    if kept.exists():
+        known = read_json(kept)
         evaluation = Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
     else:
         env = make_environment(agent.environment_config, **changes)
@@ -171,9 +177,8 @@ def _evaluated(
             evaluation = evaluate(agent, env, cell.episodes, seed=0)
         finally:
             env.close()
-        write_json(run / EVALUATION_FILE, evaluation.to_dict())
+        write_json(kept, evaluation.to_dict())
     settings = read_json(run / SETTINGS_FILE)
-    schedule = cell.settings.schedule
     training = Training(
         cell.name, cell.system, schedule.env_steps, schedule.seed, settings.get("commit")
     )
@@ -190,12 +195,30 @@ def _is_finished(run: Path, env_steps: int) -> bool:
     return bool(state["finished"]) and state["env_steps"] >= env_steps
 
 
-def _done(table: Path) -> set[str]:
-    """Returns the names of the cells that have a row."""
+def _check_run(cell: Cell, run: Path) -> None:
+    """Refuses to mix a grid's results with those of another one."""
+    if not (run / SETTINGS_FILE).exists():
+        return
+    try:
+        known = RunSettings.read(run)
+    except (OSError, ValueError):
+        return  # The training itself says what is wrong with it, and the others go on.
+    schedule = replace(known.schedule, env_steps=cell.settings.schedule.env_steps)
+    # What the run records of its environment is what it was made of.
+    config = known.config.replace(environment=None)
+    if RunSettings(known.environment, config, schedule) != cell.settings:
+        raise ValueError(
+            f"{run} holds a training with other settings than the grid's; choose another folder "
+            "for the campaign, or move it away."
+        )
+
+
+def _done(table: Path) -> set[tuple[str, int]]:
+    """Returns name and environment steps of the trainings that have a row."""
     if not table.exists():
         return set()
     with open(table, newline="") as file:
-        return {row["model"] for row in csv.DictReader(file)}
+        return {(row["model"], int(row["env_steps"] or 0)) for row in csv.DictReader(file)}
 
 
 def _check(cells: Sequence[Cell]) -> None:

@@ -70,6 +70,11 @@ class Campaign:
             print(f"{len(cells)} trainings of {grid.env_steps:,} environment steps")
             return 0
         folder = self.folder or Path("campaigns") / Path(self.grid).stem
+        print(
+            f"{grid.title}: {len(grid.cells())} trainings of {grid.env_steps:,} environment steps, "
+            f"in {folder}",
+            flush=True,
+        )
         outcomes = run_campaign(
             grid,
             folder,

@@ -85,6 +85,19 @@ def test_a_grid_is_trained_once_whatever_happens(tmp_path: Path) -> None:
     assert sorted(table.read_text().splitlines()) == sorted("".join(lines).splitlines())
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
+    # More steps continue the trainings; other settings are not mixed with theirs.
+    longer = small(seeds=(0,), env_steps=3_000)
+    (outcome,) = run_campaign(longer, tmp_path, processes=1)
+    name = outcome.cell.name
+    assert outcome.evaluation is not None
+    steps = [row["env_steps"] for row in rows(tmp_path) if row["model"] == name]
+    assert sorted(steps) == ["2000", "3000"]
+    settings = json.loads((tmp_path / "runs" / name / "settings.json").read_text())
+    assert settings["schedule"]["env_steps"] == 3_000
+    other = small(seeds=(0,), options={**small().options, "agent.batch_size": 3})
+    with pytest.raises(ValueError, match="holds a training with other settings than the grid's"):
+        run_campaign(other, tmp_path)
+
 
 @pytest.mark.slow
 def test_a_lost_machine_costs_no_row(tmp_path: Path) -> None:
