@@ -24,6 +24,7 @@ from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
 from core_repr.commands.picture import Picture
 from core_repr.commands.probe import Probe
+from core_repr.commands.report import Report
 from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS, VARIANTS
@@ -126,6 +127,7 @@ def _commands(train: Train) -> Any:
             "probe": Probe(tyro.MISSING),
             "picture": Picture(tyro.MISSING, tyro.MISSING),
             "campaign": Campaign(tyro.MISSING),
+            "report": Report(tyro.MISSING),
             "demo": Demo(),
             "bench": Bench(tyro.MISSING),
             "download": Download(tyro.MISSING),
