@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from gymnasium import spaces
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from core_repr.agent import CoReSAC
+from core_repr.agent import CoReSAC, algorithm_of, load_agent
 from core_repr.agent.environment import observation_space
-from core_repr.config import CoReConfig
+from core_repr.config import CoReConfig, SACConfig, make_variant
 from core_repr.world_model import CoReWorldModel, SequenceBatch
 
 CAMERA = spaces.Box(0, 255, (16, 16, 3), np.uint8)
@@ -71,6 +72,31 @@ def test_a_robot_learns_from_frames_and_proprioception(
     arm = batch.proprioception[..., 1]
     np.testing.assert_allclose(arm[1:] - arm[:-1], 0.1, atol=1e-6)
     assert evaluate_policy(agent, agent.env, 2)[0] < np.inf
+
+
+@pytest.mark.parametrize("variant", ["sac-rad", "curl", "qt-opt-rad", "rcurl", "recon"])
+def test_other_systems_learn_from_proprioception_too(
+    tiny_config: Callable[..., CoReConfig],
+    make_pixels: Callable[..., gym.Env[Any, Any]],
+    tmp_path: Path,
+    variant: str,
+) -> None:
+    config = make_variant(tiny_config(), variant).replace(environment=None)
+    if not isinstance(config.agent, SACConfig):
+        small = replace(config.agent, critic_layers=(8,), batch_size=4, learning_starts=16)
+        config = config.replace(agent=small)
+    env = Robot(make_pixels(frame_size=config.world_model.frame_size))
+    agent = algorithm_of(config)("CoRePolicy", env, config, seed=0, device="cpu")
+    before = [p.clone() for p in agent.world_model.proprioception_encoder.parameters()]
+    agent.learn(40)
+    after = agent.world_model.proprioception_encoder.parameters()
+    assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    agent.save(tmp_path / "agent")
+    loaded = load_agent(tmp_path / "agent", device="cpu")
+    assert loaded.config.latent_size == loaded.world_model.latent_size
+    observation = agent.env.reset()
+    expected, _ = agent.predict(observation, deterministic=True)
+    np.testing.assert_allclose(loaded.predict(observation, deterministic=True)[0], expected)
 
 
 def test_a_robot_is_saved_and_loaded_with_what_it_observes(
