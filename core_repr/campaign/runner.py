@@ -85,9 +85,9 @@ def run_campaign(
     """
     folder = user_path(folder).absolute()
     cells = grid.cells()
-    folder.mkdir(parents=True, exist_ok=True)
     table = folder / RESULTS_FILE
-    check_table(table)
+    if folder.is_dir():
+        check_table(table)
     for cell in cells:
         _check_run(cell, folder / RUNS_FOLDER / cell.name)
     done = _done(table)
@@ -104,6 +104,7 @@ def run_campaign(
     outcomes: dict[str, Outcome] = {}
     finished = len(cells) - len(remaining)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         running = {start.remote(cell, folder, device, module): cell for cell in remaining}
         while running:
             (ready, *_), _ = ray.wait([*running])

@@ -274,7 +274,7 @@ def write(
     """Writes the strip of the first episode, or a video with a column for each.
 
     Args:
-        path: Ending in ``.png`` or ``.mp4``.
+        path: Ending in ``.png`` or ``.mp4``. Missing folders are made.
         episodes: What :func:`rows` returned for each.
         fps: Frames a second of a video.
 

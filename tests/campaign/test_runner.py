@@ -134,7 +134,8 @@ def test_a_cluster_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     for address in (f"127.0.0.1:{port}", "127.0.0.1:nothing"):
         with pytest.raises(ConnectionError, match="There is no Ray cluster at"):
-            run_campaign(small(), tmp_path, address=address)
+            run_campaign(small(), tmp_path / "new", address=address)
+        assert not (tmp_path / "new").exists()
 
 
 def test_a_table_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -184,8 +184,8 @@ def test_a_strip_and_a_video_are_written(make_agent: MakeAgent, tmp_path: Path) 
     assert [axis.get_title() for axis in figure.axes[:6]] == [
         f"t = {t}" for t in (0, 3, 6, 9, 10, 12)
     ]
-    pictures.write(tmp_path / "strip.png", [shown], 30)
-    assert (tmp_path / "strip.png").stat().st_size > 5_000
+    pictures.write(tmp_path / "new" / "strip.png", [shown], 30)
+    assert (tmp_path / "new" / "strip.png").stat().st_size > 5_000
     pictures.write(tmp_path / "episodes.mp4", [shown, short], 30)
     reader = imageio_ffmpeg.read_frames(str(tmp_path / "episodes.mp4"))
     assert next(reader)["size"] == (2 * 120, 5 * 120)
