@@ -99,13 +99,13 @@ def run_campaign(
     _connect(ray, address, processes)
     # A lost process is tried again here, where it can be named and counted.
     start = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(train_cell)
-    device = "cuda" if gpus else "cpu"
+    device, threads = "cuda" if gpus else "cpu", max(1, int(cores))
     tries = dict.fromkeys((cell.name for cell in remaining), 1)
     outcomes: dict[str, Outcome] = {}
     finished = len(cells) - len(remaining)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        running = {start.remote(cell, folder, device, module): cell for cell in remaining}
+        running = {start.remote(cell, folder, device, threads, module): cell for cell in remaining}
         while running:
             (ready, *_), _ = ray.wait([*running])
             cell = running.pop(ready)
@@ -115,7 +115,7 @@ def run_campaign(
                 outcome = Outcome(cell, error=_in_one_line(error))
                 if tries[cell.name] < attempts:
                     tries[cell.name] += 1
-                    running[start.remote(cell, folder, device, module)] = cell
+                    running[start.remote(cell, folder, device, threads, module)] = cell
             else:
                 append(table, *row)
                 outcome = Outcome(cell, row[-1])
@@ -128,7 +128,7 @@ def run_campaign(
 
 
 def train_cell(
-    cell: Cell, folder: Path, device: str, module: str | None = None
+    cell: Cell, folder: Path, device: str, threads: int = 1, module: str | None = None
 ) -> tuple[Training, EnvironmentConfig, Evaluation]:
     """Trains a cell, or resumes its training, and evaluates it; what is done is not done again.
 
@@ -136,6 +136,7 @@ def train_cell(
         cell: The training.
         folder: Of the campaign.
         device: Where the networks are.
+        threads: Of torch.
         module: To import first.
 
     Returns:
@@ -147,7 +148,7 @@ def train_cell(
 
     if module is not None:
         importlib.import_module(module)
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     run = folder / RUNS_FOLDER / cell.name
     settings = cell.settings
     if not (run / SETTINGS_FILE).exists():
