@@ -22,6 +22,7 @@ from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
+from core_repr.commands.pairs import Pairs
 from core_repr.commands.picture import Picture
 from core_repr.commands.probe import Probe
 from core_repr.commands.report import Report
@@ -126,6 +127,7 @@ def _commands(train: Train) -> Any:
             "evaluate": Evaluate(tyro.MISSING),
             "probe": Probe(tyro.MISSING),
             "picture": Picture(tyro.MISSING, tyro.MISSING),
+            "pairs": Pairs(tyro.MISSING, tyro.MISSING),
             "campaign": Campaign(tyro.MISSING),
             "report": Report(tyro.MISSING),
             "demo": Demo(),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -21,12 +23,14 @@ from core_repr.envs.rendering import select_backend  # noqa: E402
 # Before anything imports MuJoCo, which then keeps to one way of rendering.
 select_backend()
 
+from core_repr.agent.feed_forward.pairs import EpisodePairs  # noqa: E402
 from core_repr.config import (  # noqa: E402
     AugmentationConfig,
     ContrastiveConfig,
     CoReConfig,
     EncoderConfig,
     EnvironmentConfig,
+    FeedForwardSACConfig,
     InverseDynamicsConfig,
     KLConfig,
     ObjectivesConfig,
@@ -35,6 +39,8 @@ from core_repr.config import (  # noqa: E402
     SACConfig,
     WorldModelConfig,
 )
+from core_repr.files.json_files import write_json  # noqa: E402
+from core_repr.files.names import MANIFEST_FILE  # noqa: E402
 
 # Among tensors as tiny as these, threads only wait for each other.
 torch.set_num_threads(1)
@@ -116,6 +122,29 @@ gym.register(PIXELS, Pixels, disable_env_checker=True)
 def make_pixels() -> Callable[..., gym.Env[Any, Any]]:
     """Makes a :class:`Pixels`, registered as core-repr-tests/Pixels-v0, with its arguments."""
     return lambda **arguments: gym.make(PIXELS, **arguments)
+
+
+@pytest.fixture
+def make_pairs(tmp_path: Path) -> Callable[[CoReConfig], CoReConfig]:
+    """Writes pairs of episodes for a config with policy similarity, which it returns with them."""
+
+    def make(config: CoReConfig) -> CoReConfig:
+        assert isinstance(config.agent, FeedForwardSACConfig) and config.agent.similarity
+        rng, side = np.random.default_rng(0), config.world_model.frame_size
+        folder = tmp_path / "pairs"
+        folder.mkdir()
+        pairs = EpisodePairs(config, folder)
+        for actions in np.repeat(rng.uniform(-1, 1, (3, 7, 2)), 2, 0).astype(np.float32):
+            for action in actions:
+                pairs.add(0, rng.integers(256, size=(side, side, 3), dtype=np.uint8), action, 1.0)
+            last = rng.integers(256, size=(side, side, 3), dtype=np.uint8)
+            pairs.end_episode(0, last, terminated=False)
+        pairs.seal()
+        write_json(folder / MANIFEST_FILE, pairs.manifest())
+        similarity = replace(config.agent.similarity, pairs=str(folder), states=5)
+        return config.replace(agent=replace(config.agent, similarity=similarity))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -386,6 +386,15 @@ def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     assert CoReConfig.from_json(json.dumps(old)) == config
 
 
+def test_a_baseline_of_version_11_saw_each_observation_once() -> None:
+    environment = EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,))
+    config = make_variant(PRESETS["compact"](), "curl").replace(environment=environment)
+    old = json.loads(config.to_json())
+    assert old["agent"].pop("views") == 1 and old["agent"].pop("similarity") is None
+    old["format_version"] = 11
+    assert CoReConfig.from_json(json.dumps(old)) == config
+
+
 @pytest.mark.parametrize(
     ("part", "path", "change"),
     [

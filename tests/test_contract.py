@@ -33,7 +33,11 @@ PIXELS = "core-repr-tests/Pixels-v0"
 
 
 @pytest.fixture(params=VARIANTS)
-def config(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig]) -> CoReConfig:
+def config(
+    request: pytest.FixtureRequest,
+    tiny_config: Callable[..., CoReConfig],
+    make_pairs: Callable[[CoReConfig], CoReConfig],
+) -> CoReConfig:
     """A tiny config of the variant."""
     made = make_variant(tiny_config(agent={"sequence_length": 6}), request.param)
     if isinstance(made.agent, SACConfig):
@@ -42,7 +46,8 @@ def config(request: pytest.FixtureRequest, tiny_config: Callable[..., CoReConfig
     small: dict[str, Any] = {"critic_layers": (16,), "batch_size": 4, "learning_starts": 16}
     if isinstance(made.agent, FeedForwardSACConfig):
         small["actor_layers"] = (16,)
-    return made.replace(agent=replace(made.agent, **small))
+    made = made.replace(agent=replace(made.agent, **small))
+    return make_pairs(made) if getattr(made.agent, "similarity", None) else made
 
 
 @pytest.fixture

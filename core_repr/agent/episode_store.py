@@ -187,8 +187,7 @@ class EpisodeStore:
         copy = EpisodeStore(self.dtype, self.size, folder)
         for episode in self.episodes:
             copy.append(episode.records)
-        if copy._segment is not None:
-            copy._segment.seal()
+        copy.seal()
         write_json(folder / MANIFEST_FILE, {**copy.manifest(), **self._state()})
         return segment_files(folder)
 
@@ -199,6 +198,35 @@ class EpisodeStore:
             FileNotFoundError: If a file is missing.
             ValueError: If a file is broken or holds other observations or actions.
         """
+        manifest, episodes = self._read(folder)
+        while self.episodes:
+            self._drop_oldest()
+        self.is_full = False
+        for episode in episodes:
+            if episode.length <= self.size:
+                self.append(episode.records)
+        self._set_state(manifest)
+
+    def seal(self) -> None:
+        """Ends the appending to the newest segment; its file shrinks to what it holds."""
+        if self._segment is not None:
+            self._segment.seal()
+
+    def map(self) -> None:
+        """Opens the episodes that :meth:`save` wrote into its own folder, for reading alone.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is broken or holds other observations or actions.
+        """
+        assert self.folder is not None
+        manifest, episodes = self._read(self.folder)
+        self.episodes = deque(episodes)
+        self._slots = sum(episode.length for episode in episodes)
+        self._set_state(manifest)
+
+    def _read(self, folder: Path) -> tuple[dict[str, Any], list[Episode]]:
+        """Returns the manifest in a folder, and the episodes that it names, which are whole."""
         finish(folder)
         manifest = read_json(folder / MANIFEST_FILE)
         episodes = self._open(manifest, folder)
@@ -209,13 +237,7 @@ class EpisodeStore:
                     f"{folder}: episode {number} holds a reward that is not finite or an action "
                     "outside [−1, 1]; it was damaged."
                 )
-        while self.episodes:
-            self._drop_oldest()
-        self.is_full = False
-        for episode in episodes:
-            if episode.length <= self.size:
-                self.append(episode.records)
-        self._set_state(manifest)
+        return manifest, episodes
 
     def _open(self, manifest: dict[str, Any], folder: Path) -> list[Episode]:
         if manifest.get("format_version") != FORMAT_VERSION:

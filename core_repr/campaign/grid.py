@@ -62,6 +62,8 @@ class Grid:
         episodes: Of the evaluation of a finished training, on validation distractions.
         evaluation_interval: Training episodes between two evaluations of the learning curve.
         evaluation_episodes: Episodes of such an evaluation.
+        pairs: Pairs of episodes that a training of the variant pse learns from. Its campaign makes
+            them: it first trains the agent without pairs, for as many steps, in the same setting.
     """
 
     title: str
@@ -76,6 +78,7 @@ class Grid:
     episodes: Size = 30
     evaluation_interval: Size = 20
     evaluation_episodes: Size = 5
+    pairs: Size = 500
 
     def cells(self) -> list[Cell]:
         """Returns the trainings.
@@ -107,6 +110,7 @@ class Grid:
                 system,
                 self._settings(environment, self.settings[setting], config, seed),
                 self.episodes,
+                self.pairs,
             )
 
     def _settings(
@@ -139,6 +143,7 @@ class Cell:
         system: The variant, joined by the name of its change.
         settings: Of the run.
         episodes: Of its evaluation.
+        pairs: Pairs of episodes to record, where it learns from such.
     """
 
     name: str
@@ -147,6 +152,7 @@ class Cell:
     system: str
     settings: RunSettings
     episodes: int
+    pairs: int
 
     def check(self) -> None:
         """Refuses a training that could not start, before any does: it makes its environments.

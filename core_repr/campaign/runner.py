@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core_repr.campaign.grid import Cell, Grid
-from core_repr.config import EnvironmentConfig
+from core_repr.campaign.grid import Cell, Grid, with_option
+from core_repr.config import CoReConfig, EnvironmentConfig, FeedForwardSACConfig
 from core_repr.evaluation.episodes import Evaluation
 from core_repr.evaluation.results import Training, append, check_table
 from core_repr.files.json_files import read_json, write_json
@@ -22,6 +22,9 @@ from core_repr.training.settings import RunSettings
 
 RUNS_FOLDER = "runs"
 RESULTS_FILE = "results.csv"
+POLICIES_FOLDER, PAIRS_FOLDER = "policies", "pairs"
+"""For trainings that learn from pairs of episodes: who plays them, and where they are."""
+
 EVALUATION_FILE = "evaluation-{}.json"
 """With the environment steps that the model had."""
 
@@ -61,6 +64,9 @@ def run_campaign(
     it was stopped, its machine was lost or it failed; each finished one is evaluated and appends a
     row to ``results.csv``. What has a row is not done again, so a campaign that was stopped
     continues when it is started again; with more environment steps, its trainings go on.
+
+    A training of the variant pse needs pairs of episodes of a good agent: it first trains one,
+    the same without pairs, in ``policies/<cell>``, which records them into ``pairs/<cell>``.
 
     Args:
         grid: The trainings.
@@ -144,18 +150,55 @@ def train_cell(
     """
     import torch
 
-    from core_repr import training
-
     if module is not None:
         importlib.import_module(module)
     torch.set_num_threads(threads)
     run = folder / RUNS_FOLDER / cell.name
-    settings = cell.settings
+    _train(_with_pairs(cell, folder, device), run, device)
+    return _evaluated(cell, run, device)
+
+
+def _train(settings: RunSettings, run: Path, device: str) -> None:
+    from core_repr import training
+
     if not (run / SETTINGS_FILE).exists():
         training.train(settings.environment, settings.config, run, settings.schedule, device)
     elif not _is_finished(run, settings.schedule.env_steps):
         training.resume(run, settings.schedule.env_steps, device)
-    return _evaluated(cell, run, device)
+
+
+def _with_pairs(cell: Cell, folder: Path, device: str) -> RunSettings:
+    """Returns the settings of a training, for which pairs are recorded if it needs some."""
+    settings, agent = cell.settings, cell.settings.config.agent
+    if not _lacks_pairs(settings.config):
+        return settings
+    from core_repr.agent import load_agent
+    from core_repr.environments import make_environment
+    from core_repr.evaluation.pairs import record_pairs
+
+    assert isinstance(agent, FeedForwardSACConfig) and agent.similarity is not None
+    pairs = folder / PAIRS_FOLDER / cell.name
+    if not pairs.is_dir():
+        policy = folder / POLICIES_FOLDER / cell.name
+        alone = settings.config.replace(agent=replace(agent, similarity=None))
+        _train(replace(settings, config=alone), policy, device)
+        player = load_agent(policy / MODEL_FOLDER, device=device)
+        env = make_environment(player.environment_config)
+        try:
+            player.set_env(env)
+            record_pairs(player, env, pairs, cell.pairs)
+        finally:
+            env.close()
+    similarity = replace(agent.similarity, pairs=str(pairs))
+    config = settings.config.replace(agent=replace(agent, similarity=similarity))
+    return replace(settings, config=config)
+
+
+def _lacks_pairs(config: CoReConfig) -> bool:
+    agent = config.agent
+    if not isinstance(agent, FeedForwardSACConfig) or agent.similarity is None:
+        return False
+    return not agent.similarity.pairs
 
 
 def _evaluated(
@@ -208,6 +251,8 @@ def _check_run(cell: Cell, run: Path) -> None:
     schedule = replace(known.schedule, env_steps=cell.settings.schedule.env_steps)
     # What the run records of its environment is what it was made of.
     config = known.config.replace(environment=None)
+    if _lacks_pairs(cell.settings.config):
+        config = with_option(config, "agent.similarity.pairs", "")
     if RunSettings(known.environment, config, schedule) != cell.settings:
         raise ValueError(
             f"{run} holds a training with other settings than the grid's; choose another folder "

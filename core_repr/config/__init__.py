@@ -12,6 +12,7 @@ from core_repr.config.learning import (
     FeedForwardSACConfig,
     ImaginationConfig,
     LearningConfig,
+    PolicySimilarityConfig,
     QTOptConfig,
     SACConfig,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "LearningConfig",
     "MomentumContrastConfig",
     "ObjectivesConfig",
+    "PolicySimilarityConfig",
     "QTOptConfig",
     "ReconstructionConfig",
     "RecurrentDynamicsConfig",

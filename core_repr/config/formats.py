@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
-FORMAT_VERSION = 11
+FORMAT_VERSION = 12
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -111,6 +111,12 @@ def _upgrade_to_parts(fields: dict[str, Any]) -> None:
     agent |= {"kind": "core-sac", "imagination": None}
 
 
+def _upgrade_feed_forward(fields: dict[str, Any]) -> None:
+    """Up to version 11, SAC on stacked frames sees each observation once, and no pairs."""
+    if fields["agent"]["kind"] == "feed-forward-sac":
+        fields["agent"] |= {"views": 1, "similarity": None}
+
+
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     # Models of version 1 do without proprioception.
     1: _adding(
@@ -132,6 +138,7 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     9: _adding(environment={"wrappers": []}),
     # Up to version 10, nothing stands before the encoder.
     10: _adding(**{"world_model.encoder": {"gate": None}}),
+    11: _upgrade_feed_forward,
 }
 """Version → what makes the next version of it, in place."""
 

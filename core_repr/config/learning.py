@@ -93,6 +93,32 @@ class ImaginationConfig:
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
+class PolicySimilarityConfig:
+    """PSE's contrastive loss: states are alike where a good policy acts alike from them on.
+
+    Attributes:
+        kind: ``"policy-similarity"``.
+        pairs: Folder of pairs of episodes, as ``core-repr pairs`` records them.
+        embedding_size: Of the layer, behind the actor's hidden ones, whose cosines are compared.
+        states: States of one episode that are compared with all of the other's.
+        discount: γ of the distances between states.
+        temperature: λ, of the cosines.
+        coupling: β, of the distances.
+        learning_rate: Adam on convolutions, the actor's hidden layers and that layer.
+    """
+
+    pairs: str = ""
+    embedding_size: Size = 256
+    states: Size = 128
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    temperature: Positive = 0.1
+    coupling: Positive = 0.1
+    learning_rate: Positive = 1e-3
+    kind: Kind[Literal["policy-similarity"]] = "policy-similarity"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
 class FeedForwardSACConfig(LearningConfig):
     """SAC on stacked frames, learned from single steps, as in the published code of RAD and CURL.
 
@@ -103,6 +129,9 @@ class FeedForwardSACConfig(LearningConfig):
         sequence_length: Frames of a step: the one before the action and the one after.
         actor_layers: Hidden layers of the actor.
         critic_layers: Hidden layers of each of the two critics.
+        views: Random changes of an observation that targets, and J_Q, are averaged, and summed,
+            over: 1 for RAD, 2 for DrQ.
+        similarity: PSE's loss, whose step follows that of the actor; ``None`` for none.
         actor_interval: The actor and the entropy weight learn at every so many updates.
         target_interval: The slow copies follow at every so many updates.
         target_rate: τ of the moving average of the target critics.
@@ -122,6 +151,8 @@ class FeedForwardSACConfig(LearningConfig):
     sequence_length: Annotated[int, Field(ge=2, le=2)] = 2
     actor_layers: Layers = (1024, 1024)
     critic_layers: Layers = (1024, 1024)
+    views: Size = 1
+    similarity: PolicySimilarityConfig | None = None
     actor_interval: Size = 2
     target_interval: Size = 2
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01

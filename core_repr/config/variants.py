@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core_repr.config.core import CoReConfig
-from core_repr.config.learning import FeedForwardSACConfig, ImaginationConfig, QTOptConfig
+from core_repr.config.learning import (
+    FeedForwardSACConfig,
+    ImaginationConfig,
+    PolicySimilarityConfig,
+    QTOptConfig,
+)
 from core_repr.config.parts import (
     AugmentationConfig,
     BisimulationConfig,
@@ -81,6 +86,7 @@ def _feed_forward(
     *,
     whole: bool = False,
     shift: int = 0,
+    tanh: bool = False,
 ) -> Mapping[str, Any]:
     """Returns what the baselines on stacked frames have in common.
 
@@ -89,10 +95,10 @@ def _feed_forward(
         frames: The objective of that slot.
         whole: Whether frames are rendered as large as the encoder sees them, not cropped.
         shift: Pixels by which an observation is shifted at random.
+        tanh: Whether encodings end in a tanh.
     """
-    encoder = Part(
-        SharedEncoderConfig, frame_stack=3, actor=isinstance(agent, FeedForwardSACConfig)
-    )
+    has_actor = isinstance(agent, FeedForwardSACConfig)
+    encoder = Part(SharedEncoderConfig, frame_stack=3, actor=has_actor, tanh=tanh)
     size = Same("crop_size")
     return {
         "world_model": {
@@ -107,6 +113,17 @@ def _feed_forward(
         "augmentation": AugmentationConfig(shift=shift),
         "agent": agent,
     }
+
+
+def _drq(similarity: PolicySimilarityConfig | None = None) -> FeedForwardSACConfig:
+    """Returns the settings of the agent that PSE builds on."""
+    return FeedForwardSACConfig(
+        batch_size=256,
+        views=2,
+        similarity=similarity,
+        encoder_target_rate=0.01,
+        entropy_learning_rate=1e-3,
+    )
 
 
 VARIANTS = {
@@ -180,6 +197,20 @@ VARIANTS = {
             BisimulationConfig(),
             whole=True,
         ),
+    ),
+    "sac-drq": Variant(
+        "SAC + DrQ",
+        "SAC on three stacked frames, with targets and losses over two random shifts of each "
+        "observation, in the form that PSE's code builds on. Both critics share one linear layer "
+        "behind the convolutions, as in DrQ's own code.",
+        _feed_forward(_drq(), whole=True, shift=4, tanh=True),
+    ),
+    "pse": Variant(
+        "PSE",
+        "SAC + DrQ with a contrastive loss on pairs of episodes of a good policy, each played "
+        "twice under two draws of the distractions: states where it acts alike from then on are "
+        "alike. How the paper's pairs were made for its own settings is published nowhere.",
+        _feed_forward(_drq(PolicySimilarityConfig()), whole=True, shift=4, tanh=True),
     ),
     "qt-opt-rad": Variant(
         "QT-Opt + RAD",
@@ -317,8 +348,15 @@ def _likeness(part: Any, changes: Mapping[str, Any]) -> int:
         if isinstance(value, Mapping):
             likeness += _likeness(found, value)
         elif dataclasses.is_dataclass(value):
-            likeness += sum(vars(found)[name] == setting for name, setting in vars(value).items())
+            likeness += sum(_alike(vars(found)[name], own) for name, own in vars(value).items())
     return likeness
+
+
+def _alike(found: Any, setting: Any) -> bool:
+    """Returns whether two settings are the same, or parts of the same kind."""
+    if dataclasses.is_dataclass(setting):
+        return type(found) is type(setting)
+    return bool(found == setting)
 
 
 def _size(changes: Mapping[str, Any]) -> int:

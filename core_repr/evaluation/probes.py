@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from core_repr.agent import SequenceAlgorithm
-from core_repr.evaluation.recorded import Recording, joined, observe, read, record
+from core_repr.evaluation.recorded import Recording, observe, record, replay
 from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.encoders import Encoder
 
@@ -163,11 +163,7 @@ def _invariance(
     same, different = [], []
     rng = np.random.default_rng(0)
     for recording in recordings:
-        options = {"distraction_seed": recording.seed}
-        seen = [read(agent, env.reset(seed=recording.seed, options=options)[0])]
-        seen += [read(agent, env.step(action.copy())[0]) for action in recording.actions]
-        frames, proprioception = joined(seen)
-        other = recording._replace(frames=frames, proprioception=proprioception)
+        other = replay(agent, env, recording, recording.seed)
         one, two = (latents(agent, each) for each in (recording, other))
         same.append(np.linalg.norm(one - two, axis=-1).mean())
         shuffled = two[rng.permutation(len(two))]

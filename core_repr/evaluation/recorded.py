@@ -28,6 +28,7 @@ class Recording(NamedTuple):
         frames: As the model takes them, ``(T + 1, side, side, 3)``.
         proprioception: What came with them, ``(T + 1, P)``.
         actions: In the environment's units, ``(T, ...)``.
+        rewards: That followed them, ``(T,)``.
         quantities: Physical quantities, ``(T + 1, Q)``; Q is 0 where there are none.
         clean_frames: The frames without distractions; ``None`` where there are none.
     """
@@ -36,6 +37,7 @@ class Recording(NamedTuple):
     frames: UInt8[np.ndarray, "n side side 3"]
     proprioception: Float32[np.ndarray, "n p"]
     actions: NDArray[np.float32]
+    rewards: Float[np.ndarray, " t"]
     quantities: Float[np.ndarray, "n q"]
     clean_frames: UInt8[np.ndarray, "n height height 3"] | None = None
 
@@ -47,6 +49,7 @@ def record(
     *,
     at_random: bool = False,
     deterministic: bool = False,
+    options: dict[str, Any] | None = None,
 ) -> Recording:
     """Records an episode.
 
@@ -56,18 +59,21 @@ def record(
         seed: Of the episode.
         at_random: Whether actions are uniformly random instead.
         deterministic: Whether the agent acts without exploration.
+        options: Of the reset.
     """
     actor: Any = RandomAgent(env.action_space, seed) if at_random else agent
-    observation, info = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed, options=options)
     # Copies: an environment may write to what it gave, and to what it was given.
     seen, told = [read(agent, observation)], [_told(info)]
     actions: list[NDArray[np.float32]] = []
+    rewards: list[float] = []
     state, over = None, False
     while not over:
         start = np.array([not actions])
         action, state = actor.predict(observation, state, start, deterministic=deterministic)
         actions.append(np.array(action))
-        observation, _, terminated, truncated, info = env.step(action)
+        observation, reward, terminated, truncated, info = env.step(action)
+        rewards.append(float(reward))
         seen.append(read(agent, observation))
         told.append(_told(info))
         over = terminated or truncated
@@ -76,8 +82,39 @@ def record(
         seed,
         *joined(seen),
         np.stack(actions),
+        np.array(rewards),
         np.stack(quantities),
         None if clean[0] is None else np.stack(clean),
+    )
+
+
+def replay(
+    agent: SequenceAlgorithm, env: gym.Env[Any, Any], recording: Recording, distraction_seed: int
+) -> Recording:
+    """Sees an episode again, with the same actions, through other distractions.
+
+    Args:
+        agent: Says what a model takes of an observation.
+        env: Which ``reset(options={"distraction_seed": n})`` draws other distractions in.
+        recording: The episode.
+        distraction_seed: What the distractions follow from.
+
+    Returns:
+        The episode with other frames, proprioception and rewards. The rewards, if not the same,
+        tell that the environment does not repeat an episode.
+    """
+    options = {"distraction_seed": distraction_seed}
+    seen = [read(agent, env.reset(seed=recording.seed, options=options)[0])]
+    rewards = []
+    for action in recording.actions:
+        observation, reward, terminated, truncated, _ = env.step(action.copy())
+        seen.append(read(agent, observation))
+        rewards.append(float(reward))
+        if terminated or truncated:
+            break
+    frames, proprioception = joined(seen)
+    return recording._replace(
+        frames=frames, proprioception=proprioception, rewards=np.array(rewards)
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,24 @@ def test_a_grid_is_trained_once_whatever_happens(tmp_path: Path) -> None:
     other = small(seeds=(0,), options={**small().options, "agent.batch_size": 3})
     with pytest.raises(ValueError, match="holds a training with other settings than the grid's"):
         run_campaign(other, tmp_path)
+
+
+@pytest.mark.slow
+def test_policy_similarity_records_its_own_pairs(tmp_path: Path) -> None:
+    grid = small(variants=("pse",), seeds=(0,), pairs=2)
+    outcomes = run_campaign(grid, tmp_path, processes=1)
+    assert outcomes[0].error == ""
+    name = grid.cells()[0].name
+    settings = json.loads((tmp_path / "runs" / name / "settings.json").read_text())
+    pairs = tmp_path / "pairs" / name
+    assert settings["config"]["agent"]["similarity"]["pairs"] == str(pairs)
+    assert len(json.loads((pairs / "replay.json").read_text())["segments"]) > 0
+    # With more steps, the training goes on with the same pairs.
+    made = (pairs / "replay.json").stat().st_mtime_ns
+    outcomes = run_campaign(replace(grid, env_steps=3_000), tmp_path, processes=1)
+    assert outcomes[0].error == ""
+    assert (pairs / "replay.json").stat().st_mtime_ns == made
+    assert {row["env_steps"] for row in rows(tmp_path)} == {"2000", "3000"}
 
 
 @pytest.mark.slow

@@ -89,6 +89,7 @@ def test_latents_are_those_that_the_agent_acts_on(agent: CoReSAC) -> None:
         np.stack(frames),
         np.zeros((LENGTH + 1, 0), np.float32),
         np.stack(actions),
+        np.zeros(LENGTH),
         np.zeros((LENGTH + 1, 0)),
     )
     seen = latents(agent, recording)

@@ -49,10 +49,12 @@ class FeedForwardAlgorithm(SequenceAlgorithm):
         return self.replay_buffer.sample(self._settings.batch_size, depth + 1, lead=depth - 1)
 
     def _stacked(
-        self, frames: UInt8[Tensor, "depth b height height 3"]
+        self,
+        frames: UInt8[Tensor, "depth b height height 3"],
+        generator: torch.Generator | None = None,
     ) -> UInt8[Tensor, "b side side channels"]:
         """Returns an observation of successive frames, changed at random all alike."""
-        return torch.cat([*self.augment(frames, self.policy.generator)], -1)
+        return torch.cat([*self.augment(frames, generator or self.policy.generator)], -1)
 
     def _encode_slowly(self, frames: Tensor, proprioception: Tensor) -> Float[Tensor, "b x"]:
         """Returns what the slow copy of the encoder makes of an observation."""

@@ -35,6 +35,11 @@ class FeedForwardActor(Actor):
         self._encoding_size = encoding_size
         self.network = mlp(latent_size - encoding_size, layers, 2 * action_size, nn.ReLU)
 
+    @property
+    def hidden(self) -> nn.Module:
+        """The hidden layers."""
+        return self.network[:-1]
+
     def forward(
         self, features: Float[Tensor, "*batch z"]
     ) -> tuple[Float[Tensor, "*batch a"], Float[Tensor, "*batch a"]]:
@@ -52,11 +57,13 @@ class FeedForwardNetworks(AgentNetworks):
         actor: Makes the actor for the critics.
         critic_layers: Hidden layers of each critic.
         initial_log_entropy_weight: As in :class:`~core_repr.agent.networks.AgentNetworks`.
+        embedding: The layer of the policy's similarity; ``None`` for none.
 
     Attributes:
         critic: Two critics.
         critic_target: Their slow copies.
         encoder_target: The slow copy of what encodes frames, and proprioception if there is any.
+        embedding: The layer of the policy's similarity; ``None`` where there is none.
     """
 
     slow_copies = ("critic_target", "encoder_target")
@@ -67,6 +74,7 @@ class FeedForwardNetworks(AgentNetworks):
         actor: Callable[[TwinCritic], Acts],
         critic_layers: tuple[int, ...],
         initial_log_entropy_weight: float | None = None,
+        embedding: nn.Module | None = None,
     ) -> None:
         assert model.config.environment is not None
         encoder = model.config.world_model.encoder
@@ -80,6 +88,7 @@ class FeedForwardNetworks(AgentNetworks):
         self.critic = critic
         self.critic_target = deepcopy(critic).requires_grad_(False)
         self.encoder_target = deepcopy(_encoders(model)).requires_grad_(False)
+        self.embedding = embedding
 
     def of_critics(self, features: Float[Tensor, "*batch z"]) -> Float[Tensor, "*batch x"]:
         """Returns what the critics see of a latent state's features."""
@@ -110,6 +119,9 @@ def sac_networks(model: CoReWorldModel, config: FeedForwardSACConfig) -> FeedFor
         ),
         config.critic_layers,
         config.initial_log_entropy_weight,
+        None
+        if config.similarity is None
+        else mlp(config.actor_layers[-1], [config.similarity.embedding_size], None, nn.ReLU),
     )
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
-from torch import Tensor
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from core_repr.agent.feed_forward.algorithm import FeedForwardAlgorithm, adam
-from core_repr.config import FeedForwardSACConfig
+from core_repr.agent.feed_forward.networks import FeedForwardActor
+from core_repr.agent.feed_forward.pairs import EpisodePairs
+from core_repr.agent.feed_forward.similarity import policy_distance, similarity_loss
+from core_repr.config import FeedForwardSACConfig, PolicySimilarityConfig
 from core_repr.world_model import Observed, OtherViews, SequenceBatch
 from core_repr.world_model.latent import LatentState
 
 
 class FeedForwardSAC(FeedForwardAlgorithm):
-    """SAC on stacked frames, learned from single steps: SAC + RAD, CURL, DBC.
+    """SAC on stacked frames, learned from single steps: SAC + RAD, CURL, DBC, SAC + DrQ, PSE.
 
     After Laskin et al., 2020, "Reinforcement Learning with Augmented Data" and "CURL: Contrastive
     Unsupervised Representations for Reinforcement Learning", and Zhang et al., 2021, "Learning
@@ -30,6 +37,7 @@ class FeedForwardSAC(FeedForwardAlgorithm):
     """
 
     settings = FeedForwardSACConfig
+    _pairs: EpisodePairs | None = None
 
     @property
     def _settings(self) -> FeedForwardSACConfig:
@@ -62,37 +70,71 @@ class FeedForwardSAC(FeedForwardAlgorithm):
                 ],
                 fused=True,
             )
+        if settings.similarity is not None:
+            assert networks.embedding is not None
+            compared: dict[str, nn.Parameter] = {
+                **{n: p for n, p in shared.items() if n.startswith("encoder.convolutions.")},
+                **of_actor,
+                **dict(self._actor.hidden.named_parameters(prefix="actor.network")),
+                **dict(networks.embedding.named_parameters(prefix="embedding")),
+            }
+            optimizers["similarity"] = adam(compared, settings.similarity.learning_rate)
+            if self.env is not None:
+                self._pairs = EpisodePairs.read(settings.similarity.pairs, self.config)
         return optimizers
+
+    @property
+    def _actor(self) -> FeedForwardActor:
+        assert isinstance(self.actor_critic.actor, FeedForwardActor)
+        return self.actor_critic.actor
 
     def _update(self, batch: SequenceBatch) -> None:
         """Makes one update."""
-        settings = self._settings
-        frames = self._stacked(batch.frames[:-1])
-        later = self._stacked(batch.frames[1:])
+        settings, views = self._settings, range(self._settings.views)
+        frames = [self._stacked(batch.frames[:-1]) for _ in views]
+        later = [self._stacked(batch.frames[1:]) for _ in views]
         self._critic_update(frames, later, batch)
         if len(self.world_model.objectives):
-            self._model_update(frames, later, batch)
+            self._model_update(frames[0], later[0], batch)
         if self.updates % settings.actor_interval == 0:
-            self._actor_update(frames, batch)
+            self._actor_update(frames[0], batch)
+        if settings.similarity is not None:
+            self._similarity_update(settings.similarity)
         if self.updates % settings.target_interval == 0:
             self._follow()
 
-    def _critic_update(self, frames: Tensor, later: Tensor, batch: SequenceBatch) -> None:
-        """A step of critics and encoder for J_Q."""
+    def _critic_update(
+        self, frames: list[Tensor], later: list[Tensor], batch: SequenceBatch
+    ) -> None:
+        """A step of critics and encoder for J_Q.
+
+        Args:
+            frames: Views of the observations.
+            later: Views of those that follow.
+            batch: The mini-batch.
+        """
         networks, model = self.actor_critic, self.world_model
-        proprioception = batch.proprioception
+        now, after = batch.proprioception[-2:]
         with self._autocast():
             with torch.no_grad():
-                action, log_density = networks.actor.sample(
-                    model.encode(later, proprioception[-1]), self.policy.generator
-                )
-                encoded = self._encode_slowly(later, proprioception[-1])
-                value = torch.min(*networks.critic_target(networks.of_critics(encoded), action))
-                value = value - networks.entropy_weight * log_density
-                target = batch.rewards[-2] + self.gamma * value.masked_fill(batch.terminated[-2], 0)
-            features = model.encode(frames, proprioception[-2])
-            first, second = networks.critic(networks.of_critics(features), batch.actions[-2])
-        loss = F.mse_loss(first, target) + F.mse_loss(second, target)
+                values = []
+                for view in later:
+                    action, log_density = networks.actor.sample(
+                        model.encode(view, after), self.policy.generator
+                    )
+                    encoded = networks.of_critics(self._encode_slowly(view, after))
+                    value = torch.min(*networks.critic_target(encoded, action))
+                    values.append(value - networks.entropy_weight * log_density)
+                value = torch.stack(values).mean(0).masked_fill(batch.terminated[-2], 0)
+                target = batch.rewards[-2] + self.gamma * value
+            errors = []
+            for view in frames:
+                features = networks.of_critics(model.encode(view, now))
+                errors += [
+                    F.mse_loss(value, target)
+                    for value in networks.critic(features, batch.actions[-2])
+                ]
+        loss = torch.stack(errors).sum()
         self.optimizers.critic.zero_grad()
         loss.backward()
         self.optimizers.critic.step()
@@ -122,6 +164,50 @@ class FeedForwardSAC(FeedForwardAlgorithm):
         self.optimizers.model.zero_grad()
         losses.total.backward()
         self.optimizers.model.step()
+
+    def _setup_learn(self, *arguments: Any, **options: Any) -> tuple[int, BaseCallback]:
+        similarity = self._settings.similarity
+        if similarity is not None and self._pairs is None:
+            # An agent that was loaded without an environment.
+            self._pairs = EpisodePairs.read(similarity.pairs, self.config)
+        return super()._setup_learn(*arguments, **options)
+
+    def _similarity_update(self, settings: PolicySimilarityConfig) -> None:
+        """A step of convolutions and actor for the policy's similarity, on a pair of episodes."""
+        assert self._pairs is not None and self.actor_critic.embedding is not None
+        rng, depth = self.replay_buffer.rng, self.encoder.frame_stack
+        pair = self._pairs.draw(rng)
+        first, second = (records["action"][:-1] for records in pair)
+        distance = policy_distance(first, second, settings.discount).astype(np.float32)
+        rows = rng.permutation(len(distance))[: settings.states]
+        changes = int(rng.integers(2**63))
+        embedded: list[Tensor] = []
+        for records in pair:
+            count = len(records) - 1
+            # The first frame stands for those before it.
+            stack = (np.arange(count) + np.arange(1 - depth, 1)[:, None]).clip(0)
+            frames = torch.from_numpy(records["frame"][stack]).to(self.device)
+            view = self._stacked(frames, torch.Generator().manual_seed(changes))
+            chosen = slice(None) if embedded else torch.from_numpy(rows)
+            with self._autocast():
+                features = self.encoder.of_actor(self.encoder.convolve(view[chosen]))
+                if self.world_model.proprioception_encoder is not None:
+                    own = torch.from_numpy(records["proprioception"][:-1][chosen])
+                    with torch.no_grad():
+                        told = self.world_model.proprioception_encoder(own.to(self.device))
+                    features = torch.cat([features, told], -1)
+                embedded.append(self.actor_critic.embedding(self._actor.hidden(features)).float())
+        loss = similarity_loss(
+            embedded[0],
+            embedded[1],
+            torch.from_numpy(distance[rows]).to(self.device),
+            settings.temperature,
+            settings.coupling,
+        )
+        self.optimizers.similarity.zero_grad()
+        loss.backward()
+        self.optimizers.similarity.step()
+        self.note({"similarity_loss": loss.detach()})
 
     def _actor_update(self, frames: Tensor, batch: SequenceBatch) -> None:
         """A step of the actor for J_π, and of the entropy weight; convolutions stay."""

@@ -163,9 +163,12 @@ class SharedEncoder(Encoder):
         No gradient goes from the actor's into the convolutions.
         """
         x: Tensor = self.norm(_apply(self.linear, features).float())
-        if self._has_actor:
-            of_actor = self.actor_norm(_apply(self.actor_linear, features.detach()).float())
-            x = torch.cat([x, of_actor], -1)
+        x = x.tanh() if self._tanh else x
+        return torch.cat([x, self.of_actor(features.detach())], -1) if self._has_actor else x
+
+    def of_actor(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n x"]:
+        """Returns the actor's encodings of what the last convolution gave."""
+        x: Tensor = self.actor_norm(_apply(self.actor_linear, features).float())
         return x.tanh() if self._tanh else x
 
     @property

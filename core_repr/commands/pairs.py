@@ -1,0 +1,76 @@
+"""``core-repr pairs``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from core_repr.commands.environment import EnvironmentChanges, Import, import_module
+from core_repr.commands.threads import use_one_thread
+
+
+@dataclass
+class Pairs:
+    """Records pairs of episodes of a good agent, which the variant pse learns from.
+
+    Each episode is played without exploration, and then again, with the same seed and actions,
+    through other distractions.
+
+    Attributes:
+        model: A zoo name or a folder, such as a run's model folder, of a good agent: the variant
+            sac-drq, as in the paper, or any other.
+        folder: Where to put the pairs; must not be there yet, or be empty.
+        episodes: Pairs to record.
+        seed: Seed of the first episode.
+        changes: What to change in the environment.
+        import_: Module to import first, which registers the environment that the model was
+            trained in.
+    """
+
+    model: tyro.conf.Positional[str]
+    folder: tyro.conf.Positional[Path]
+    episodes: int = 500
+    seed: int = 0
+    changes: Annotated[EnvironmentChanges, tyro.conf.arg(name="")] = field(
+        default_factory=EnvironmentChanges
+    )
+    import_: Import = None
+
+    def __call__(self) -> int:
+        """Records the pairs."""
+        from tqdm import tqdm
+
+        from core_repr import zoo
+        from core_repr.agent import load_agent
+        from core_repr.environments import make_environment
+        from core_repr.evaluation.pairs import record_pairs
+        from core_repr.files.places import user_path
+
+        if self.episodes < 1:
+            raise ValueError(f"--episodes must be at least 1, not {self.episodes}.")
+        use_one_thread()
+        import_module(self.import_)
+        source = zoo.find(self.model)
+        agent = load_agent(source, device="cpu")
+        environment = agent.environment_config
+        env = make_environment(environment, **self.changes.apply(environment, "train", source))
+        agent.set_env(env)
+        with tqdm(total=self.episodes, unit="pair") as bar:
+            recorded = record_pairs(
+                agent, env, user_path(self.folder), self.episodes, self.seed, bar.update
+            )
+        env.close()
+        print(
+            f"{self.folder} holds {self.episodes} pairs of episodes, with a mean return of "
+            f"{recorded.mean:.0f}; learn from them with core-repr train --variant pse "
+            f"--agent.similarity.pairs {self.folder}"
+        )
+        if not recorded.differ:
+            print(
+                "Both episodes of a pair look the same: the environment has no distractions, or "
+                "does not know the option distraction_seed of its reset."
+            )
+        return 0
