@@ -101,8 +101,7 @@ class Grid:
                 raise ValueError(f"The grid holds {name} twice.")
             names.add(name)
             config = make_variant(PRESETS[self.preset](), variant)
-            for option, value in {**self.options, **changes[change]}.items():
-                config = with_option(config, option, value)
+            config = with_options(config, {**self.options, **changes[change]})
             yield Cell(
                 name,
                 environment,
@@ -177,28 +176,38 @@ def _is_registered(environment_id: str) -> bool:
     return True
 
 
-def with_option(config: CoReConfig, option: str, value: Any) -> CoReConfig:
-    """Returns a config with one setting changed.
+def with_options(config: CoReConfig, options: Mapping[str, Any]) -> CoReConfig:
+    """Returns a config with some settings changed, all at once.
 
     Args:
         config: The config.
-        option: Such as ``"objectives.kl.weight"``.
-        value: Of the setting; lists stand for tuples.
+        options: Such as ``"objectives.kl.weight"`` → value; lists stand for tuples.
 
     Raises:
-        ValueError: If there is no such setting, or the value is not one of its.
+        ValueError: If there is no such setting, or a value is not one of its.
     """
-    changed: CoReConfig = _with(config, option.split("."), value, option)
+    changed: CoReConfig = _with(config, {tuple(o.split(".")): v for o, v in options.items()}, "")
     return changed
 
 
-def _with(part: Any, path: list[str], value: Any, option: str) -> Any:
-    name, *rest = path
-    if not dataclasses.is_dataclass(part) or name not in (f.name for f in dataclasses.fields(part)):
-        kind = getattr(part, "kind", type(part).__name__)
-        raise ValueError(f"{option!r} is not a setting: {kind} has no {name!r}.")
-    value = _with(getattr(part, name), rest, value, option) if rest else _tuples(value)
-    return dataclasses.replace(part, **{name: value})  # type: ignore[type-var]
+def _with(part: Any, changes: Mapping[tuple[str, ...], Any], path: str) -> Any:
+    """Returns a part with changes, each under its path from the part on."""
+    known = {f.name for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
+    fields: dict[str, Any] = {}
+    below: dict[str, dict[tuple[str, ...], Any]] = {}
+    for (name, *rest), value in changes.items():
+        if name not in known:
+            kind = getattr(part, "kind", type(part).__name__)
+            option = ".".join([*path.split("."), name, *rest]).lstrip(".")
+            raise ValueError(f"{option!r} is not a setting: {kind} has no {name!r}.")
+        if rest:
+            below.setdefault(name, {})[tuple(rest)] = value
+        else:
+            fields[name] = _tuples(value)
+    for name, further in below.items():
+        inner = fields.get(name, getattr(part, name))
+        fields[name] = _with(inner, further, f"{path}.{name}".lstrip("."))
+    return dataclasses.replace(part, **fields)
 
 
 def _tuples(value: Any) -> Any:

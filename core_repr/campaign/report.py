@@ -1,148 +1,175 @@
-"""Tables of a campaign's results, beside the paper's."""
+"""A report on a campaign's results: tables and figures, beside the paper's."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from core_repr.campaign import figures
+from core_repr.campaign.aggregate import Interval, interquartile_mean
+from core_repr.campaign.results import Row, published, title_of
 from core_repr.config import VARIANTS
-from core_repr.evaluation.results import COLUMNS
-from core_repr.files.places import user_path
 
-MAX_BYTES = 100_000_000
-"""Of a table of results."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-class Row(NamedTuple):
-    """A finished training.
+class Tables(NamedTuple):
+    """What is to say about some trainings.
 
     Attributes:
-        environment: As the grid names it.
-        setting: Its name in the grid.
-        system: The variant, joined by the name of its change.
-        seed: Of the training.
-        env_steps: Simulator steps that it was trained for.
-        arguments: Of the environment that it was evaluated in.
-        episodes: Of the evaluation.
-        mean: Return over them.
+        text: Markdown tables.
+        intervals: Setting → system → interquartile mean, where seeds allow one.
     """
 
-    environment: str
-    setting: str
-    system: str
-    seed: int
-    env_steps: int
-    arguments: Mapping[str, Any]
-    episodes: int
-    mean: float
+    text: str
+    intervals: dict[str, dict[str, Interval]]
 
 
-def read_rows(table: str | Path) -> list[Row]:
-    """Reads the results of a campaign.
-
-    Args:
-        table: ``results.csv``, or the campaign's folder.
-
-    Raises:
-        FileNotFoundError: If there are none.
-        ValueError: If it is another table, or a row of it is not one of a campaign.
-    """
-    path = user_path(table)
-    path = path / "results.csv" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no table of results {str(path)!r}.")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is too large for a table of results.")
-    with open(path, newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} does not begin with the columns {', '.join(COLUMNS)}.")
-        return [_row(path, number, fields) for number, fields in enumerate(reader, 2)]
-
-
-def _row(path: Path, number: int, fields: Mapping[str, str]) -> Row:
-    try:
-        environment, setting, system, seed = fields["model"].split("/")
-        return Row(
-            environment,
-            setting,
-            system,
-            int(seed.removeprefix("seed-")),
-            int(fields["env_steps"]),
-            dict(json.loads(fields["arguments"])),
-            int(fields["episodes"]),
-            float(fields["mean"]),
-        )
-    except (ValueError, TypeError, AttributeError):
-        raise ValueError(
-            f"{path}, line {number}, is not a row of a campaign: expected a model such as "
-            "'walker-walk/medium/core/seed-0', and numbers."
-        ) from None
-
-
-def report(rows: Sequence[Row]) -> str:
-    """Returns Markdown tables: a table for each setting and number of steps.
+def report(rows: Sequence[Row]) -> Tables:
+    """Makes tables: one for each setting and number of steps.
 
     A row is a system, a column an environment; a figure is the mean over the trainings' seeds of
-    their mean returns, ± the standard error over the seeds where there are several. Below each
-    system stands the paper's figure for it, where it has one. What was not run is empty.
+    their mean returns, ± the standard error over the seeds where there are several. Where every
+    environment has two seeds or more, an interquartile mean follows, with the 95 % interval of a
+    bootstrap. Below each system stands the paper's figure for it, where it has one. What was not
+    run is empty.
 
     Args:
-        rows: Of the results; of several of the same training, the last one counts.
+        rows: Of the results.
     """
-    newest = {
-        (row.setting, row.env_steps, row.system, row.environment, row.seed): row for row in rows
-    }
     groups: defaultdict[tuple[str, int], list[Row]] = defaultdict(list)
-    for row in newest.values():
+    for row in rows:
         groups[row.setting, row.env_steps].append(row)
-    parts = [_table(setting, steps, group) for (setting, steps), group in groups.items()]
-    return "\n".join(parts)
+    several = len({steps for _, steps in groups}) > 1
+    parts, found = [], {}
+    for (setting, steps), group in groups.items():
+        part, intervals = _table(setting, steps, group)
+        parts.append(part)
+        if intervals:
+            found[f"{setting}, {steps:,} steps" if several else setting] = intervals
+    return Tables("\n".join(parts), found)
 
 
-def _table(setting: str, env_steps: int, rows: Sequence[Row]) -> str:
-    environments = list(dict.fromkeys(row.environment for row in rows))
+def write(rows: Sequence[Row], curves: Sequence[Row], output: Path) -> list[Path]:
+    """Writes the tables into a Markdown file, and the figures into a folder of its name beside it.
+
+    Args:
+        rows: Of the results.
+        curves: Of the learning curves.
+        output: The file; the folder is made if needed.
+
+    Returns:
+        The figures.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    tables = report(rows)
+    # Of a training that went on, the newest result; its curve goes through all.
+    last = {
+        (row.setting, row.system, row.environment, row.seed): row
+        for row in sorted(rows, key=lambda row: row.env_steps)
+    }
+    drawn: dict[str, tuple[str, Figure]] = {}
+    if curves:
+        drawn["curves"] = "Learning curves", figures.learning_curves(_in_order(curves))
+    drawn["returns"] = "Returns", figures.final_returns(_in_order([*last.values()]))
+    if tables.intervals:
+        drawn["intervals"] = "Interquartile means", figures.intervals(tables.intervals)
+    folder = output.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines, paths = [tables.text], []
+    for name, (title, figure) in drawn.items():
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=120)
+        paths.append(path)
+        lines.append(f"![{title}]({folder.name}/{path.name})\n")
+    output.write_text("\n".join(lines))
+    return paths
+
+
+def _in_order(rows: Sequence[Row]) -> list[Row]:
+    """Returns rows with their systems in the order of the variants."""
+    order = {system: n for n, system in enumerate(_systems(rows))}
+    return sorted(rows, key=lambda row: order[row.system])
+
+
+def _systems(rows: Iterable[Row]) -> list[str]:
     order = {name: index for index, name in enumerate(VARIANTS)}
-    systems = sorted(
-        {row.system for row in rows},
-        key=lambda system: (order.get(system.partition("+")[0], len(order)), system),
-    )
+    # Changes of a system stay as they come.
+    systems = dict.fromkeys(row.system for row in rows)
+    return sorted(systems, key=lambda system: order.get(system.partition("+")[0], len(order)))
+
+
+def _table(setting: str, env_steps: int, rows: Sequence[Row]) -> tuple[str, dict[str, Interval]]:
+    environments = list(dict.fromkeys(row.environment for row in rows))
     returns: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         returns[row.system, row.environment].append(row.mean)
-    published = _published(rows[0].arguments, env_steps)
+    theirs = {(row.system, row.environment): published(row) for row in rows}
     several = len(environments) > 1
+    systems, intervals = _systems(rows), {}
+    for system in systems:
+        interval = interquartile_mean([returns[system, each] for each in environments])
+        if interval is not None:
+            intervals[system] = interval
+    further = [*["mean"] * several, *["IQM"] * bool(intervals)]
     lines = [
         f"## {setting}, {env_steps:,} environment steps",
         "",
-        _conditions(rows, bool(published)),
+        _conditions(rows, any(theirs.values())),
         "",
-        f"| | {' | '.join([*environments, *['mean'] * several])} |",
-        f"|---|{'---|' * (len(environments) + several)}",
+        f"| | {' | '.join([*environments, *further])} |",
+        f"|---|{'---|' * (len(environments) + len(further))}",
     ]
     for system in systems:
-        own = [returns.get((system, environment), []) for environment in environments]
+        own = [returns[system, environment] for environment in environments]
         known = [fmean(each) for each in own if each]
-        mean = f"{fmean(known):.0f}" if len(known) == len(own) else ""
-        cells = [*map(_figure, own), *[mean] * several]
-        lines.append(f"| {_title(system)} | {' | '.join(cells)} |")
-        theirs = [published.get((_title(system), environment), "") for environment in environments]
-        if any(theirs):
-            lines.append(f"| *the paper's* | {' | '.join([*theirs, *[''] * several])} |")
-    return "\n".join(lines) + "\n"
+        cells = [*map(_figure, own)]
+        if several:
+            cells.append(f"{fmean(known):.0f}" if len(known) == len(own) else "")
+        if intervals:
+            cells.append(_interval(intervals.get(system)))
+        lines.append(f"| {title_of(system)} | {' | '.join(cells)} |")
+        beside = [_theirs(theirs.get((system, each), ())) for each in environments]
+        if any(beside):
+            lines.append(f"| *the paper's* | {' | '.join([*beside, *[''] * len(further)])} |")
+    return "\n".join([*lines, *_spread(systems, returns, environments)]) + "\n", intervals
 
 
-def _title(system: str) -> str:
-    variant, _, change = system.partition("+")
-    title = VARIANTS[variant].title if variant in VARIANTS else variant
-    return f"{title}, {change}" if change else title
+def _spread(
+    systems: Sequence[str],
+    returns: Mapping[tuple[str, str], Sequence[float]],
+    environments: Sequence[str],
+) -> list[str]:
+    """Returns how far the returns under the changes of a system lie apart, as Figure 10 shows."""
+    changes: defaultdict[str, list[str]] = defaultdict(list)
+    for system in systems:
+        changes[system.partition("+")[0]].append(system)
+    lines = []
+    for variant, changed in changes.items():
+        spreads = []
+        for environment in environments:
+            means = [fmean(r) for system in changed if (r := returns[system, environment])]
+            spreads.append(f"{stdev(means):.0f}" if len(means) > 2 else "")
+        if any(spreads):
+            lines.append(f"| {title_of(variant)} | {' | '.join(spreads)} |")
+    if not lines:
+        return []
+    return [
+        "",
+        "Standard deviation of the mean returns over the changes of each system:",
+        "",
+        f"| | {' | '.join(environments)} |",
+        f"|---|{'---|' * len(environments)}",
+        *lines,
+    ]
 
 
 def _figure(returns: Sequence[float]) -> str:
@@ -151,6 +178,19 @@ def _figure(returns: Sequence[float]) -> str:
     if len(returns) == 1:
         return f"{returns[0]:.0f}"
     return f"{fmean(returns):.0f} ± {stdev(returns) / math.sqrt(len(returns)):.0f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"{interval.iqm:.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+
+
+def _theirs(found: Sequence[tuple[float, float, str]]) -> str:
+    return "; ".join(
+        f"{mean:g} ± {error:g}" + f" ({videos} videos)" * bool(videos)
+        for mean, error, videos in found
+    )
 
 
 def _conditions(rows: Sequence[Row], beside_the_paper: bool) -> str:
@@ -174,28 +214,3 @@ def _span(numbers: Iterable[int]) -> str:
     if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
         return f"{ordered[0]} to {ordered[-1]}"
     return ", ".join(map(str, ordered))
-
-
-def _published(arguments: Mapping[str, Any], env_steps: int) -> dict[tuple[str, str], str]:
-    """Returns the paper's figures for a setting: title of the system and task → figure."""
-    setting = arguments.get("difficulty") or "none"
-    dynamic = bool(arguments.get("dynamic"))
-    if not (arguments.get("camera", True) or arguments.get("color", True)):
-        # Its training videos are told by the name of the setting alone: both are shown.
-        setting = "background-only"
-    table = (files("core_repr.zoo") / "results" / "paper.csv").read_text()
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in csv.DictReader(table.splitlines()):
-        if row["setting"] != setting or int(row["env_steps"]) != env_steps:
-            continue
-        if setting not in ("none", "background-only") and (row["dynamic"] == "True") != dynamic:
-            continue
-        if "Kinetics" in row["background_videos"]:
-            continue
-        figure = f"{row['mean']} ± {row['stderr']}"
-        if setting == "background-only":
-            figure += f" ({row['background_videos']} videos)"
-        title = row["method"].replace("+", " + ")
-        if figure not in found[title, row["task"]]:
-            found[title, row["task"]].append(figure)
-    return {key: "; ".join(figures) for key, figures in found.items()}

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core_repr.campaign.grid import Cell, Grid, with_option
+from core_repr.campaign.grid import Cell, Grid, with_options
+from core_repr.campaign.results import CURVES_FILE, RESULTS_FILE
 from core_repr.config import CoReConfig, EnvironmentConfig, FeedForwardSACConfig
 from core_repr.evaluation.episodes import Evaluation
 from core_repr.evaluation.results import Training, append, check_table
 from core_repr.files.json_files import read_json, write_json
-from core_repr.files.names import MODEL_FOLDER, RUN_FILE, SETTINGS_FILE
+from core_repr.files.names import EVALUATIONS_FILE, MODEL_FOLDER, RUN_FILE, SETTINGS_FILE
 from core_repr.files.places import user_path
+from core_repr.files.strict_json import parse_json
 from core_repr.training.settings import RunSettings
 
 RUNS_FOLDER = "runs"
-RESULTS_FILE = "results.csv"
 POLICIES_FOLDER, PAIRS_FOLDER = "policies", "pairs"
 """For trainings that learn from pairs of episodes: who plays them, and where they are."""
 
@@ -29,6 +30,10 @@ EVALUATION_FILE = "evaluation-{}.json"
 """With the environment steps that the model had."""
 
 CONNECT_SECONDS = 5.0
+
+
+Row = tuple[Training, EnvironmentConfig, Evaluation]
+"""What a row of a table needs."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,9 @@ def run_campaign(
 
     Each training is a run in ``runs/<cell>`` of the folder, which resumes from its checkpoint when
     it was stopped, its machine was lost or it failed; each finished one is evaluated and appends a
-    row to ``results.csv``. What has a row is not done again, so a campaign that was stopped
-    continues when it is started again; with more environment steps, its trainings go on.
+    row to ``results.csv``, and its learning curve to ``curves.csv``. What has a row is not done
+    again, so a campaign that was stopped continues when it is started again; with more environment
+    steps, its trainings go on.
 
     A training of the variant pse needs pairs of episodes of a good agent: it first trains one,
     the same without pairs, in ``policies/<cell>``, which records them into ``pairs/<cell>``.
@@ -94,6 +100,7 @@ def run_campaign(
     table = folder / RESULTS_FILE
     if folder.is_dir():
         check_table(table)
+        check_table(folder / CURVES_FILE)
     for cell in cells:
         _check_run(cell, folder / RUNS_FOLDER / cell.name)
     done = _done(table)
@@ -116,13 +123,14 @@ def run_campaign(
             (ready, *_), _ = ray.wait([*running])
             cell = running.pop(ready)
             try:
-                row = ray.get(ready)
+                row, curve = ray.get(ready)
             except ray.exceptions.RayError as error:
                 outcome = Outcome(cell, error=_in_one_line(error))
                 if tries[cell.name] < attempts:
                     tries[cell.name] += 1
                     running[start.remote(cell, folder, device, threads, module)] = cell
             else:
+                _append_curve(folder / CURVES_FILE, curve)
                 append(table, *row)
                 outcome = Outcome(cell, row[-1])
                 finished += 1
@@ -135,7 +143,7 @@ def run_campaign(
 
 def train_cell(
     cell: Cell, folder: Path, device: str, threads: int = 1, module: str | None = None
-) -> tuple[Training, EnvironmentConfig, Evaluation]:
+) -> tuple[Row, list[Row]]:
     """Trains a cell, or resumes its training, and evaluates it; what is done is not done again.
 
     Args:
@@ -146,7 +154,7 @@ def train_cell(
         module: To import first.
 
     Returns:
-        What a row of the results needs.
+        The row of its result, and those of its learning curve.
     """
     import torch
 
@@ -155,7 +163,8 @@ def train_cell(
     torch.set_num_threads(threads)
     run = folder / RUNS_FOLDER / cell.name
     _train(_with_pairs(cell, folder, device), run, device)
-    return _evaluated(cell, run, device)
+    row = _evaluated(cell, run, device)
+    return row, _curve(row, run)
 
 
 def _train(settings: RunSettings, run: Path, device: str) -> None:
@@ -201,9 +210,25 @@ def _lacks_pairs(config: CoReConfig) -> bool:
     return not agent.similarity.pairs
 
 
-def _evaluated(
-    cell: Cell, run: Path, device: str
-) -> tuple[Training, EnvironmentConfig, Evaluation]:
+def _curve(row: Row, run: Path) -> list[Row]:
+    training, environment, _ = row
+    rows: list[Row] = []
+    for line in (run / EVALUATIONS_FILE).read_bytes().splitlines():
+        known = parse_json(line)
+        evaluation = Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
+        steps = int(known["env_steps"])
+        rows.append((replace(training, env_steps=steps), environment, evaluation))
+    return rows
+
+
+def _append_curve(table: Path, rows: Sequence[Row]) -> None:
+    known = _done(table)
+    for row in rows:
+        if (row[0].model, row[0].env_steps) not in known:
+            append(table, *row)
+
+
+def _evaluated(cell: Cell, run: Path, device: str) -> Row:
     from core_repr.agent import load_agent
     from core_repr.environments import changed, make_environment
     from core_repr.evaluation import evaluate
@@ -252,7 +277,7 @@ def _check_run(cell: Cell, run: Path) -> None:
     # What the run records of its environment is what it was made of.
     config = known.config.replace(environment=None)
     if _lacks_pairs(cell.settings.config):
-        config = with_option(config, "agent.similarity.pairs", "")
+        config = with_options(config, {"agent.similarity.pairs": ""})
     if RunSettings(known.environment, config, schedule) != cell.settings:
         raise ValueError(
             f"{run} holds a training with other settings than the grid's; choose another folder "

@@ -36,8 +36,8 @@ def small(**fields: Any) -> Grid:
     )
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "results.csv", newline="") as file:
+def rows(folder: Path, table: str = "results.csv") -> list[dict[str, str]]:
+    with open(folder / table, newline="") as file:
         return sorted(csv.DictReader(file), key=lambda row: row["model"])
 
 
@@ -93,6 +93,10 @@ def test_a_grid_is_trained_once_whatever_happens(tmp_path: Path) -> None:
     assert outcome.evaluation is not None
     steps = [row["env_steps"] for row in rows(tmp_path) if row["model"] == name]
     assert sorted(steps) == ["2000", "3000"]
+    curve = [row for row in rows(tmp_path, "curves.csv") if row["model"] == name]
+    points = [row["env_steps"] for row in curve]
+    assert len(points) == len({*points}) and {*points} >= {"2000", "3000"}
+    assert {row["episodes"] for row in curve} == {"1"}
     settings = json.loads((tmp_path / "runs" / name / "settings.json").read_text())
     assert settings["schedule"]["env_steps"] == 3_000
     other = small(seeds=(0,), options={**small().options, "agent.batch_size": 3})
