@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core_repr.world_model import CoReWorldModel
+from core_repr.world_model import CoReWorldModel, LatentState
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
 
@@ -111,6 +111,11 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         self._ended = False
         self.model = self._observer.model
         self.observation_space = self._observer.observation_space
+
+    @property
+    def latent_state(self) -> LatentState:
+        """The latent state after the last frame, without a batch: h, mean, log_std and sample."""
+        return self._observer.states.at(0)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

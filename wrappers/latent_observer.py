@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core_repr import zoo
 from core_repr.adapters import ActionScaler, Observation, ObservationReader, refuse_grey
-from core_repr.world_model import CoReWorldModel
+from core_repr.world_model import CoReWorldModel, LatentState
 from core_repr.wrappers.environment_check import differences, renders_as_trained
 from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
 
@@ -75,7 +75,7 @@ class LatentObserver:
             raise ValueError(f"threads={threads!r} does not do: expected a number, at least 1.")
         self._threads = threads
         with torch_threads(threads):
-            self.model = _load(model, revision, device)
+            self.model = load_model(model, revision, device)
             self._tracker = LatentTracker(self.model, num_envs, features, predicted_reward)
         config = self.model.config
         assert config.environment is not None
@@ -103,6 +103,11 @@ class LatentObserver:
                 f"{'; '.join(found)}. Its latents may tell little here.",
                 stacklevel=3,
             )
+
+    @property
+    def states(self) -> LatentState:
+        """The latent states of all environments."""
+        return self._tracker.states
 
     def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
         """Starts the random numbers of some environments (all by default) anew."""
@@ -232,11 +237,23 @@ def _own(kept: Any) -> Any:
     return np.array(kept, order="C") if isinstance(kept, np.ndarray) else deepcopy(kept)
 
 
-def _load(
+def load_model(
     model: str | os.PathLike[str] | CoReWorldModel,
     revision: str | None,
     device: str | torch.device | None,
 ) -> CoReWorldModel:
+    """Returns a model that was named, or the one that was given.
+
+    Args:
+        model: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        revision: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        device: As for :class:`~core_repr.wrappers.CoReWrapper`.
+
+    Raises:
+        TypeError: If it is no model.
+        ValueError: If revision or device do not fit.
+        OSError: If there is no such model, or the Hub cannot be reached.
+    """
     if isinstance(model, CoReWorldModel):
         if revision is not None:
             raise ValueError(

@@ -59,6 +59,11 @@ class LatentTracker:
         for generator in self._generators:
             generator.seed()
 
+    @property
+    def states(self) -> LatentState:
+        """The latent state of every row."""
+        return self._state
+
     def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
         """Starts the generators of some rows anew, of all if ``None``, where a seed is given."""
         for row in range(self._num_envs) if rows is None else rows:
