@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core_repr.adapters import ActionScaler, Observation, ObservationReader
 from core_repr.agent import agent_folder, environment
-from core_repr.agent.networks import AgentNetworks
+from core_repr.agent.networks import Acts, AgentNetworks
 from core_repr.agent.parts import build_networks
 from core_repr.config import CoReConfig
 from core_repr.files.places import user_path
@@ -170,7 +170,12 @@ class CoRePolicy(BasePolicy):
 
     @torch.no_grad()
     def advance(
-        self, state: RecurrentState, observation: Observation, is_first: Tensor, deterministic: bool
+        self,
+        state: RecurrentState,
+        observation: Observation,
+        is_first: Tensor,
+        deterministic: bool,
+        actor: Acts | None = None,
     ) -> RecurrentState:
         """Takes in one frame of each environment and chooses their actions.
 
@@ -180,6 +185,7 @@ class CoRePolicy(BasePolicy):
             is_first: ``(B,)``; environments whose episode starts with this frame.
             deterministic: Take the mode of the actor instead of a sample, and, with
                 ``config.agent.mean_recurrence``, the mean of the latent state as well.
+            actor: Acts in place of the policy's own one.
 
         Returns:
             The state after these frames, with the actions in [−1, 1].
@@ -190,10 +196,11 @@ class CoRePolicy(BasePolicy):
         latent = self.world_model.step(
             state.latent, state.action, frames, is_first, noise, proprioception
         )
+        actor = self.actor_critic.actor if actor is None else actor
         if deterministic:
-            action = self.actor_critic.actor.mode(latent.features)
+            action = actor.mode(latent.features)
         else:
-            action, _ = self.actor_critic.actor.sample(latent.features, self.generator)
+            action, _ = actor.sample(latent.features, self.generator)
         if self.actions.whole:
             # What the environment gets, not what was meant.
             whole = self.actions.to_environment(action.cpu().numpy())
@@ -243,6 +250,17 @@ class CoRePolicy(BasePolicy):
                 finite, or ``state`` or ``episode_start`` is of another number of environments.
             TypeError: If ``state`` is not what ``predict`` returned.
         """
+        return self.act(None, observation, state, episode_start, deterministic)
+
+    def act(
+        self,
+        actor: Acts | None,
+        observation: Any,
+        state: RecurrentState | None,
+        episode_start: NDArray[np.bool_] | None,
+        deterministic: bool,
+    ) -> tuple[NDArray[np.float32], RecurrentState]:
+        """:meth:`predict` with another actor in place of the policy's own one."""
         read = self.reader(observation)
         batch_size = len(read.frames)
         if not batch_size:
@@ -260,6 +278,7 @@ class CoRePolicy(BasePolicy):
             read,
             torch.from_numpy(is_first).to(self.device),
             deterministic,
+            actor,
         )
         actions = self.actions.to_environment(state.action.cpu().numpy())
         return (actions[0] if self.reader.is_single(observation) else actions), state
