@@ -22,6 +22,7 @@ from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
 from core_repr.commands.evaluate import Evaluate
+from core_repr.commands.export import Export
 from core_repr.commands.pairs import Pairs
 from core_repr.commands.picture import Picture
 from core_repr.commands.probe import Probe
@@ -128,6 +129,7 @@ def _commands(train: Train) -> Any:
             "probe": Probe(tyro.MISSING),
             "picture": Picture(tyro.MISSING, tyro.MISSING),
             "pairs": Pairs(tyro.MISSING, tyro.MISSING),
+            "export": Export(tyro.MISSING),
             "campaign": Campaign(tyro.MISSING),
             "report": Report(tyro.MISSING),
             "demo": Demo(),

@@ -230,7 +230,11 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 def record_states(
-    env: CoReWrapper, steps: int, policy: Any = None, seed: int | None = None
+    env: CoReWrapper,
+    steps: int,
+    policy: Any = None,
+    random_episodes: float = 0.5,
+    seed: int | None = None,
 ) -> LatentState:
     """Plays, and records the latent states, for imagined episodes to start at.
 
@@ -238,25 +242,34 @@ def record_states(
         env: An environment in a :class:`~core_repr.CoReWrapper`.
         steps: Agent steps to play.
         policy: Acts, with a ``predict`` like that of Stable-Baselines3's agents, on what ``env``
-            observes; at random by default.
+            observes, such as :class:`~core_repr.agent.LatentAgent`; at random by default.
+        random_episodes: Share of the episodes whose actions are random all the same: states where
+            the policy does not come.
         seed: Of the first episode and of random actions.
 
     Returns:
         The state of each step, ``(steps, ...)``.
 
     Raises:
-        ValueError: If there are no steps.
+        ValueError: If there are no steps, or the share is none.
     """
     if steps < 1:
         raise ValueError(f"steps={steps} does not do: expected a number, at least 1.")
+    if not 0 <= random_episodes <= 1:
+        raise ValueError(f"random_episodes={random_episodes} does not do: expected 0 to 1.")
     states: list[LatentState] = []
+    at_random, share = policy is None, 0.0
     if seed is not None:
         env.action_space.seed(seed)
     observation, _ = env.reset(seed=seed)
     memory, start = None, np.ones(1, np.bool_)
     while len(states) < steps:
         states.append(env.latent_state)
-        if policy is None:
+        if start[0] and policy is not None:
+            share += random_episodes
+            at_random = share >= 1
+            share -= at_random
+        if at_random:
             action = env.action_space.sample()
         else:
             action, memory = policy.predict(observation, memory, start)

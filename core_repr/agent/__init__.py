@@ -4,6 +4,7 @@ from core_repr.agent.algorithms import algorithm_of, load_agent
 from core_repr.agent.core_sac import CoReSAC
 from core_repr.agent.feed_forward.qt_opt import QTOpt
 from core_repr.agent.feed_forward.sac import FeedForwardSAC
+from core_repr.agent.latent_agent import LatentAgent
 from core_repr.agent.planner import Planner
 from core_repr.agent.policy import CoRePolicy, RecurrentState
 from core_repr.agent.replay import SequenceReplayBuffer
@@ -13,6 +14,7 @@ __all__ = [
     "CoRePolicy",
     "CoReSAC",
     "FeedForwardSAC",
+    "LatentAgent",
     "Planner",
     "QTOpt",
     "RecurrentState",

@@ -15,7 +15,7 @@ import gymnasium as gym
 import imageio.v3 as iio
 import pytest
 
-from core_repr import CoReSAC
+from core_repr import CoReSAC, cli
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {path.stem: path for path in (ROOT / "examples").glob("*.py")}
@@ -95,8 +95,30 @@ def test_robosuite_on_latents(tmp_path: Path) -> None:
     subprocess.run(command, capture_output=True, check=True)
 
 
+@shorter
+def test_learn_in_imagination(
+    main: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(recorded_steps=30, agent_steps=4_096, episodes=2)
+    assert re.search(r"return on unseen backgrounds: \d+ ± \d+", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_run_a_graph(tmp_path: Path) -> None:
+    graph = tmp_path / "cartpole.onnx"
+    assert cli.main(["export", "cartpole-swingup-easy-v0", "--output", str(graph)]) == 0
+    # Neither PyTorch nor this package is there to import.
+    blocked = (
+        "import sys; sys.modules.update(torch=None, core_repr=None); sys.argv[:] = sys.argv[1:]"
+    )
+    code = f"{blocked}; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", code, str(EXAMPLES["run_a_graph"]), str(graph)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"the last of 100 actions is \[-?\d", outcome.stdout)
+
+
 def test_every_example_is_short_and_run_here() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 8
     for name, path in EXAMPLES.items():
         assert f"test_{name}" in globals()
         lines = path.read_text().splitlines()

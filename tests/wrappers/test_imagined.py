@@ -112,9 +112,14 @@ def test_recorded_states_are_those_that_the_wrapper_was_in(
             return np.zeros(2, np.float32), state
 
     env, watch = CoReWrapper(make_pixels(length=4), model), Watch()
-    states = record_states(env, 10, watch, seed=1)
+    states = record_states(env, 10, watch, random_episodes=0, seed=1)
     np.testing.assert_array_equal(states.features, np.stack(watch.seen))
     assert watch.starts == [t % 4 == 0 for t in range(10)]
+    watch.seen.clear()
+    record_states(env, 24, watch, random_episodes=0.5, seed=1)
+    assert len(watch.seen) == 12
+    with pytest.raises(ValueError, match="random_episodes=2 does not do"):
+        record_states(env, 1, watch, random_episodes=2)
     one, other = (record_states(env, 6, seed=2).features for _ in range(2))
     assert torch.equal(one, other)
 
