@@ -95,8 +95,8 @@ class Imagination:
         found, wanted = ([tuple(f.shape[1:]) for f in each] for each in (starts, blank))
         if found != wanted or not len(starts.h):
             raise ValueError(
-                "starts must be a batch of latent states of this model: their parts have the shapes "
-                f"{[tuple(field.shape) for field in starts]}, and should have (n, ...) of {wanted}."
+                "starts must be a batch of latent states of this model: their parts have the "
+                f"shapes {[tuple(f.shape) for f in starts]}, and should have (n, ...) of {wanted}."
             )
 
     def seed(self, seed: int | None) -> None:

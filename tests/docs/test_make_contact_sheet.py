@@ -44,9 +44,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr(contact_sheet, "LEVELS", {"easy": LEVELS["easy"]})
     monkeypatch.setattr(contact_sheet, "TASKS", ["cartpole-balance", "fish-swim"])
     monkeypatch.setattr(contact_sheet, "GYMNASIUM_TASKS", ["Hopper-v5", "Reacher-v5"])
-    names = ("sheet.png", "suite.jpg", "gymnasium.jpg")
-    contact_sheet.main(*(str(tmp_path / name) for name in names))
+    contact_sheet.main(str(tmp_path), "renderings.png", "suite.jpg", "gymnasium.jpg")
     assert Image.open(tmp_path / "gymnasium.jpg").width > 500
-    assert Image.open(tmp_path / "sheet.png").width > 400
+    assert Image.open(tmp_path / "renderings.png").width > 400
     assert Image.open(tmp_path / "suite.jpg").width > 300
     assert "cartpole-swingup: none 1." in capsys.readouterr().out
