@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core_repr.wrappers.core_wrapper import CoReWrapper
 from core_repr.wrappers.imagined import ImaginedVectorEnv, record_states
+from core_repr.wrappers.surprise import Surprise, calibrate_surprise
 from core_repr.wrappers.vector_wrapper import CoReVectorWrapper
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ __all__ = [
     "CoReWrapper",
     "ImaginedVecEnv",
     "ImaginedVectorEnv",
+    "Surprise",
+    "calibrate_surprise",
     "record_states",
 ]
 

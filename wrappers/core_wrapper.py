@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core_repr.world_model import CoReWorldModel, LatentState
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
+from core_repr.wrappers.surprise import Surprise
 
 
 class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -42,6 +43,9 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         device: Where the model runs; the CPU by default, or where a given model is.
         threads: CPU threads that the model takes. More than one pays with many environments and
             an idle machine only.
+        surprise: What :func:`~core_repr.wrappers.calibrate_surprise` gave, or the file that it was
+            saved to: ``info["surprise"]`` of each step then tells how unusual it was; above 1 is
+            one usual step of a hundred.
 
     Attributes:
         model: The model.
@@ -74,6 +78,7 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         keep: Sequence[str] = (),
         device: str | torch.device | None = None,
         threads: int = 1,
+        surprise: Surprise | str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(env, gym.Env):
             raise TypeError(
@@ -92,8 +97,12 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
             keep=keep if isinstance(keep, str) else list(keep),
             device=None if device is None else str(device),
             threads=threads,
+            surprise=os.fspath(surprise) if isinstance(surprise, os.PathLike) else surprise,
         )
         gym.Wrapper.__init__(self, env)
+        if isinstance(surprise, str | os.PathLike):
+            surprise = Surprise.load(surprise)
+        self._surprise = surprise
         self._observer = LatentObserver(
             env,
             env.observation_space,
@@ -117,6 +126,16 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         """The latent state after the last frame, without a batch: h, mean, log_std and sample."""
         return self._observer.states.at(0)
 
+    def surprise_readings(self) -> NDArray[np.float32]:
+        """Returns what :class:`~core_repr.wrappers.Surprise` judges the last step by.
+
+        Raises:
+            ValueError: If the model has no recurrent prior.
+        """
+        (readings,) = self._observer.surprise_readings()
+        told: NDArray[np.float32] = readings
+        return told
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -132,8 +151,11 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         taken = np.array(action)  # The environment may change its argument.
         observation, reward, terminated, truncated, info = self.env.step(action)
         # After an end, gymnasium.wrappers.Autoreset starts an episode instead of taking a step.
-        (latent,) = self._observer.advance(observation, taken, np.array([self._ended]))
+        starts = self._ended
+        (latent,) = self._observer.advance(observation, taken, np.array([starts]))
         self._ended = bool(terminated or truncated)
+        if self._surprise is not None and not starts:
+            info = {**info, "surprise": float(self._surprise(self.surprise_readings()))}
         return (
             self._observer.observation(latent, observation),
             reward,

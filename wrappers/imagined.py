@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -257,14 +257,25 @@ def record_states(
         raise ValueError(f"steps={steps} does not do: expected a number, at least 1.")
     if not 0 <= random_episodes <= 1:
         raise ValueError(f"random_episodes={random_episodes} does not do: expected 0 to 1.")
-    states: list[LatentState] = []
+    states = [env.latent_state for _ in play(env, steps, policy, random_episodes, seed)]
+    return LatentState.stack(states)
+
+
+def play(
+    env: CoReWrapper, steps: int, policy: Any, random_episodes: float, seed: int | None
+) -> Iterator[bool]:
+    """Plays, and stops before each action; see :func:`record_states`.
+
+    Yields:
+        Whether an episode has just started.
+    """
     at_random, share = policy is None, 0.0
     if seed is not None:
         env.action_space.seed(seed)
     observation, _ = env.reset(seed=seed)
     memory, start = None, np.ones(1, np.bool_)
-    while len(states) < steps:
-        states.append(env.latent_state)
+    for _ in range(steps):
+        yield bool(start[0])
         if start[0] and policy is not None:
             share += random_episodes
             at_random = share >= 1
@@ -277,4 +288,3 @@ def record_states(
         start[:] = terminated or truncated
         if start[0]:
             observation, _ = env.reset()
-    return LatentState.stack(states)

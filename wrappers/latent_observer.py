@@ -109,6 +109,11 @@ class LatentObserver:
         """The latent states of all environments."""
         return self._tracker.states
 
+    def surprise_readings(self) -> Float32[np.ndarray, "n readings"]:
+        """Returns what tells whether the last step was a usual one."""
+        with torch_threads(self._threads):
+            return self._tracker.surprise_readings()
+
     def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
         """Starts the random numbers of some environments (all by default) anew."""
         self._tracker.seed(seeds, rows)

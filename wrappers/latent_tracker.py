@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float32, Int, UInt8
 
 from core_repr.world_model import CoReWorldModel, LatentState, Noise
+from core_repr.wrappers.surprise import readings
 
 Features = Literal["mean", "sample", "prior"]
 """[h, mean of the posterior], [h, sample of it], or [h, mean of the prior]."""
@@ -54,6 +55,8 @@ class LatentTracker:
         self._predicted_reward = predicted_reward
         self.size = model.latent_size + predicted_reward
         self._state = model.initial_state(num_envs).detach()
+        # Encodings of the newest frames, and of those before.
+        self._encodings: tuple[torch.Tensor, torch.Tensor] | None = None
         # Always on the CPU: a device changes no draw.
         self._generators = [torch.Generator() for _ in range(num_envs)]
         for generator in self._generators:
@@ -63,6 +66,19 @@ class LatentTracker:
     def states(self) -> LatentState:
         """The latent state of every row."""
         return self._state
+
+    @torch.inference_mode()
+    def surprise_readings(self) -> Float32[np.ndarray, "n readings"]:
+        """Returns what tells whether the last step of all rows was a usual one.
+
+        Raises:
+            ValueError: If the model has no recurrent prior, or there was no step.
+        """
+        if self._encodings is None:
+            raise ValueError("There was no step yet whose surprise could be told.")
+        found = readings(self._model, self._state, *self._encodings)
+        told: Float32[np.ndarray, "n readings"] = found.float().cpu().numpy()
+        return told
 
     def seed(self, seeds: Sequence[int | None], rows: Int[np.ndarray, " k"] | None = None) -> None:
         """Starts the generators of some rows anew, of all if ``None``, where a seed is given."""
@@ -96,7 +112,7 @@ class LatentTracker:
         device = self._model.device
         state = self._state if rows is None else self._state.at(torch.from_numpy(rows).to(device))
         action = torch.from_numpy(actions).to(device)
-        state = self._model.step(
+        state, x = self._model.step_with_encoding(
             state,
             action,
             torch.from_numpy(frames).to(device),
@@ -105,6 +121,8 @@ class LatentTracker:
             torch.from_numpy(proprioception).to(device),
         )
         if rows is None:
+            before = x if self._encodings is None else self._encodings[0]
+            self._encodings = x, before
             self._state = state
         else:
             self._state = self._state.put(torch.from_numpy(rows).to(device), state)

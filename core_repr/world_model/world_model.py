@@ -185,14 +185,29 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
         Returns:
             The state after ``frames``.
         """
+        return self.step_with_encoding(
+            state, previous_action, frames, is_first, noise, proprioception
+        )[0]
+
+    def step_with_encoding(
+        self,
+        state: LatentState,
+        previous_action: Float[Tensor, "b a"],
+        frames: UInt8[Tensor, "b side side 3"],
+        is_first: Bool[Tensor, " b"],
+        noise: Noise | None = None,
+        proprioception: Float[Tensor, "b p"] | None = None,
+    ) -> tuple[LatentState, Float[Tensor, "b x"]]:
+        """:meth:`step`, and the encodings x of the frames."""
         if isinstance(state, StackedState):
             cropped = center_crop(frames, self.config.world_model.crop_size)
             frames = join_past(cropped, is_first, state.past_frames, self.encoder.frame_stack)
-        projected = self.dynamics.project(self.encode(frames, proprioception))
+        x = self.encode(frames, proprioception)
+        projected = self.dynamics.project(x)
         stepped = self.dynamics.step(state, previous_action, projected, is_first, noise)
-        return (
-            StackedState(stepped, frames[..., 3:]) if isinstance(state, StackedState) else stepped
-        )
+        if isinstance(state, StackedState):
+            return StackedState(stepped, frames[..., 3:]), x
+        return stepped, x
 
     def observe(
         self,
