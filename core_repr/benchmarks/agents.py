@@ -268,7 +268,8 @@ def _environment(model: CoReWorldModel, name: AgentName, split: Literal["train",
 
 
 def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
-    task = environment.arguments.get("task")
+    # The id of a task names it to whoever registered it.
+    task = {**gym.spec(environment.id).kwargs, **environment.arguments}.get("task")
     if task not in task_names():
         raise ValueError(
             f"The state is that of a task of distracting_control, not of {environment.id}; leave "

@@ -10,7 +10,14 @@ from gymnasium.utils.env_checker import check_env
 
 from core_repr import cli
 from core_repr.benchmarks.agent_names import AgentName
-from core_repr.benchmarks.agents import AGENTS, Curve, Evaluation, figures, read_curves
+from core_repr.benchmarks.agents import (
+    AGENTS,
+    Curve,
+    Evaluation,
+    _environment,
+    figures,
+    read_curves,
+)
 from core_repr.benchmarks.physics import PhysicsEnv
 from core_repr.config import CoReConfig, EnvironmentConfig
 from core_repr.world_model import CoReWorldModel
@@ -64,6 +71,16 @@ def test_a_training_ends_when_its_time_is_up(model: Path, tmp_path: Path) -> Non
     assert cli.main(typed) == 0
     [curve] = read_curves(tmp_path)["pixels-sac"].values()
     assert [evaluation.env_steps for evaluation in curve] == [0, 100]
+
+
+def test_the_state_is_that_of_the_model_s_task(
+    model: Path, tiny_config: Callable[..., CoReConfig]
+) -> None:
+    env = _environment(CoReWorldModel.from_pretrained(model), "state-sac", "val")
+    assert isinstance(env.envs[0].unwrapped, PhysicsEnv)  # type: ignore[attr-defined]
+    assert env.observation_space.shape == (5,)
+    with pytest.raises(ValueError, match="leave state-sac and state-td3 out of --agents"):
+        _environment(CoReWorldModel(tiny_config()), "state-sac", "val")
 
 
 def test_returns_are_compared_at_equal_steps_and_at_equal_time() -> None:
