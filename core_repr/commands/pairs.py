@@ -21,7 +21,7 @@ class Pairs:
 
     Attributes:
         model: A zoo name or a folder, such as a run's model folder, of a good agent: the variant
-            sac-drq, as in the paper, or any other.
+            sac-drq, as published, or any other that sees frames of the same size.
         folder: Where to put the pairs; must not be there yet, or be empty.
         episodes: Pairs to record.
         seed: Seed of the first episode.
