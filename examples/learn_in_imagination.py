@@ -3,6 +3,8 @@
 python examples/learn_in_imagination.py
 """
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import tyro
@@ -23,7 +25,7 @@ def main(
     episodes: int = 10,
 ) -> None:
     """Records states, learns from what is imagined of them, and evaluates on other backgrounds."""
-    level = {"difficulty": "medium", "dynamic": True}
+    level: dict[str, Any] = {"difficulty": "medium", "dynamic": True}
     env = CoReWrapper(gym.make(env_id, **level), model)
     # Half of the episodes at random: where the agent has been, and where it has not.
     player = LatentAgent(model, env.action_space, seed=0)

@@ -27,10 +27,11 @@ class Graph:
         found = dict(zip(self.outputs, self.session.run(None, self.inputs), strict=True))
         for name in self.inputs:
             self.inputs[name] = found.get(f"next_{name}", self.inputs[name])
-        return found["action"][0]
+        action: np.ndarray = found["action"][0]
+        return action
 
 
-def main(path: str = "cartpole.onnx", steps: int = 100) -> None:
+def main(path: str, steps: int = 100) -> None:
     """Acts on frames of a camera that sees only noise; put your robot's own in its place."""
     graph, rng = Graph(path), np.random.default_rng(0)
     print(f"for {graph.about['environment']}, from {json.loads(graph.about['action_low'])} on")
@@ -41,4 +42,4 @@ def main(path: str = "cartpole.onnx", steps: int = 100) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1] if len(sys.argv) > 1 else "cartpole.onnx")
