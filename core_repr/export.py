@@ -29,8 +29,12 @@ SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch": ".pt2"}
 OPSETS = range(18, 24)
 """Of ONNX, that PyTorch's exporter writes."""
 
-TOLERANCE = 1e-5
-"""Greatest difference between what a graph and the model give, for a step from the same state."""
+TOLERANCE = 1e-4
+"""Greatest difference between what a graph and the model give, for a step from the same state.
+
+Most models stay below 1e-5; the mean of a posterior that reacts strongly to the encoding may differ
+by twice that, in float32.
+"""
 
 CHECKED_STEPS = 100
 
