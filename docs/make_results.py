@@ -63,7 +63,7 @@ NO_LIMIT = 1e6
 LABELS = {
     "without-contrast": "without L_c",
     "imagination-std-range": "imagination, std from 0.1 to 1",
-    "imagination-one-update": "imagination, one update for four environment steps",
+    "imagination-one-update": "imagination, 1 update in 4 steps",
     "published-entropy-weight": "published entropy weight",
     "-rate-": ", rate ",
     "-seed-": ", seed ",
