@@ -134,11 +134,13 @@ def make_pairs(tmp_path: Path) -> Callable[[CoReConfig], CoReConfig]:
         folder = tmp_path / "pairs"
         folder.mkdir()
         pairs = EpisodePairs(config, folder)
+        own = np.zeros(pairs.proprioception_size, np.float32)
         for actions in np.repeat(rng.uniform(-1, 1, (3, 7, 2)), 2, 0).astype(np.float32):
             for action in actions:
-                pairs.add(0, rng.integers(256, size=(side, side, 3), dtype=np.uint8), action, 1.0)
+                frame = rng.integers(256, size=(side, side, 3), dtype=np.uint8)
+                pairs.add(0, frame, action, 1.0, own)
             last = rng.integers(256, size=(side, side, 3), dtype=np.uint8)
-            pairs.end_episode(0, last, terminated=False)
+            pairs.end_episode(0, last, own, terminated=False)
         pairs.seal()
         write_json(folder / MANIFEST_FILE, pairs.manifest())
         similarity = replace(config.agent.similarity, pairs=str(folder), states=5)

@@ -198,6 +198,19 @@ def test_the_similarity_is_of_the_actors_hidden_layers(make_agent: Make) -> None
     assert all(any(kind in name for name in moved) for kind in kinds)
 
 
+def test_the_similarity_sees_proprioception_too(
+    tiny_config: Callable[..., CoReConfig], make_pairs: Callable[[CoReConfig], CoReConfig]
+) -> None:
+    config = make_variant(tiny_config(), "pse")
+    environment = replace(config.environment, pixels_key="pixels", proprioception={"arm": 3})
+    small = replace(config.agent, actor_layers=(9, 8), critic_layers=(11,))
+    config = make_pairs(config.replace(environment=environment, agent=small))
+    agent = FeedForwardSAC("CoRePolicy", None, config, seed=0, device="cpu")
+    agent._pairs = EpisodePairs.read(config.agent.similarity.pairs, config)
+    agent._similarity_update(config.agent.similarity)
+    assert torch.isfinite(agent._losses[0]["similarity_loss"])
+
+
 def test_pairs_come_from_files_and_either_episode_is_first(
     make_config: Callable[[str], CoReConfig],
 ) -> None:

@@ -188,11 +188,12 @@ class FeedForwardSAC(FeedForwardAlgorithm):
             stack = (np.arange(count) + np.arange(1 - depth, 1)[:, None]).clip(0)
             frames = torch.from_numpy(records["frame"][stack]).to(self.device)
             view = self._stacked(frames, torch.Generator().manual_seed(changes))
-            chosen = slice(None) if embedded else torch.from_numpy(rows)
+            chosen = np.arange(count) if embedded else rows
             with self._autocast():
                 features = self.encoder.of_actor(self.encoder.convolve(view[chosen]))
                 if self.world_model.proprioception_encoder is not None:
-                    own = torch.from_numpy(records["proprioception"][:-1][chosen])
+                    # A copy: a field of records does not lie as tensors do.
+                    own = torch.from_numpy(np.ascontiguousarray(records["proprioception"][chosen]))
                     with torch.no_grad():
                         told = self.world_model.proprioception_encoder(own.to(self.device))
                     features = torch.cat([features, told], -1)
