@@ -24,10 +24,12 @@ class FeedForwardSAC(FeedForwardAlgorithm):
     """SAC on stacked frames, learned from single steps: SAC + RAD, CURL, DBC, SAC + DrQ, PSE.
 
     After Laskin et al., 2020, "Reinforcement Learning with Augmented Data" and "CURL: Contrastive
-    Unsupervised Representations for Reinforcement Learning", and Zhang et al., 2021, "Learning
-    Invariant Representations for Reinforcement Learning without Reconstruction" (DBC).
-    An update is of J_Q, of the objectives where there are any, of J_π and the entropy weight, and
-    of the slow copies.
+    Unsupervised Representations for Reinforcement Learning", Zhang et al., 2021, "Learning
+    Invariant Representations for Reinforcement Learning without Reconstruction" (DBC), Yarats et
+    al., 2021, "Image Augmentation Is All You Need" (DrQ), and Agarwal et al., 2021, "Contrastive
+    Behavioral Similarity Embeddings for Generalization in Reinforcement Learning" (PSE).
+    An update is of J_Q, of the objectives where there are any, of J_π and the entropy weight, of
+    the policy's similarity where there is one, and of the slow copies.
     :class:`~core_repr.agent.sequence_algorithm.SequenceAlgorithm` lists the arguments.
 
     Example:
