@@ -27,6 +27,7 @@ from core_repr.commands.pairs import Pairs
 from core_repr.commands.picture import Picture
 from core_repr.commands.probe import Probe
 from core_repr.commands.report import Report
+from core_repr.commands.robustness import Robustness
 from core_repr.commands.train import Train, train_by, train_from, train_with_preset
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS, VARIANTS
@@ -126,6 +127,7 @@ def _commands(train: Train) -> Any:
         {
             "train": train,
             "evaluate": Evaluate(tyro.MISSING),
+            "robustness": Robustness(tyro.MISSING),
             "probe": Probe(tyro.MISSING),
             "picture": Picture(tyro.MISSING, tyro.MISSING),
             "pairs": Pairs(tyro.MISSING, tyro.MISSING),

@@ -181,6 +181,8 @@ class EnvironmentChanges:
     Attributes:
         difficulty: How far colours and camera vary, and how many background videos there are;
             "none" is without distractions.
+        scale: How far colours, camera and lights vary, from 0 to 1, instead of what the level says:
+            0.1, 0.2 or 0.3.
         dynamic: Distractions change during an episode instead of once an episode; as trained by
             default, like all switches.
         background: The background shows videos.
@@ -197,6 +199,7 @@ class EnvironmentChanges:
     """
 
     difficulty: Literal["as-trained"] | Difficulty = "as-trained"
+    scale: float | None = None
     dynamic: Switch = None
     background: Switch = None
     camera: Switch = None
@@ -234,14 +237,24 @@ class EnvironmentChanges:
                 f"it out, or name one of {', '.join(sorted(known))}."
             )
         recorded = (environment.arguments, *(w.arguments for w in environment.wrappers), changes)
-        if "difficulty" in chosen and any("num_videos" in arguments for arguments in recorded):
-            changes["num_videos"] = None
+        if "difficulty" in chosen:
+            # A level has its own.
+            for name in ("num_videos", "scale"):
+                if any(name in arguments for arguments in recorded):
+                    changes[name] = None
         return {**changes, **chosen}
 
     def _chosen(self) -> dict[str, Any]:
         chosen = {
             name: getattr(self, name)
-            for name in ("dynamic", *DISTRACTIONS, "backgrounds", "num_videos", "suite_camera")
+            for name in (
+                "scale",
+                "dynamic",
+                *DISTRACTIONS,
+                "backgrounds",
+                "num_videos",
+                "suite_camera",
+            )
             if getattr(self, name) is not None
         }
         if self.difficulty != "as-trained":

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from core_repr.envs.checks import (
     require_choice,
+    require_fraction,
     require_integer,
     require_place,
     require_switch,
@@ -30,6 +31,7 @@ PARTS = {
 
 DISTRACTION_ARGUMENTS = [
     "difficulty",
+    "scale",
     "dynamic",
     *PARTS,
     "backgrounds",
@@ -53,6 +55,7 @@ class DistractionArguments:
     """
 
     difficulty: str | None
+    scale: float | None
     dynamic: bool
     split: str
     backgrounds: str | os.PathLike[str] | None
@@ -87,6 +90,8 @@ class DistractionArguments:
             value = getattr(self, name)
             if value is not None or name not in self._optional:
                 self._keep(name, require_integer(name, value, highest=highest))
+        if self.scale is not None:
+            self._keep("scale", require_fraction("scale", self.scale))
         if self.backgrounds is not None:
             self._keep("backgrounds", require_place("backgrounds", self.backgrounds, DATA_SETS))
         others = [name for name in PARTS if name != "background"]
@@ -111,9 +116,11 @@ class DistractionArguments:
         return self.difficulty is not None and self.background and self.backgrounds is not None
 
     @property
-    def scale(self) -> float:
-        """σ, how far colours, camera and lights vary; 0 without a level of difficulty."""
-        return 0.0 if self.difficulty is None else LEVELS[self.difficulty].scale
+    def sigma(self) -> float:
+        """How far colours, camera and lights vary; 0 without a level of difficulty."""
+        if self.difficulty is None:
+            return 0.0
+        return LEVELS[self.difficulty].scale if self.scale is None else self.scale
 
     def clips(self, size: int | None = None) -> list[Clip]:
         """Finds what the background shows; nothing where it is not distracting.
@@ -152,7 +159,10 @@ def describe_distractions(arguments: Mapping[str, Any], *, off: Sequence[str] = 
     """
     if not arguments.get("difficulty"):
         return "no distractions"
-    words = [str(arguments["difficulty"]), "dynamic" if arguments.get("dynamic") else "static"]
+    words = [str(arguments["difficulty"])]
+    if arguments.get("scale") is not None:
+        words.append(f"scale {arguments['scale']}")
+    words.append("dynamic" if arguments.get("dynamic") else "static")
     on = [name for name in PARTS if arguments.get(name, name not in off)]
     usual = [name for name in PARTS if name not in off]
     if on == [*usual, *(name for name in off if name in on)]:

@@ -69,6 +69,20 @@ def require_integer(name: str, value: object, lowest: int = 1, highest: int | No
     return int(value)
 
 
+def require_fraction(name: str, value: object) -> float:
+    """Returns an argument that is a number from 0 to 1, NumPy's among them, as a plain float.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not between 0 and 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}: expected a number.")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}={value} is out of range: expected a number from 0 to 1.")
+    return float(value)
+
+
 def require_place(name: str, value: object, words: Sequence[str]) -> str:
     """Returns an argument that is a folder's path or one of some words, as a plain string.
 

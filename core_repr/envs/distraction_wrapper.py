@@ -124,6 +124,8 @@ class DistractionWrapper(MovingDistractions):
     Args:
         env: The environment.
         difficulty: "easy", "medium" or "hard"; None for no distraction.
+        scale: σ, how far camera, colours and lights vary, from 0 to 1; None for what the level
+            says. Clips play at every scale.
         dynamic: Whether distractions move within an episode or stay as they are drawn.
         split: "train" or "val": which clips the background shows.
         backgrounds: "procedural" for generated clips, "davis" for what `core-repr download davis`
@@ -174,6 +176,7 @@ class DistractionWrapper(MovingDistractions):
         env: gymnasium.Env[Any, Any],
         difficulty: str | None,
         *,
+        scale: float | None = None,
         dynamic: bool = False,
         split: str = "train",
         backgrounds: str | os.PathLike[str] | None = "procedural",
@@ -196,6 +199,7 @@ class DistractionWrapper(MovingDistractions):
     ) -> None:
         self._arguments = arguments = _Arguments(
             difficulty=difficulty,
+            scale=scale,
             dynamic=dynamic,
             split=split,
             backgrounds=backgrounds,
@@ -340,7 +344,7 @@ class DistractionWrapper(MovingDistractions):
         arguments, found = self._arguments, dict[str, Distraction]()
         if arguments.difficulty is None:
             return found
-        scale, dynamic = arguments.scale, arguments.dynamic
+        scale, dynamic = arguments.sigma, arguments.dynamic
         if self._clips:
             found["background"] = Background(
                 self._model, self._clips, surfaces=arguments.surfaces, dynamic=dynamic

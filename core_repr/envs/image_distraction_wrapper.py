@@ -48,6 +48,8 @@ class ImageDistractionWrapper(MovingDistractions):
         env: An environment with frames as observations, uint8 of shape (height, width, 3), or
             with a dictionary that holds them.
         difficulty: "easy", "medium" or "hard"; None for no distraction.
+        scale: σ, how far camera and colours vary, from 0 to 1; None for what the level
+            says. Clips play at every scale.
         dynamic: Whether distractions move within an episode or stay as they are drawn.
         split: "train" or "val": which clips the background shows.
         backgrounds: "procedural" for generated clips, "davis" for what `core-repr download davis`
@@ -82,6 +84,7 @@ class ImageDistractionWrapper(MovingDistractions):
         env: gymnasium.Env[Any, Any],
         difficulty: str | None,
         *,
+        scale: float | None = None,
         dynamic: bool = False,
         split: str = "train",
         backgrounds: str | os.PathLike[str] | None = "procedural",
@@ -109,6 +112,7 @@ class ImageDistractionWrapper(MovingDistractions):
         known = colors is not None or mask_key is not None
         self._arguments = arguments = DistractionArguments(
             difficulty=difficulty,
+            scale=scale,
             dynamic=dynamic,
             split=split,
             backgrounds=backgrounds,
@@ -124,6 +128,7 @@ class ImageDistractionWrapper(MovingDistractions):
         super().__init__(
             env,
             difficulty=arguments.difficulty,
+            scale=arguments.scale,
             dynamic=arguments.dynamic,
             split=arguments.split,
             backgrounds=arguments.backgrounds,
@@ -209,7 +214,7 @@ class ImageDistractionWrapper(MovingDistractions):
         arguments, found = self._arguments, dict[str, Any]()
         if arguments.difficulty is None:
             return found
-        scale, dynamic = arguments.scale, arguments.dynamic
+        scale, dynamic = arguments.sigma, arguments.dynamic
         clips = [] if clip_size is None else arguments.clips(clip_size)
         if clips:
             found["background"] = ClipPlayer(clips, dynamic=dynamic)

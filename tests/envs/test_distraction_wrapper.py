@@ -107,6 +107,20 @@ def test_the_simulator_stays_as_it_was(wrap) -> None:
         np.testing.assert_allclose(pose, expected, atol=1e-3)
 
 
+def test_a_scale_between_the_levels(wrap) -> None:
+    only = {"background": False, "camera": False}
+    shown = []
+    for scale in (None, 0.3, 0.1, 0):
+        env = wrap("Hopper-v5", "hard", scale=scale, clean_frames=True, **only)
+        frame, info = env.reset(seed=1)
+        shown.append(frame.astype(int) - info["clean_frame"])
+    np.testing.assert_array_equal(shown[0], shown[1])
+    assert 0 < np.abs(shown[2]).mean() < np.abs(shown[1]).mean()
+    assert not shown[3].any()
+    told = env.describe_distractions({"difficulty": "hard", "scale": 0.15})
+    assert told == "hard, scale 0.15, static"
+
+
 def test_switching_one_off_leaves_the_others(wrap) -> None:
     every = wrap("Hopper-v5", "medium", dynamic=True, lighting=True)
     some = wrap("Hopper-v5", "medium", dynamic=True, background=False, color=False)

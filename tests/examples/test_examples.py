@@ -54,10 +54,22 @@ def test_record_a_video(main: Callable[..., None], tmp_path: Path) -> None:
 
 
 @shorter
+@pytest.mark.slow
 def test_evaluate_robustness(main: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     main(agent_steps=20, episodes=2)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-4:]] == ["none", "easy", "medium", "hard"]
+    assert re.search(r"\| \| random actions \| \d+ ± \d+ \|", capsys.readouterr().out)
+    assert Path("robustness.png").stat().st_size
+
+
+@shorter
+@pytest.mark.slow
+def test_compare_algorithms(main: Callable[..., None]) -> None:
+    few: dict[str, Any] = {"env_steps": 1_000, "evaluations": 2, "episodes": 1}
+    main(algorithms=("TD3",), normalise=True, **few)
+    main(algorithms=("SAC",), observations="state", **few)
+    rows = Path("algorithms.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["TD3"] * 2 + ["SAC"] * 2
+    assert [int(row.split(",")[-5]) for row in rows[1:]] == [500, 1_000] * 2
     assert all(re.search(r"\d+ ± +\d+ +\d+ ± +\d+$", line) for line in lines[-4:])
 
 

@@ -53,6 +53,8 @@ class DistractingControlEnv(ViewEnv[NDArray[np.uint8]]):
     Args:
         task: One of `core_repr.envs.task_names()`.
         difficulty: "easy", "medium" or "hard"; None for no distraction.
+        scale: σ, how far camera, colours and lights vary, from 0 to 1; None for what the level
+            says. Clips play at every scale.
         dynamic: Whether distractions move within an episode or stay as they are drawn.
         split: "train" or "val": which clips the background shows.
         backgrounds: "procedural" for generated clips, "davis" for what `core-repr download davis`
@@ -107,6 +109,7 @@ class DistractingControlEnv(ViewEnv[NDArray[np.uint8]]):
         task: str,
         *,
         difficulty: str | None = None,
+        scale: float | None = None,
         dynamic: bool = False,
         split: str = "train",
         backgrounds: str | os.PathLike[str] | None = "procedural",
@@ -126,6 +129,7 @@ class DistractingControlEnv(ViewEnv[NDArray[np.uint8]]):
         self._arguments = arguments = Arguments(
             task=task,
             difficulty=difficulty,
+            scale=scale,
             dynamic=dynamic,
             split=split,
             backgrounds=backgrounds,
@@ -291,7 +295,7 @@ def _distractions(
     found: dict[str, Distraction] = {}
     if arguments.difficulty is None:
         return found
-    spec, dynamic, scale = TASKS[arguments.task], arguments.dynamic, arguments.scale
+    spec, dynamic, scale = TASKS[arguments.task], arguments.dynamic, arguments.sigma
     if clips:
         surfaces = {_GROUND: spec.ground_alpha}
         if _WALL in (model.material(i).name for i in range(model.nmat)):
