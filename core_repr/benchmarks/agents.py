@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal, get_args
@@ -18,7 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
 from core_repr import zoo
 from core_repr.benchmarks.agent_names import AgentName
@@ -27,6 +28,7 @@ from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
 from core_repr.environments import make_environment, split_arguments
 from core_repr.envs import task_names
+from core_repr.envs.checks import require_choice
 from core_repr.files.writing import write_atomically
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.vec_env_wrapper import CoReVecEnvWrapper
@@ -36,6 +38,21 @@ STACKED = 3
 EXPLORATION = 0.1
 FIRST_ENTROPY_WEIGHT = 0.1
 VALIDATION_SEED = 10_000
+
+OFF_POLICY: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "batch_size": 128,
+    "tau": 0.02,
+    "learning_starts": 250,
+}
+"""Rates as in CoRe's own agent: what is observed is ready, so values can follow faster."""
+
+PIXELS_LEARNING_RATE = 3e-4
+"""SB3's, for convolutions."""
+
+ON_POLICY: dict[str, Any] = {"n_steps": 512, "batch_size": 64, "gamma": 0.99}
+"""Shorter roll-outs than SB3's 2,048 steps, of which few tasks here have many; rewards are
+normalised, as in RL Baselines3 Zoo."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +83,9 @@ def compare(
     seconds: float,
     folder: Path,
     progress: Callable[[int], object] = lambda env_steps: None,
+    task: str | None = None,
 ) -> list[Figure]:
-    """Trains agents from nothing, with nearly the settings that SB3 gives its algorithms.
+    """Trains agents from nothing, with the same few settings for all tasks.
 
     All train in the environment that the model was trained in: on the model's frozen latents with
     an ``MlpPolicy``, on three stacked frames with a ``CnnPolicy``, or on the state that no camera
@@ -89,13 +107,14 @@ def compare(
         seconds: A training ends after so many, if it has not taken all its steps by then.
         folder: Where the files go.
         progress: Called with the simulator steps that went by.
+        task: Another task of the suite than the model's, with the same body.
 
     Returns:
         Of each agent that has a finished training in the folder, mean and standard error over its
         seeds, at equal steps and at equal time.
 
     Raises:
-        ModuleNotFoundError: If ``latents-tqc`` is asked for without sb3-contrib.
+        ModuleNotFoundError: If TQC, CrossQ or RecurrentPPO is asked for without sb3-contrib.
         ValueError: If the state is asked for in another environment than the suite's.
     """
     world_model = zoo.load(model)
@@ -107,7 +126,7 @@ def compare(
                 progress(env_steps)
                 continue
             curve = _train(
-                world_model, agent, env_steps, evaluations, episodes, seed, seconds, progress
+                world_model, agent, env_steps, evaluations, episodes, seed, seconds, progress, task
             )
             write_atomically(path, _to_csv(curve).encode())
     return figures(read_curves(folder))
@@ -198,12 +217,13 @@ def _train(
     seed: int,
     seconds: float,
     progress: Callable[[int], object],
+    task: str | None,
 ) -> Curve:
     environment = model.config.environment
     assert environment is not None
     repeat = environment.action_repeat
     agent_steps = env_steps // repeat
-    training, validation = (_environment(model, name, split) for split in ("train", "val"))
+    training, validation = (_environment(model, name, split, task) for split in ("train", "val"))
     agent = _agent(name, training, agent_steps, seed)
     curve = [Evaluation(0, 0.0, _evaluate(agent, validation, episodes))]
 
@@ -231,40 +251,70 @@ def _train(
 
 def _agent(name: AgentName, env: VecEnv, agent_steps: int, seed: int) -> BaseAlgorithm:
     """An untrained agent; on a CPU, where its small networks are fastest."""
-    observation, algorithm = name.split("-")
-    policy = "CnnPolicy" if observation == "pixels" else "MlpPolicy"
-    if algorithm == "ppo":
-        return PPO(policy, env, seed=seed, device="cpu")
-    # A stack of frames is stored twice: no room for more than there will be.
-    common: dict[str, Any] = {"buffer_size": max(agent_steps, 1), "seed": seed}
+    observation, algorithm = name.split("-", 1)
+    kind, policy = _algorithm(algorithm)
+    if algorithm.endswith("ppo"):
+        return kind(policy, env, seed=seed, device="cpu", **ON_POLICY)
+    settings = dict(OFF_POLICY)
+    if algorithm == "crossq":
+        del settings["tau"]  # It has no slow critics.
     if algorithm == "td3":
         actions = env.action_space.shape
         assert actions is not None
-        noise = NormalActionNoise(np.zeros(actions), np.full(actions, EXPLORATION))
-        return TD3(policy, env, action_noise=noise, device="cpu", **common)
-    common["ent_coef"] = f"auto_{FIRST_ENTROPY_WEIGHT}"
-    if algorithm == "tqc":
-        try:
-            from sb3_contrib import TQC
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError("TQC needs sb3-contrib: pip install sb3-contrib.") from None
-        return TQC(policy, env, device="cpu", **common)
-    return SAC(policy, env, device="auto" if observation == "pixels" else "cpu", **common)
+        settings["action_noise"] = NormalActionNoise(
+            np.zeros(actions), np.full(actions, EXPLORATION)
+        )
+    else:
+        settings["ent_coef"] = f"auto_{FIRST_ENTROPY_WEIGHT}"
+    # A stack of frames is stored twice: no room for more than there will be.
+    settings |= {"buffer_size": max(agent_steps, 1), "seed": seed}
+    if observation == "pixels":
+        settings["learning_rate"] = PIXELS_LEARNING_RATE
+        return kind("CnnPolicy", env, device="auto", **settings)
+    return kind(policy, env, device="cpu", **settings)
 
 
-def _environment(model: CoReWorldModel, name: AgentName, split: Literal["train", "val"]) -> VecEnv:
+def _algorithm(name: str) -> tuple[Callable[..., BaseAlgorithm], str]:
+    """The class of an algorithm, and its policy of vectors."""
+    own: dict[str, Callable[..., BaseAlgorithm]] = {"sac": SAC, "td3": TD3, "ppo": PPO}
+    if name in own:
+        return own[name], "MlpPolicy"
+    try:
+        from sb3_contrib import TQC, CrossQ, RecurrentPPO
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{name} needs sb3-contrib: pip install sb3-contrib.") from None
+    if name == "recurrent-ppo":
+        return RecurrentPPO, "MlpLstmPolicy"
+    return {"tqc": TQC, "crossq": CrossQ}[name], "MlpPolicy"
+
+
+def _environment(
+    model: CoReWorldModel, name: AgentName, split: Literal["train", "val"], task: str | None = None
+) -> VecEnv:
     environment = model.config.environment
     assert environment is not None
+    if task is not None:
+        environment = _other_task(environment, task)
     if name.startswith("state"):
-        return make_vec_env(lambda: _physics(environment), 1)
+        venv = make_vec_env(lambda: _physics(environment), 1)
+    else:
+        pixels = make_vec_env(
+            lambda: make_environment(environment, **split_arguments(environment, split)), 1
+        )
+        if name.startswith("pixels"):
+            return VecFrameStack(pixels, STACKED)
+        with warnings.catch_warnings():
+            if task is not None:
+                warnings.filterwarnings("ignore", "The model was trained in")
+            venv = CoReVecEnvWrapper(pixels, model)
+    if split == "train" and name.endswith("ppo"):
+        return VecNormalize(venv, norm_obs=False, gamma=ON_POLICY["gamma"])
+    return venv
 
-    def make() -> gym.Env[Any, Any]:
-        return make_environment(environment, **split_arguments(environment, split))
 
-    pixels = make_vec_env(make, 1)
-    if name.startswith("pixels"):
-        return VecFrameStack(pixels, STACKED)
-    return CoReVecEnvWrapper(pixels, model)
+def _other_task(environment: EnvironmentConfig, task: str) -> EnvironmentConfig:
+    require_choice("task", task, task_names())
+    return replace(environment, id=f"distracting_control/{task}-v0")
 
 
 def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
@@ -273,7 +323,7 @@ def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
     if task not in task_names():
         raise ValueError(
             f"The state is that of a task of distracting_control, not of {environment.id}; leave "
-            "state-sac and state-td3 out of --agents."
+            "the agents that see it out of --agents."
         )
     return PhysicsEnv(task, environment.action_repeat)
 

@@ -156,6 +156,8 @@ class BenchAgents:
 
     Attributes:
         model: A zoo name, a folder or a Hub repository; its environment is taken too.
+        task: Another task of the suite with the same body, such as walker-run for a model of
+            walker-walk, to see how far the latents serve it.
         agents: What they see, and what they learn with: the model's frozen latents, three stacked
             frames, or the simulator's state, which no camera has seen.
         env_steps: Simulator steps of each training.
@@ -169,6 +171,7 @@ class BenchAgents:
     """
 
     model: str = "cartpole-swingup-easy-v0"
+    task: Annotated[str | None, tyro.conf.arg(metavar="DOMAIN-TASK")] = None
     agents: tuple[AgentName, ...] = ("latents-sac", "pixels-sac")
     env_steps: int = 100_000
     evaluations: int = 20
@@ -204,8 +207,10 @@ class BenchAgents:
                 60 * self.minutes,
                 self.folder,
                 bar.update,
+                self.task,
             )
-        report(f"SB3's agents on {self.model}", figures, self.json)
+        at = "" if self.task is None else f", {self.task}"
+        report(f"SB3's agents on {self.model}{at}", figures, self.json)
         return 0
 
 

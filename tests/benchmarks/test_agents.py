@@ -79,8 +79,23 @@ def test_the_state_is_that_of_the_model_s_task(
     env = _environment(CoReWorldModel.from_pretrained(model), "state-sac", "val")
     assert isinstance(env.envs[0].unwrapped, PhysicsEnv)  # type: ignore[attr-defined]
     assert env.observation_space.shape == (5,)
-    with pytest.raises(ValueError, match="leave state-sac and state-td3 out of --agents"):
+    with pytest.raises(ValueError, match="leave the agents that see it out of --agents"):
         _environment(CoReWorldModel(tiny_config()), "state-sac", "val")
+
+
+def test_another_task_of_the_same_body(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = CoReWorldModel.from_pretrained(model)
+    agents: tuple[AgentName, ...] = ("latents-sac", "state-sac")
+    for name in agents:
+        env = _environment(loaded, name, "train", "cartpole-balance_sparse")
+        env.reset()
+        # Upright from the start.
+        assert env.step(np.zeros((1, 1)))[1][0] > 20
+    typed = ["bench", "agents", "--model", str(model), "--task"]
+    assert cli.main([*typed, "cartpole-swingdown"]) == 1
+    assert "did you mean cartpole-swingup" in capsys.readouterr().err
+    assert cli.main([*typed, "walker-run", "--agents", "latents-sac"]) == 1
+    assert "action" in capsys.readouterr().err
 
 
 def test_returns_are_compared_at_equal_steps_and_at_equal_time() -> None:

@@ -61,18 +61,6 @@ def test_evaluate_robustness(main: Callable[..., None], capsys: pytest.CaptureFi
     assert Path("robustness.png").stat().st_size
 
 
-@shorter
-@pytest.mark.slow
-def test_compare_algorithms(main: Callable[..., None]) -> None:
-    few: dict[str, Any] = {"env_steps": 1_000, "evaluations": 2, "episodes": 1}
-    main(algorithms=("TD3",), normalise=True, **few)
-    main(algorithms=("SAC",), observations="state", **few)
-    rows = Path("algorithms.csv").read_text().splitlines()
-    assert [row.split(",")[1] for row in rows[1:]] == ["TD3"] * 2 + ["SAC"] * 2
-    assert [int(row.split(",")[-5]) for row in rows[1:]] == [500, 1_000] * 2
-    assert all(re.search(r"\d+ ± +\d+ +\d+ ± +\d+$", line) for line in lines[-4:])
-
-
 def test_your_own_environment(
     main: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
