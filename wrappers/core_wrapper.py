@@ -100,9 +100,6 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
             surprise=os.fspath(surprise) if isinstance(surprise, os.PathLike) else surprise,
         )
         gym.Wrapper.__init__(self, env)
-        if isinstance(surprise, str | os.PathLike):
-            surprise = Surprise.load(surprise)
-        self._surprise = surprise
         self._observer = LatentObserver(
             env,
             env.observation_space,
@@ -116,6 +113,7 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
             keep=keep,
             device=device,
             threads=threads,
+            surprise=surprise,
         )
         self._ended = False
         self.model = self._observer.model
@@ -154,8 +152,9 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         starts = self._ended
         (latent,) = self._observer.advance(observation, taken, np.array([starts]))
         self._ended = bool(terminated or truncated)
-        if self._surprise is not None and not starts:
-            info = {**info, "surprise": float(self._surprise(self.surprise_readings()))}
+        surprises = self._observer.surprises
+        if surprises is not None and not starts:
+            info = {**info, "surprise": float(surprises[0])}
         return (
             self._observer.observation(latent, observation),
             reward,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from jaxtyping import Bool, Float32, Int, Shaped
+from jaxtyping import Bool, Float32, Float64, Int, Shaped
 from numpy.typing import NDArray
 
 from core_repr import zoo
@@ -20,6 +20,7 @@ from core_repr.adapters import ActionScaler, Observation, ObservationReader, ref
 from core_repr.world_model import CoReWorldModel, LatentState
 from core_repr.wrappers.environment_check import differences, renders_as_trained
 from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
+from core_repr.wrappers.surprise import Surprise
 
 PIXELS = "pixels"
 """Name of the pixels among the observations, where the user gives no other."""
@@ -44,9 +45,12 @@ class LatentObserver:
         keep: As for :class:`~core_repr.wrappers.CoReWrapper`.
         device: As for :class:`~core_repr.wrappers.CoReWrapper`.
         threads: As for :class:`~core_repr.wrappers.CoReWrapper`.
+        surprise: As for :class:`~core_repr.wrappers.CoReWrapper`.
 
     Attributes:
         model: The model.
+        surprises: How unusual the last step of each environment was, NaN of one that started an
+            episode instead; ``None`` where that is not asked for.
         observation_space: Space of what an agent sees of one environment.
 
     Raises:
@@ -70,10 +74,15 @@ class LatentObserver:
         keep: Sequence[str],
         device: str | torch.device | None,
         threads: int,
+        surprise: Surprise | str | os.PathLike[str] | None,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads={threads!r} does not do: expected a number, at least 1.")
         self._threads = threads
+        if isinstance(surprise, str | os.PathLike):
+            surprise = Surprise.load(surprise)
+        self._surprise = surprise
+        self.surprises: Float64[np.ndarray, " n"] | None = None
         with torch_threads(threads):
             self.model = load_model(model, revision, device)
             self._tracker = LatentTracker(self.model, num_envs, features, predicted_reward)
@@ -213,7 +222,11 @@ class LatentObserver:
         rows: Int[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, "k z"]:
         with torch_threads(self._threads):
-            return self._tracker.step(*observation, actions, is_first, rows)
+            seen = self._tracker.step(*observation, actions, is_first, rows)
+            if self._surprise is not None and rows is None and not is_first.all():
+                readings = self._tracker.surprise_readings()
+                self.surprises = np.where(is_first, np.nan, self._surprise(readings))
+            return seen
 
     def _space(self, observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
         latent = spaces.Box(-np.inf, np.inf, (self._tracker.size,), np.float32)

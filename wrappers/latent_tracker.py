@@ -125,7 +125,11 @@ class LatentTracker:
             self._encodings = x, before
             self._state = state
         else:
-            self._state = self._state.put(torch.from_numpy(rows).to(device), state)
+            places = torch.from_numpy(rows).to(device)
+            self._state = self._state.put(places, state)
+            if self._encodings is not None:
+                newest, before = self._encodings
+                self._encodings = newest.index_copy(0, places, x), before
         seen: Float32[np.ndarray, "k z"] = self._seen(state).cpu().numpy()
         return seen
 

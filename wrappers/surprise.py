@@ -86,7 +86,16 @@ class Surprise:
         self.limit = float(np.quantile(self(steps), QUANTILE))
 
     def __call__(self, steps: Float[np.ndarray, "*batch readings"]) -> Float[np.ndarray, "*batch"]:
-        """Returns the surprise of steps."""
+        """Returns the surprise of steps.
+
+        Raises:
+            ValueError: If they have other readings than the calibration's.
+        """
+        if steps.shape[-1] != len(self.center):
+            raise ValueError(
+                f"The model gives {steps.shape[-1]} readings of a step, but surprise was "
+                f"calibrated with {len(self.center)}: calibrate it with this model."
+            )
         away = steps - self.center
         distance: Float[np.ndarray, "*batch"] = np.sqrt(
             np.einsum("...i,ij,...j->...", away, self.precision, away)

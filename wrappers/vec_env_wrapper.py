@@ -16,6 +16,7 @@ from core_repr.adapters import last_observations
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
+from core_repr.wrappers.surprise import Surprise
 
 
 class CoReVecEnvWrapper(VecEnvWrapper):
@@ -35,6 +36,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
         keep: As for :class:`CoReWrapper`.
         device: As for :class:`CoReWrapper`.
         threads: As for :class:`CoReWrapper`.
+        surprise: As for :class:`CoReWrapper`; ``infos[i]["surprise"]`` is that of environment i.
 
     Attributes:
         model: The model.
@@ -65,6 +67,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
         keep: Sequence[str] = (),
         device: str | torch.device | None = None,
         threads: int = 1,
+        surprise: Surprise | str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(venv, VecEnv):
             raise TypeError(
@@ -84,6 +87,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
             keep=keep,
             device=device,
             threads=threads,
+            surprise=surprise,
         )
         super().__init__(venv, observer.observation_space)
         self.model = observer.model
@@ -118,4 +122,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
             self.reset_infos = self.venv.reset_infos
         else:
             latents = self._observer.advance(observations, self._actions)
+        if self._observer.surprises is not None:
+            for info, surprise in zip(infos, self._observer.surprises, strict=True):
+                info["surprise"] = float(surprise)
         return self._observer.observation(latents, observations), rewards, dones, infos

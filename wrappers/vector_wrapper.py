@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
+from core_repr.wrappers.surprise import Surprise
 
 
 class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -38,6 +39,8 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         keep: As for :class:`CoReWrapper`.
         device: As for :class:`CoReWrapper`.
         threads: As for :class:`CoReWrapper`.
+        surprise: As for :class:`CoReWrapper`; ``infos["surprise"]`` holds those of all
+            environments, ``infos["_surprise"]`` which of them have taken a step.
 
     Attributes:
         model: The model.
@@ -68,6 +71,7 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         keep: Sequence[str] = (),
         device: str | torch.device | None = None,
         threads: int = 1,
+        surprise: Surprise | str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(envs, VectorEnv):
             raise TypeError(
@@ -89,6 +93,7 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
             keep=keep,
             device=device,
             threads=threads,
+            surprise=surprise,
         )
         self.model = self._observer.model
         self.single_observation_space = self._observer.observation_space
@@ -128,6 +133,9 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                 infos["final_obs"][row] = self._observer.observation(latent, final[row])
         else:
             latents = self._observer.advance(observations, taken, self._ended)
+        if self._observer.surprises is not None:
+            infos["surprise"] = self._observer.surprises
+            infos["_surprise"] = ~np.isnan(self._observer.surprises)
         if self._autoreset == AutoresetMode.NEXT_STEP:
             self._ended = ended
         return (

@@ -10,8 +10,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
 
-from core_repr import CoReWorldModel, CoReWrapper
+from core_repr import CoReVecEnvWrapper, CoReVectorWrapper, CoReWorldModel, CoReWrapper
 from core_repr.agent import LatentAgent
 from core_repr.config import CoReConfig, make_variant
 from core_repr.wrappers import Surprise, calibrate_surprise
@@ -70,6 +72,103 @@ def test_what_is_no_calibration_is_refused(
     model = CoReWorldModel(make_variant(tiny_config(), "no-recurrence"))
     with pytest.raises(ValueError, match="without recurrence"):
         calibrate_surprise(CoReWrapper(make_pixels(), model), 150)
+
+
+def test_another_model_s_calibration_is_refused(
+    tiny_config: Callable[..., CoReConfig], make_pixels: Callable[..., Any]
+) -> None:
+    model = CoReWorldModel(make_variant(tiny_config(), "rsac-dyn"))
+    other = Surprise(np.random.default_rng(0).normal(size=(100, 5)))
+    env = CoReWrapper(make_pixels(), model, surprise=other)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"4 readings .* calibrated with 5"):
+        env.step(env.action_space.sample())
+
+
+LENGTHS = (3, 5)
+STEPS = 12
+
+
+@pytest.fixture
+def usual() -> Surprise:
+    return Surprise(np.random.default_rng(0).normal(size=(200, 5)))
+
+
+@pytest.fixture
+def alone(
+    usual: Surprise, tiny_config: Callable[..., CoReConfig], make_pixels: Callable[..., Any]
+) -> Callable[[CoReWorldModel], list[list[float]]]:
+    """What single environments of some lengths tell, step by step, one episode after another."""
+
+    def play(model: CoReWorldModel) -> list[list[float]]:
+        found = []
+        for row, length in enumerate(LENGTHS):
+            env = CoReWrapper(make_pixels(length=length), model, surprise=usual)
+            env.reset(seed=row)
+            found.append([])
+            for step in range(STEPS):
+                *_, terminated, truncated, info = env.step(actions(step)[row])
+                found[-1].append(info["surprise"])
+                if terminated or truncated:
+                    env.reset()
+        return found
+
+    return play
+
+
+def actions(step: int) -> Any:
+    return np.random.default_rng(step).uniform(-2, 3, (len(LENGTHS), 2)).astype(np.float32)
+
+
+def test_vectors_tell_what_single_environments_tell(
+    usual: Surprise,
+    alone: Callable[[CoReWorldModel], list[list[float]]],
+    tiny_config: Callable[..., CoReConfig],
+    make_pixels: Callable[..., Any],
+) -> None:
+    model = CoReWorldModel(tiny_config())
+    expected = alone(model)
+    makers = [lambda length=length: make_pixels(length=length) for length in LENGTHS]
+    venv = CoReVecEnvWrapper(DummyVecEnv(makers), model, surprise=usual)
+    venv.seed(0)
+    venv.reset()
+    for step in range(STEPS):
+        infos = venv.step(actions(step))[-1]
+        told = [info["surprise"] for info in infos]
+        np.testing.assert_allclose(told, [row[step] for row in expected], rtol=1e-3)
+    same = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = CoReVectorWrapper(same, model, surprise=usual)
+    envs.reset(seed=0)
+    for step in range(STEPS):
+        infos = envs.step(actions(step))[-1]
+        assert infos["_surprise"].all()
+        np.testing.assert_allclose(infos["surprise"], [row[step] for row in expected], rtol=1e-3)
+
+
+def test_a_step_that_starts_an_episode_is_not_surprising(
+    usual: Surprise,
+    alone: Callable[[CoReWorldModel], list[list[float]]],
+    tiny_config: Callable[..., CoReConfig],
+    make_pixels: Callable[..., Any],
+) -> None:
+    model = CoReWorldModel(tiny_config())
+    expected = [iter(row) for row in alone(model)]
+    envs = CoReVectorWrapper(
+        SyncVectorEnv([lambda length=length: make_pixels(length=length) for length in LENGTHS]),
+        model,
+        surprise=usual,
+    )
+    envs.reset(seed=0)
+    taken = [0] * len(LENGTHS)
+    ended = np.zeros(len(LENGTHS), bool)
+    for _ in range(STEPS):
+        now = np.stack([actions(taken[row])[row] for row in range(len(LENGTHS))])
+        *_, terminated, truncated, infos = envs.step(now)
+        np.testing.assert_array_equal(infos["_surprise"], ~ended)
+        for row in np.flatnonzero(~ended):
+            taken[row] += 1
+            assert infos["surprise"][row] == pytest.approx(next(expected[row]), rel=1e-3)
+        ended = terminated | truncated
 
 
 class Camera(gym.ObservationWrapper[Any, Any, Any]):
