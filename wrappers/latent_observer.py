@@ -223,9 +223,11 @@ class LatentObserver:
     ) -> Float32[np.ndarray, "k z"]:
         with torch_threads(self._threads):
             seen = self._tracker.step(*observation, actions, is_first, rows)
-            if self._surprise is not None and rows is None and not is_first.all():
-                readings = self._tracker.surprise_readings()
-                self.surprises = np.where(is_first, np.nan, self._surprise(readings))
+            if self._surprise is not None and rows is None:
+                self.surprises = np.full(self._num_envs, np.nan)
+                if not is_first.all():
+                    readings = self._tracker.surprise_readings()
+                    self.surprises[~is_first] = self._surprise(readings)[~is_first]
             return seen
 
     def _space(self, observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
