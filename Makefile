@@ -1,8 +1,8 @@
 # Each target does the whole set-up on a fresh machine; the second time it starts at once.
 #   PYTHON=python3.12 make setup      another interpreter
-#   EXTRAS=dev,suite,robosuite make setup   with Robosuite
+#   EXTRAS=dev,suite,robosuite make setup   with Robosuite, without data sets
 PYTHON ?= python3
-EXTRAS ?= dev,suite
+EXTRAS ?= dev,suite,datasets
 VENV := .venv
 comma := ,
 READY := $(VENV)/ready-$(subst $(comma),-,$(EXTRAS))

@@ -26,6 +26,7 @@ from core_repr.commands.export import Export
 from core_repr.commands.pairs import Pairs
 from core_repr.commands.picture import Picture
 from core_repr.commands.probe import Probe
+from core_repr.commands.record import Record
 from core_repr.commands.report import Report
 from core_repr.commands.robustness import Robustness
 from core_repr.commands.train import Train, train_by, train_from, train_with_preset
@@ -131,6 +132,7 @@ def _commands(train: Train) -> Any:
             "probe": Probe(tyro.MISSING),
             "picture": Picture(tyro.MISSING, tyro.MISSING),
             "pairs": Pairs(tyro.MISSING, tyro.MISSING),
+            "record": Record(tyro.MISSING, tyro.MISSING),
             "export": Export(tyro.MISSING),
             "campaign": Campaign(tyro.MISSING),
             "report": Report(tyro.MISSING),

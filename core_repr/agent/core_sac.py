@@ -88,12 +88,7 @@ class CoReSAC(SequenceAlgorithm):
         The first ``config.agent.initial_updates`` are of the world model alone, unless the agent
         was loaded.
         """
-        views = [
-            self.augment(batch.frames, self.policy.generator)
-            for _ in range(self.world_model.objectives.views)
-        ]
-        others = OtherViews(batch.frames, views[1] if len(views) > 1 else None)
-        batch = batch._replace(frames=views[0])
+        batch, others = self._seen(batch)
         settings = self._settings
         if self.acts_at_random and self.updates < settings.initial_updates:
             self._model_update(batch, others)
@@ -110,6 +105,37 @@ class CoReSAC(SequenceAlgorithm):
                 self._critic_update(features, batch)
             self._actor_update(features, batch.mask)
             self._follow()
+
+    def update_world_model(self, batch: SequenceBatch) -> None:
+        """Makes one update of the world model alone.
+
+        Args:
+            batch: A mini-batch of whole frames, on the algorithm's device.
+        """
+        self._model_update(*self._seen(batch))
+        self._count_update()
+
+    def model_losses(self, batch: SequenceBatch) -> dict[str, Float[Tensor, ""]]:
+        """Returns the terms of J_M by name, without learning from them.
+
+        Args:
+            batch: A mini-batch of whole frames, on the algorithm's device.
+        """
+        seen, others = self._seen(batch)
+        with torch.no_grad(), self._autocast():
+            noise = self.world_model.noise(self.policy.generator, *batch.mask.shape)
+            return self.world_model.losses(
+                self.world_model.observe_batch(seen, noise, others)
+            ).named()
+
+    def _seen(self, batch: SequenceBatch) -> tuple[SequenceBatch, OtherViews]:
+        """Returns a mini-batch as the learner sees it, and its other views."""
+        views = [
+            self.augment(batch.frames, self.policy.generator)
+            for _ in range(self.world_model.objectives.views)
+        ]
+        others = OtherViews(batch.frames, views[1] if len(views) > 1 else None)
+        return batch._replace(frames=views[0]), others
 
     def _follow(self) -> None:
         """A step of the slow copies."""

@@ -282,6 +282,9 @@ class SequenceAlgorithm(Collecting, Saving):
             batch: A mini-batch of whole frames, on the algorithm's device.
         """
         self._update(batch)
+        self._count_update()
+
+    def _count_update(self) -> None:
         self.note(self.world_model.objectives.diagnostics())
         self.updates += 1
         self.average.update(self.updates)

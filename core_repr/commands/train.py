@@ -50,14 +50,12 @@ class Train:
             from its weights, and from its optimisers if it has them, in its environment, and with
             its settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
-            settings, where no other ones are given, and from its model's weights if it names one
-            (with --from, from those of a model that was trained like it).
+            settings, where no other ones are given, and from the weights of its model or --from.
         preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
             which also renders in full.
-        variant: A system of the paper, as a change of the preset: core, rsac, recon, curl, dbc, and
-            so on; a name that is not one lists them all.
-        env: Gymnasium id of another environment than the suite's, whose observations are frames;
-            --import names the module that registers it.
+        variant: A system of the paper, as a change of the preset: core, rsac, recon, curl, dbc …; a
+            name that is not one lists them all.
+        env: Gymnasium id of another environment than the suite's, with frames (see --import).
         env_args: Arguments of that environment, as name=value, such as frame_size=84; a value is
             JSON, or else text.
         wrappers: What to put around it, the innermost first, such as
@@ -65,6 +63,9 @@ class Train:
         validation_args: Further arguments for validation alone, of the environment or its
             wrappers; split=val by default for a wrapper that has a split.
         environment: Where to train.
+        dataset: Trains a world model alone, from episodes of Minari's or LeRobot's: a folder or id.
+        dataset_camera: Which camera of the data set, if there are several.
+        updates: Updates of the world model from a data set; 10,000 by default.
         env_steps: Total simulator steps (agent steps × action repeat), including those of the
             model that the training starts from; 500,000 by default.
         seed: Seeds everything that is random.
@@ -94,6 +95,9 @@ class Train:
     environment: Annotated[DistractingControl, tyro.conf.arg(name="")] = field(
         default_factory=DistractingControl
     )
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="DATASET")] = None
+    dataset_camera: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    updates: int | None = None
     env_steps: int | None = None
     seed: int = 0
     evaluation_interval: int = 20
@@ -118,7 +122,10 @@ class Train:
         except training.Interrupted as interruption:
             print(interruption)
             return 128 + interruption.signal_number
-        print(f"{run} holds the run; next: core-repr evaluate {run / 'model'}")
+        then = f"core-repr evaluate {run / 'model'}"
+        if training.is_from_dataset(run):
+            then = f"CoReWrapper(env, {str(run / 'model')!r}), or core-repr train --from {run}"
+        print(f"{run} holds the run; next: {then}")
         return 0
 
     def _train(self) -> Path:
@@ -130,8 +137,17 @@ class Train:
             self._refuse_beside_recipe()
         if self.resume is not None:
             self._refuse_beside("resume")
-            training.resume(self.resume, self.env_steps, self.device)
+            if training.is_from_dataset(self.resume):
+                self._refuse_option("env_steps", "a data set has none; say how far with --updates")
+                training.resume_from_dataset(self.resume, self.updates, self.device)
+            else:
+                self._refuse_option("updates", "they follow from the environment steps")
+                training.resume(self.resume, self.env_steps, self.device)
             return self.resume
+        if self.dataset is not None:
+            return self._train_from_dataset(self.dataset)
+        for option in ("dataset_camera", "updates"):
+            self._refuse_option(option, "it is of a data set; name that with --dataset")
         schedule = training.Schedule(
             500_000 if self.env_steps is None else self.env_steps,
             self.seed,
@@ -162,6 +178,37 @@ class Train:
         run = self.run or Path("runs") / label / f"seed-{self.seed}"
         training.train(choice, config, run, schedule, self.device, origin)
         return run
+
+    def _train_from_dataset(self, dataset: str) -> Path:
+        from core_repr import training
+
+        plain = train_with_preset(self.preset, self.variant)
+        for name in ("from_", "recipe", *ENVIRONMENT_OPTIONS, "env_steps", "evaluation_episodes"):
+            if getattr(self, name) != getattr(plain, name):
+                typed = "the environment's options"
+                if name not in ENVIRONMENT_OPTIONS:
+                    typed = "--" + name.rstrip("_").replace("_", "-")
+                raise ValueError(
+                    f"--dataset learns from what was recorded, not in an environment; leave out "
+                    f"{typed}."
+                )
+        chosen = {} if self.updates is None else {"updates": self.updates}
+        schedule = training.DatasetSchedule(
+            str(Path(dataset).resolve()) if Path(dataset).is_dir() else dataset,
+            self.dataset_camera,
+            seed=self.seed,
+            checkpoint_minutes=self.checkpoint_minutes,
+            **chosen,
+        )
+        config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
+        name = Path(dataset).name
+        run = self.run or Path("runs") / name / f"seed-{self.seed}"
+        training.train_from_dataset(config, run, schedule, self.device)
+        return run
+
+    def _refuse_option(self, name: str, why: str) -> None:
+        if getattr(self, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} does not fit: {why}.")
 
     def _choice(self, frame_size: int) -> tuple[EnvironmentChoice, str]:
         """Returns where to train, and a short name of it."""
@@ -208,7 +255,7 @@ class Train:
             plain = train_from(self.from_)
         else:
             plain = train_with_preset(self.preset, self.variant)
-        allowed = {option, f"{option}_", "env_steps", "device", "import_"}
+        allowed = {option, f"{option}_", "env_steps", "updates", "device", "import_"}
         if option != "resume":
             allowed |= {
                 "from_",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from core_repr.agent import SequenceAlgorithm
 from core_repr.evaluation.episodes import Evaluation
-from core_repr.world_model import LatentState
+from core_repr.world_model import CoReWorldModel, LatentState
 
 HORIZONS = (1, 3, 5, 10)
 """Agent steps ahead."""
@@ -22,6 +23,20 @@ class _Episode(NamedTuple):
     states: list[LatentState]
     actions: list[Tensor]
     rewards: list[float]
+
+
+class Played(NamedTuple):
+    """An episode of T steps, as a world model has seen it.
+
+    Attributes:
+        states: Those that actions were taken in, ``(T, ...)``.
+        actions: In [−1, 1], ``(T, A)``.
+        rewards: That followed, ``(T,)``.
+    """
+
+    states: LatentState
+    actions: Tensor
+    rewards: NDArray[Any]
 
 
 class Foresight(gym.Wrapper[Any, Any, Any, Any]):
@@ -90,24 +105,42 @@ class Foresight(gym.Wrapper[Any, Any, Any, Any]):
             mean. ``None`` where the rewards are all the same or no episode is as long. Empty for
             a model that imagines no rewards.
         """
-        model, objectives = self._agent.world_model, self._agent.config.objectives
-        if not (objectives.use_prior and objectives.reward):
-            return {}
-        scores: dict[int, float | None] = {}
-        for horizon in HORIZONS:
-            imagined, real = [], []
-            for episode in self._episodes:
-                count = len(episode.rewards) - horizon + 1
-                if count < 1:
-                    continue
-                starts = LatentState.stack(episode.states[:count])
-                actions = torch.stack(episode.actions)
-                taken = torch.stack([actions[step : step + count] for step in range(horizon)])
-                last = model.imagine(starts, taken).at(-1)
-                imagined.append(model.predict_reward(last).float().cpu().numpy())
-                real.append(np.array(episode.rewards[horizon - 1 :]))
-            scores[horizon] = _r2(np.concatenate(imagined), np.concatenate(real)) if real else None
-        return scores
+        played = [
+            Played(LatentState.stack(states), torch.stack(actions), np.array(rewards))
+            for states, actions, rewards in self._episodes
+        ]
+        return imagined_reward_r2(self._agent.world_model, played)
+
+
+@torch.no_grad()
+def imagined_reward_r2(
+    model: CoReWorldModel, episodes: Sequence[Played]
+) -> dict[int, float | None]:
+    """Scores the rewards that a world model imagines from every state of some episodes.
+
+    Args:
+        model: The model.
+        episodes: What it has seen of them.
+
+    Returns:
+        As :meth:`Foresight.r2`.
+    """
+    objectives = model.config.objectives
+    if not (objectives.use_prior and objectives.reward):
+        return {}
+    scores: dict[int, float | None] = {}
+    for horizon in HORIZONS:
+        imagined, real = [], []
+        for states, actions, rewards in episodes:
+            count = len(rewards) - horizon + 1
+            if count < 1:
+                continue
+            taken = torch.stack([actions[step : step + count] for step in range(horizon)])
+            last = model.imagine(states.map(lambda f, n=count: f[:n]), taken).at(-1)
+            imagined.append(model.predict_reward(last).float().cpu().numpy())
+            real.append(rewards[horizon - 1 :])
+        scores[horizon] = _r2(np.concatenate(imagined), np.concatenate(real)) if real else None
+    return scores
 
 
 def _r2(found: NDArray[Any], wanted: NDArray[Any]) -> float | None:

@@ -20,6 +20,8 @@ StrPath = str | os.PathLike[str]
 Columns = dict[str, npt.NDArray[np.float64]]
 
 ENV_STEPS = "time/env_steps"
+UPDATES = "time/updates"
+"""Of a training without an environment."""
 TRAINING_RETURN = "rollout/ep_rew_mean"
 EVALUATION_RETURN = "eval/mean_reward"
 EVALUATION_ERROR = "eval/standard_error"
@@ -68,7 +70,7 @@ def panels(columns: Iterable[str]) -> list[Panel]:
         elif name == "inverse_temperature":
             found.append(Panel("inverse temperature λ", {column: "λ"}))
     returns = {EVALUATION_RETURN: "evaluation", TRAINING_RETURN: "training"}
-    return [*found, Panel("return", returns)]
+    return [*found, *([Panel("return", returns)] if {*returns} & {*logged} else [])]
 
 
 def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
@@ -132,6 +134,8 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
 def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     """Draw a run's losses, weights and returns as small panels against environment steps.
 
+    Of a training from a data set, against updates.
+
     Args:
         source: the run's `progress.csv`.
         path: where to write the picture, a PNG. Missing folders are made.
@@ -166,7 +170,7 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     for axes in places[len(shown) :]:
         axes.set_axis_off()
-    figure.supxlabel("environment steps", fontsize=10)
+    figure.supxlabel("environment steps" if ENV_STEPS in columns else "updates", fontsize=10)
     return _save(figure, path)
 
 
@@ -190,7 +194,7 @@ def read_progress(source: StrPath) -> Columns:
     names = [name for name in (rows[0] if rows else ()) if name]
     columns = {name: np.array([_number(row[name]) for row in rows]) for name in names}
     columns = {name: values for name, values in columns.items() if np.isfinite(values).any()}
-    if ENV_STEPS not in columns:
+    if not {ENV_STEPS, UPDATES} & columns.keys():
         raise ValueError(
             f"{os.fspath(source)} has no numbers in a column {ENV_STEPS!r}; expected the "
             "progress.csv of a training run that has logged at least once"
@@ -209,8 +213,9 @@ def _line(axes: Axes, columns: Columns, column: str, label: str, **style: Any) -
     """Draw a column where it has numbers; whether it has any."""
     if column not in columns:
         return False
-    there = np.isfinite(columns[column]) & np.isfinite(columns[ENV_STEPS])
-    axes.plot(columns[ENV_STEPS][there], columns[column][there], label=label, **style)
+    steps = columns[ENV_STEPS] if ENV_STEPS in columns else columns[UPDATES]
+    there = np.isfinite(columns[column]) & np.isfinite(steps)
+    axes.plot(steps[there], columns[column][there], label=label, **style)
     return bool(there.any())
 
 

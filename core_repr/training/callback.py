@@ -18,7 +18,6 @@ from core_repr.evaluation.foresight import Foresight
 from core_repr.evaluation.plots import training_diagnostics
 from core_repr.files.json_files import read_json, write_json
 from core_repr.files.names import (
-    CHECKPOINTS_FOLDER,
     DIAGNOSTICS_FILE,
     EVALUATIONS_FILE,
     MANIFEST_FILE,
@@ -26,7 +25,8 @@ from core_repr.files.names import (
     PROGRESS_FILE,
     RUN_FILE,
 )
-from core_repr.files.writing import new_folder, remove, sweep, write_atomically
+from core_repr.files.writing import new_folder, remove
+from core_repr.training.folders import copy_logs
 from core_repr.training.interruption import Interrupted, StopRequest
 from core_repr.training.origin import checkpoints, next_checkpoint
 from core_repr.training.settings import RunSettings
@@ -34,7 +34,6 @@ from core_repr.training.settings import RunSettings
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-LOGS = (PROGRESS_FILE, EVALUATIONS_FILE)
 VALIDATION_SEED = 10_000
 
 
@@ -158,9 +157,7 @@ class RunCallback(BaseCallback):
             self.model.save_checkpoint(checkpoint)
             write_json(checkpoint / MANIFEST_FILE, self.model.replay_buffer.manifest())
             write_json(checkpoint / RUN_FILE, self._state(finished))
-            for name in LOGS:
-                if (self.folder / name).exists():
-                    write_atomically(checkpoint / name, (self.folder / name).read_bytes())
+            copy_logs(self.folder, checkpoint)
         for path in older:
             remove(path)
         self.model.replay_buffer.delete_dropped()
@@ -231,15 +228,3 @@ class RunCallback(BaseCallback):
             self._shown["validation"] = f"{self.last_return:.1f}"
         self.bar.set_postfix(self._shown)
         self.bar.update(self.model.env_steps - self.bar.n)
-
-
-def restore_logs(run: Path, checkpoint: Path | None) -> None:
-    """Takes back what a run logged and left unfinished after a checkpoint."""
-    for name in LOGS:
-        if checkpoint is not None and (checkpoint / name).exists():
-            write_atomically(run / name, (checkpoint / name).read_bytes())
-        else:
-            (run / name).unlink(missing_ok=True)
-    folders = [run / name for name in (MODEL_FOLDER, CHECKPOINTS_FOLDER)]
-    for folder in (run, *filter(Path.is_dir, folders)):
-        sweep(folder)

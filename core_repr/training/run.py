@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from core_repr.agent import SequenceAlgorithm, agent_folder, algorithm_of, learn
 from core_repr.config import CoReConfig
 from core_repr.environments import EnvironmentChoice
 from core_repr.files.json_files import read_json
-from core_repr.files.lock import locked
 from core_repr.files.names import (
     CHECKPOINTS_FOLDER,
-    DIAGNOSTICS_FILE,
     EVALUATIONS_FILE,
     MANIFEST_FILE,
     MODEL_FOLDER,
@@ -27,10 +24,11 @@ from core_repr.files.names import (
     RUN_FILE,
     SETTINGS_FILE,
 )
-from core_repr.files.places import holds, user_path
-from core_repr.files.writing import made_folders, refuse_links
-from core_repr.training.callback import LOGS, RunCallback, restore_logs
+from core_repr.files.places import user_path
+from core_repr.files.writing import refuse_links
+from core_repr.training.callback import RunCallback
 from core_repr.training.episode_seeds import EpisodeSeeds
+from core_repr.training.folders import close_logger, in_use, refuse_to_replace, restore_logs
 from core_repr.training.interruption import StopRequest
 from core_repr.training.origin import Origin, newest_checkpoint
 from core_repr.training.progress import ProgressFile
@@ -80,7 +78,7 @@ def train(
             f"{folder} already holds a run; resume it with --resume {folder}, choose another "
             "folder with --run, or delete it."
         )
-    _refuse_what_would_be_replaced(folder)
+    refuse_to_replace(folder)
     settings = RunSettings(environment, config, schedule, origin)
     settings.check()
     return _learn(folder, settings, device)
@@ -150,7 +148,7 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorith
     )
     agent.replay_buffer.deletes_later = True
     try:
-        with _in_use(folder), ExitStack() as at_end:
+        with in_use(folder), ExitStack() as at_end:
             checkpoint = newest_checkpoint(folder)
             if checkpoint is None:
                 _check_goal(agent, schedule.env_steps, origin)
@@ -166,7 +164,7 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorith
             replace(settings, config=agent.config).write(folder)
             restore_logs(folder, checkpoint)
             agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE)]))
-            at_end.callback(_close, agent.logger)
+            at_end.callback(close_logger, agent.logger)
             goal = math.ceil(schedule.env_steps / agent.environment_config.action_repeat)
             with StopRequest() as stop:
                 callback = RunCallback(folder, validation_env, settings, stop)
@@ -199,22 +197,6 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorith
         training_env.close()
         validation_env.close()
     return agent
-
-
-def _refuse_what_would_be_replaced(folder: Path) -> None:
-    """Refuses a folder for a new run in which something has a name of a run's file.
-
-    Folders that are empty may be there, and links to such, on another disk for example.
-    """
-    folders = (MODEL_FOLDER, CHECKPOINTS_FOLDER, REPLAY_FOLDER)
-    for name in (SETTINGS_FILE, *LOGS, DIAGNOSTICS_FILE, *folders):
-        path = folder / name
-        is_free = name in folders and path.is_dir() and not holds(path)
-        if os.path.lexists(path) and not is_free:
-            raise FileExistsError(
-                f"{folder} holds {name!r}, which is of no run, and a training would replace it; "
-                "choose another folder with --run, or move it away."
-            )
 
 
 def _check_folders(folder: Path) -> None:
@@ -255,27 +237,3 @@ def _check_goal(agent: SequenceAlgorithm, env_steps: int, origin: Origin | None)
             f"{agent.learning_starts:,} agent steps of {repeat} come before, {start:,} in all; "
             "raise --env-steps, or lower --agent.learning-starts."
         )
-
-
-def _close(logger: Logger) -> None:
-    # Each line was flushed when it was written; on a full disk there may be half a line more.
-    with suppress(OSError):
-        logger.close()
-
-
-@contextmanager
-def _in_use(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing to the same run; ends with the process, too."""
-    with ExitStack() as at_end:
-        try:
-            at_end.enter_context(made_folders(folder))
-            refusal = f"Another process is training in {folder}; wait for it or end it."
-            at_end.enter_context(locked(folder, refusal))
-        except BlockingIOError as error:
-            raise ValueError(str(error)) from None
-        except OSError as error:
-            raise OSError(
-                f"The run cannot be written to {folder} ({error}); choose another folder with "
-                "--run."
-            ) from error
-        yield

@@ -1,0 +1,180 @@
+"""Episodes of LeRobot's, in the layouts of its versions 2.1 and 3.0."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from core_repr import cli
+from core_repr.datasets import open_dataset
+from core_repr.evaluation import write_video
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+LENGTHS = (7, 4, 9)
+HEIGHT, WIDTH = 48, 64
+
+
+def shades(episode: int) -> Any:
+    """Every frame of every episode has a shade of its own."""
+    first = sum(LENGTHS[:episode])
+    return [20 + 10 * (first + i) for i in range(LENGTHS[episode])]
+
+
+def frames(episode: int) -> Any:
+    return [np.full((HEIGHT, WIDTH, 3), shade, np.uint8) for shade in shades(episode)]
+
+
+def numbers(episode: int) -> dict[str, Any]:
+    rng = np.random.default_rng(episode)
+    count = LENGTHS[episode]
+    return {
+        "action": rng.uniform(-1, 2, (count, 2)).astype(np.float32).tolist(),
+        "observation.state": rng.normal(size=(count, 3)).astype(np.float32).tolist(),
+        "next.reward": [float(i) for i in range(count)],
+        "episode_index": [episode] * count,
+        "frame_index": list(range(count)),
+    }
+
+
+CAMERA = "observation.images.top"
+Make = Callable[..., Path]
+
+
+@pytest.fixture(params=["v2.1", "v3.0", "images"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    def made(rewards: bool = True, cameras: tuple[str, ...] = (CAMERA,), **info: Any) -> Path:
+        folder = tmp_path / "lerobot"
+        (folder / "meta").mkdir(parents=True)
+        kind = request.param
+        pictures = "image" if kind == "images" else "video"
+        features: dict[str, Any] = {
+            "action": {"dtype": "float32", "shape": [2]},
+            "observation.state": {"dtype": "float32", "shape": [3]},
+            **{name: {"dtype": pictures, "shape": [HEIGHT, WIDTH, 3]} for name in cameras},
+        }
+        if rewards:
+            features["next.reward"] = {"dtype": "float32", "shape": [1]}
+        tables = [numbers(episode) for episode in range(len(LENGTHS))]
+        if kind == "images":
+            from PIL import Image
+
+            for episode, table in enumerate(tables):
+                cells = []
+                for frame in frames(episode):
+                    content = io.BytesIO()
+                    Image.fromarray(frame).save(content, "PNG")
+                    cells.append({"bytes": content.getvalue(), "path": None})
+                table[CAMERA] = cells
+        v3 = kind == "v3.0"
+        chunk, file = "chunk-{chunk_index:03d}", "file-{file_index:03d}"
+        chunk2, file2 = "chunk-{episode_chunk:03d}", "episode_{episode_index:06d}"
+        about = {
+            "codebase_version": "v3.0" if v3 else "v2.1",
+            "fps": 10,
+            "total_episodes": len(LENGTHS),
+            "chunks_size": 1000,
+            "data_path": f"data/{chunk}/{file}.parquet" if v3 else f"data/{chunk2}/{file2}.parquet",
+            "video_path": (
+                f"videos/{{video_key}}/{chunk}/{file}.mp4"
+                if v3
+                else f"videos/{chunk2}/{{video_key}}/{file2}.mp4"
+            ),
+            "features": features,
+            **info,
+        }
+        (folder / "meta" / "info.json").write_text(json.dumps(about))
+        (folder / "data" / "chunk-000").mkdir(parents=True)
+        if v3:
+            joined = {n: [row for table in tables for row in table[n]] for n in tables[0]}
+            parquet.write_table(pa.table(joined), folder / "data/chunk-000/file-000.parquet")
+            place = folder / "videos" / CAMERA / "chunk-000" / "file-000.mp4"
+            write_video(place, [f for e in range(len(LENGTHS)) for f in frames(e)], fps=10)
+            starts = np.cumsum([0, *LENGTHS[:-1]]) / 10
+            rows = {
+                "episode_index": list(range(len(LENGTHS))),
+                "data/chunk_index": [0] * 3,
+                "data/file_index": [0] * 3,
+                f"videos/{CAMERA}/chunk_index": [0] * 3,
+                f"videos/{CAMERA}/file_index": [0] * 3,
+                f"videos/{CAMERA}/from_timestamp": starts.tolist(),
+                "stats/action/min": [[0.0]] * 3,
+            }
+            (folder / "meta/episodes/chunk-000").mkdir(parents=True)
+            parquet.write_table(pa.table(rows), folder / "meta/episodes/chunk-000/file-000.parquet")
+            return folder
+        for episode, table in enumerate(tables):
+            name = f"episode_{episode:06d}"
+            parquet.write_table(pa.table(table), folder / f"data/chunk-000/{name}.parquet")
+            if kind == "v2.1":
+                place = folder / "videos" / "chunk-000" / CAMERA / f"{name}.mp4"
+                write_video(place, frames(episode), fps=10)
+        return folder
+
+    return made
+
+
+def test_frames_state_and_actions_are_read(make: Make) -> None:
+    dataset = open_dataset(make(), 24)
+    assert len(dataset) == 3 and dataset.has_rewards and dataset.spec is None
+    assert isinstance(dataset.observation_space, gym.spaces.Dict)
+    every = np.concatenate([numbers(e)["action"] for e in range(3)])
+    np.testing.assert_array_equal(dataset.action_space.low, every.min(0))
+    np.testing.assert_array_equal(dataset.action_space.high, every.max(0))
+    for number, episode in enumerate(dataset):
+        expected = numbers(number)
+        assert episode.observations["pixels"].shape == (LENGTHS[number], 24, 24, 3)
+        means = episode.observations["pixels"].mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(means, shades(number), atol=4)
+        np.testing.assert_array_equal(episode.observations["state"], expected["observation.state"])
+        np.testing.assert_array_equal(episode.actions, expected["action"][:-1])
+        np.testing.assert_array_equal(episode.rewards, expected["next.reward"][:-1])
+
+
+@pytest.mark.slow
+def test_a_world_model_learns_from_it(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(rewards=False)
+    typed = ["train", "--dataset", str(folder), "--updates", "1", "--run", str(tmp_path / "run")]
+    typed += ["--world-model.frame-size", "40", "--world-model.crop-size", "36"]
+    typed += ["--agent.batch-size", "2"]
+    assert cli.main(typed) == 1
+    assert "no rewards to predict; take --variant no-reward" in capsys.readouterr().err
+    assert cli.main([*typed, "--variant", "no-reward"]) == 0
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert config["environment"]["proprioception"] == {"state": 3}
+    assert config["environment"]["id"] == "dataset/lerobot"
+
+
+def test_what_is_refused(make: Make, tmp_path: Path) -> None:
+    two = make(cameras=(CAMERA, "observation.images.wrist"))
+    with pytest.raises(ValueError, match=r"several cameras .*top, observation.images.wrist"):
+        open_dataset(two, 24)
+    with pytest.raises(ValueError, match="no camera 'left'"):
+        open_dataset(two, 24, "left")
+    assert len(open_dataset(two, 24, "top")) == 3
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({"codebase_version": "v1.6"}, "versions 2 and 3 are read"),
+        ({"fps": None}, "unusable"),
+        ({"data_path": "../../etc/passwd"}, "outside of its folder"),
+        ({"data_path": "data/none.parquet"}, "lacks"),
+    ],
+)
+def test_what_a_stranger_could_have_written_is_refused(
+    make: Make, info: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, OSError), match=message):
+        open_dataset(make(**info), 24)
