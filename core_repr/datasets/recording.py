@@ -160,4 +160,5 @@ def _play(env: gym.Env[Any, Any], agent: Any, seed: int) -> dict[str, Any]:
         "rewards": rewards,
         "terminations": [terminated for terminated, _ in ends],
         "truncations": [truncated for _, truncated in ends],
+        "infos": {},
     }

@@ -38,6 +38,7 @@ def recorded(make_pixels: Callable[..., Any]) -> Any:
 
 def test_what_was_played_is_read_again(recorded: Any, minari_folder: Path) -> None:
     played = recorded.unwrapped.episodes
+    assert "total_steps=6" in repr(minari.load_dataset("mine/pixels-v0")[0])
     for source in ("mine/pixels-v0", minari_folder / "mine" / "pixels-v0"):
         dataset = open_dataset(source, 40)
         assert len(dataset) == 4 and dataset.action_space == recorded.action_space
