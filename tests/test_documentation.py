@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
+import yaml
+from stable_baselines3 import SAC
 
 from core_repr import cli
 from core_repr.config import VARIANTS
@@ -72,3 +79,44 @@ def test_your_own_environment(
     frames = [names["observation"]["pixels"], names["distracted"]["pixels"]]  # type: ignore[index]
     assert (frames[0] != frames[1]).mean() > 0.5
     del sys.modules["push"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_torchrl_and_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchrl")
+    (block,) = blocks("bridges.md", "python")
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["rollout"]["latent"].shape == (2, 20, 264)
+    (lines,) = blocks("bridges.md", "yaml")
+    (settings,) = yaml.safe_load(lines).values()
+    # What the Zoo makes of them.
+    ((place, arguments),) = settings.pop("env_wrapper")[0].items()
+    module, name = place.rsplit(".", 1)
+    env = getattr(importlib.import_module(module), name)(
+        gym.make("distracting_control/cartpole-swingup-v0", difficulty="medium"), **arguments
+    )
+    assert settings.pop("n_timesteps") == 100_000 / 8
+    SAC(env=env, **settings).learn(260)
+    if importlib.util.find_spec("rl_zoo3") is None:
+        return
+    monkeypatch.chdir(tmp_path)
+    Path("sac.yml").write_text(lines.replace("!!float 12500", "!!float 260"))
+    command = shlex.split(blocks("bridges.md", "bash")[0].replace("\\\n", " "))
+    assert command[0] == "python"
+    subprocess.run([sys.executable, *command[1:], "--eval-freq", "-1"], check=True)
+
+
+@pytest.mark.slow
+def test_robustness_of_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("robustness.md", "python")
+    shorter = block.replace("learn(5_000)", "learn(120)").replace("episodes=10", "episodes=1")
+    exec(shorter.replace('"split": "val"', '"split": "val", "action_repeat": 100'), {})
+    assert Path("robustness.png").stat().st_size

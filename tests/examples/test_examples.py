@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import importlib.util
 import re
@@ -59,6 +60,27 @@ def test_evaluate_robustness(main: Callable[..., None], capsys: pytest.CaptureFi
     main(agent_steps=20, episodes=2)
     assert re.search(r"\| \| random actions \| \d+ ± \d+ \|", capsys.readouterr().out)
     assert Path("robustness.png").stat().st_size
+
+
+@pytest.mark.slow
+def test_lerobot_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("lerobot_env", EXAMPLES["lerobot_env"])
+    assert spec is not None and spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "lerobot_env", module)
+    spec.loader.exec_module(module)
+    # As lerobot.envs.factory.make_env calls it, and what it makes of the result.
+    suites = module.make_env(n_envs=2, use_async_envs=False, cfg=None)
+    assert list(suites) == ["distracting_control"] and len(suites["distracting_control"]) == 6
+    envs = suites["distracting_control"][1]
+    observation, _ = envs.reset(seed=[0, 1])
+    assert observation["pixels"].shape == (2, 72, 72, 3)
+    assert observation["environment_state"].shape == (2, 264)
+    assert envs.call("task_description") == ("cartpole swingup",) * 2
+    (only,) = module.make_env(cfg=argparse.Namespace(task="walker-walk"))[
+        "distracting_control"
+    ].values()
+    assert only.single_action_space.shape == (6,)
 
 
 def test_your_own_environment(
