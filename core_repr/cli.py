@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 import logging
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from core_repr.commands import output
 from core_repr.commands.bench import Bench
 from core_repr.commands.brief_help import brief
 from core_repr.commands.campaign import Campaign
+from core_repr.commands.config import Config
 from core_repr.commands.demo import Demo
 from core_repr.commands.doctor import Doctor
 from core_repr.commands.download import Download
@@ -29,7 +32,13 @@ from core_repr.commands.probe import Probe
 from core_repr.commands.record import Record
 from core_repr.commands.report import Report
 from core_repr.commands.robustness import Robustness
-from core_repr.commands.train import Train, train_by, train_from, train_with_preset
+from core_repr.commands.train import (
+    Train,
+    train_by,
+    train_from,
+    train_with_preset,
+    train_with_settings,
+)
 from core_repr.commands.zoo import Zoo
 from core_repr.config import PRESETS, VARIANTS
 from core_repr.envs.rendering import explain
@@ -74,14 +83,26 @@ def _run(typed: list[str]) -> int:
         tyro.cli(brief(_starting_point(typed)), prog="core-repr train", args=["--help"])
     if typed[:1] == ["train"]:
         typed = ["--help" if word == "--help-all" else word for word in typed]
-    command = tyro.cli(
-        _commands(_starting_point(typed)),
-        prog="core-repr",
-        description="CoRe: robust representations for robot learning.",
-        args=typed,
-        # Which part stands in a slot follows from preset and variant.
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    commands = _commands(_starting_point(typed))
+    first = typed[0] if typed else ""
+    if first not in commands and not first.startswith("-") and first:
+        near = difflib.get_close_matches(first, commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}."
+        print(f"core-repr: There is no command {first!r}; {hint}", file=sys.stderr)
+        return 2
+    try:
+        with _one_sentence():
+            command = tyro.cli(
+                tyro.extras.subcommand_type_from_defaults(commands, _first_sentences(commands)),
+                prog="core-repr",
+                description="CoRe: robust representations for robot learning.",
+                args=typed,
+                # Which part stands in a slot follows from preset and variant.
+                config=(tyro.conf.AvoidSubcommands,),
+            )
+    except _Refused as error:
+        print(f"core-repr: {error}", file=sys.stderr)
+        return 1
     try:
         return int(command())
     except KeyboardInterrupt:
@@ -99,17 +120,56 @@ def _run(typed: list[str]) -> int:
         return 1
 
 
+class _Refused(Exception):
+    """Settings that do not fit, in a sentence."""
+
+
+@contextlib.contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Tells in a sentence what tyro tells in a box with a name of its own making.
+
+    Raises:
+        _Refused: If settings do not fit together.
+    """
+    caught = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(caught):
+            yield
+    except SystemExit:
+        text = caught.getvalue()
+        lines = (line.strip(" │╭╰╮╯─") for line in text.splitlines())
+        whole = " ".join(line for line in lines if line.strip("-"))
+        found = re.search(rf"Error parsing {_INNER}\S*: (.+?)\s*(?:For full helptext|$)", whole)
+        if found is not None:
+            raise _Refused(f"{found[1].rstrip('.')}.") from None
+        sys.stderr.write(text)
+        raise
+    sys.stderr.write(caught.getvalue())
+
+
+_INNER = "__tyro-dummy-inner__"
+"""What tyro calls the options of a command."""
+
+
+def _first_sentences(commands: Mapping[str, Any]) -> dict[str, str]:
+    """What each command does, for the list of them."""
+    lines = {name: (command.__doc__ or "").strip() for name, command in commands.items()}
+    return {name: line.splitlines()[0] for name, line in lines.items()}
+
+
 def _starting_point(typed: Sequence[str]) -> Train:
     """Preset, model or recipe must be known first: other settings' defaults follow from it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="compact")
     parser.add_argument("--from", dest="model")
     parser.add_argument("--recipe")
+    parser.add_argument("--config")
     parser.add_argument("--variant", default="core")
-    preset, model, recipe, variant = "compact", None, None, "core"
+    preset, model, recipe, variant, settings = "compact", None, None, "core", None
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
         known = parser.parse_known_args(typed)[0]
         preset, model, recipe, variant = known.preset, known.model, known.recipe, known.variant
+        settings = known.config
     if typed[:1] == ["train"]:
         # What cannot be read is refused by the command itself.
         with contextlib.suppress(ValueError, OSError):
@@ -117,29 +177,30 @@ def _starting_point(typed: Sequence[str]) -> Train:
                 return train_by(recipe, model)
             if model is not None:
                 return train_from(model)
+            if settings is not None:
+                return train_with_settings(settings, preset, variant)
     if variant not in VARIANTS:
         # The command itself refuses it.
         return replace(train_with_preset(preset), variant=variant)
     return train_with_preset(preset, variant)
 
 
-def _commands(train: Train) -> Any:
-    return tyro.extras.subcommand_type_from_defaults(
-        {
-            "train": train,
-            "evaluate": Evaluate(tyro.MISSING),
-            "robustness": Robustness(tyro.MISSING),
-            "probe": Probe(tyro.MISSING),
-            "picture": Picture(tyro.MISSING, tyro.MISSING),
-            "pairs": Pairs(tyro.MISSING, tyro.MISSING),
-            "record": Record(tyro.MISSING, tyro.MISSING),
-            "export": Export(tyro.MISSING),
-            "campaign": Campaign(tyro.MISSING),
-            "report": Report(tyro.MISSING),
-            "demo": Demo(),
-            "bench": Bench(tyro.MISSING),
-            "download": Download(tyro.MISSING),
-            "zoo": Zoo(tyro.MISSING),
-            "doctor": Doctor(),
-        }
-    )
+def _commands(train: Train) -> dict[str, Any]:
+    return {
+        "train": train,
+        "evaluate": Evaluate(tyro.MISSING),
+        "robustness": Robustness(tyro.MISSING),
+        "probe": Probe(tyro.MISSING),
+        "picture": Picture(tyro.MISSING, tyro.MISSING),
+        "pairs": Pairs(tyro.MISSING, tyro.MISSING),
+        "record": Record(tyro.MISSING, tyro.MISSING),
+        "export": Export(tyro.MISSING),
+        "campaign": Campaign(tyro.MISSING),
+        "report": Report(tyro.MISSING),
+        "config": Config(tyro.MISSING),
+        "demo": Demo(),
+        "bench": Bench(tyro.MISSING),
+        "download": Download(tyro.MISSING),
+        "zoo": Zoo(tyro.MISSING),
+        "doctor": Doctor(),
+    }

@@ -36,6 +36,116 @@ def test_train_with_its_defaults(trainings: list[tuple[Any, ...]]) -> None:
     assert schedule == Schedule() and device == "auto"
 
 
+def test_several_seeds_are_a_run_each(trainings: list[tuple[Any, ...]]) -> None:
+    assert cli.main(["train", "--seed", "0", "2", "--env-steps", "10000"]) == 0
+    assert [(run.name, schedule.seed) for _, _, run, schedule, *_ in trainings] == [
+        ("seed-0", 0),
+        ("seed-2", 2),
+    ]
+    assert cli.main(["train", "--seed", "1", "3", "--run", "here"]) == 0
+    assert [run for _, _, run, *_ in trainings[2:]] == [Path("here/seed-1"), Path("here/seed-3")]
+    assert cli.main(["train", "--seed"]) == 1
+
+
+def test_settings_from_a_file(
+    trainings: list[tuple[Any, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = tmp_path / "some.yaml"
+    some.write_text("agent: {batch_size: 4}\nobjectives:\n  kl: {weight: 0.5}\n")
+    typed = ["train", "--config", str(some), "--agent.sequence-length", "16"]
+    assert cli.main(typed) == 0
+    config, usual = trainings[-1][1], PRESETS["compact"]()
+    assert (config.agent.batch_size, config.agent.sequence_length) == (4, 16)
+    assert config.objectives.kl.weight == 0.5
+    assert config.world_model == usual.world_model
+    assert config.objectives.reward == usual.objectives.reward
+    for name in ("yaml", "json"):
+        capsys.readouterr()
+        shown = ["config", "show", "--preset", "paper", "--variant", "rsac", "--format", name]
+        assert cli.main(shown) == 0
+        whole = tmp_path / f"whole.{name}"
+        whole.write_text(capsys.readouterr().out)
+        assert cli.main(["train", "--config", str(whole)]) == 0
+        assert trainings[-1][1] == make_variant(PRESETS["paper"](), "rsac")
+    assert cli.main(["config", "check", str(some)]) == 0
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "-objectives.kl.weight: 0.01",
+        "+objectives.kl.weight: 0.5",
+        "-agent.batch_size: 8",
+        "+agent.batch_size: 4",
+    ]
+    # A model's own config, too.
+    assert cli.main(["config", "show", "--model", "walker-walk-medium-v1"]) == 0
+    of_model = zoo.find("walker-walk-medium-v1") / "config.json"
+    assert cli.main(["train", "--config", str(of_model)]) == 0
+    assert trainings[-1][1] == load_config(of_model.parent).replace(environment=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("agent: {batch: 4}", "'agent.batch' is not known"),
+        ("agent: {batch_size: 0}", "'agent.batch_size' does not fit"),
+        ("agent: {batch_size: [", "line 1 is not YAML"),
+        ("- agent", "holds no settings"),
+        ("batch_size: 4", "holds no settings"),
+        ("agent: 4", "agent"),
+        ("agent: !!python/object/apply:os.system [ls]", "not YAML"),
+        (None, "There is no file"),
+    ],
+)
+def test_settings_that_do_not_fit(
+    trainings: list[tuple[Any, ...]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    message: str,
+) -> None:
+    path = tmp_path / "settings.yaml"
+    if text is not None:
+        path.write_text(text)
+    for typed in (["train", "--config"], ["config", "check"]):
+        assert cli.main([*typed, str(path)]) == 1
+        error = capsys.readouterr().err
+        assert message in error and len(error.splitlines()) == 1
+    assert not trainings
+
+
+def test_what_is_mistyped_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+    assert "no command 'trian'; did you mean train?" in capsys.readouterr().err
+    assert cli.main(["xyz"]) == 2
+    assert "there are train, evaluate" in capsys.readouterr().err
+
+
+def test_settings_that_do_not_fit_are_refused_in_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["train", "--agent.batch-size", "0"]) == 1
+    assert capsys.readouterr().err == (
+        "core-repr: The config's field 'batch_size' does not fit: input should be greater than or "
+        "equal to 1, not 0.\n"
+    )
+    sizes = ["--world-model.frame-size", "16", "--world-model.crop-size", "16"]
+    assert cli.main(["train", *sizes]) == 1
+    assert "crop_size 16 is too small" in capsys.readouterr().err
+    # What tyro says itself stays as it is.
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--seed", "x"])
+    assert "--seed" in capsys.readouterr().err
+
+
+def test_every_command_says_what_it_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    told = capsys.readouterr().out
+    assert len(told.splitlines()) <= 60
+    assert "Evaluates the agent of a model" in told and "Pretrained models" in told
+
+
 def test_train_with_everything_chosen(trainings: list[tuple[Any, ...]]) -> None:
     typed = """train --run here --task walker-walk --difficulty none --no-dynamic
         --backgrounds videos --action-repeat 3 --env-steps 1000 --seed 4 --evaluation-interval 2

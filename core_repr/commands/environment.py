@@ -41,8 +41,7 @@ class DistractingControl:
     """The Distracting Control Suite environment.
 
     Attributes:
-        task: What the agent has to learn, such as walker-walk: a task of the DeepMind Control
-            Suite, <domain>-<task>.
+        task: A task of the DeepMind Control Suite, <domain>-<task>, such as walker-walk.
         difficulty: How far colours and camera vary, and how many background videos there are.
         dynamic: Distractions change during an episode instead of once an episode.
         background: The background shows videos.

@@ -29,6 +29,7 @@ from core_repr.config import (
     WorldModelConfig,
     make_variant,
 )
+from core_repr.config.settings_file import read_settings
 from core_repr.environments import EnvironmentChoice, require_registered
 from core_repr.wrapping import find_wrapper, parameters, parse_wrapper, write_wrapper
 
@@ -44,20 +45,18 @@ class Train:
     Attributes:
         run: Folder for the run, which must not hold one; by default, one under runs/ that is
             named after the environment and the seed.
-        resume: A run's folder: resumes the run from its newest checkpoint, with its settings;
-            only env-steps can be changed.
+        resume: A run's folder: resumes it from its newest checkpoint, with its settings; only
+            env-steps can be changed.
         from_: A zoo name, a Hub repository, a model folder or a run's folder: starts a new run
             from its weights, and from its optimisers if it has them, in its environment, and with
             its settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
             settings, where no other ones are given, and from the weights of its model or --from.
-        preset: Sizes and settings to start from: compact for a laptop's CPU, paper for a GPU,
-            which also renders in full.
-        variant: A system of the paper, as a change of the preset: core, rsac, recon, curl, dbc …; a
-            name that is not one lists them all.
+        preset: Sizes and settings: compact for a laptop's CPU, paper for a GPU, rendered in full.
+        variant: A system of the paper: core, rsac, recon, curl, dbc …; another name lists them all.
+        config: File of settings, YAML or JSON, as core-repr config show prints them.
         env: Gymnasium id of another environment than the suite's, with frames (see --import).
-        env_args: Arguments of that environment, as name=value, such as frame_size=84; a value is
-            JSON, or else text.
+        env_args: Arguments of that environment, as name=value; a value is JSON, or else text.
         wrappers: What to put around it, the innermost first, such as
             'DistractionWrapper("medium", dynamic=True)' or MODULE.NAME(...).
         validation_args: Further arguments for validation alone, of the environment or its
@@ -66,9 +65,9 @@ class Train:
         dataset: Trains a world model alone, from episodes of Minari's or LeRobot's: a folder or id.
         dataset_camera: Which camera of the data set, if there are several.
         updates: Updates of the world model from a data set; 10,000 by default.
-        env_steps: Total simulator steps (agent steps × action repeat), including those of the
-            model that the training starts from; 500,000 by default.
-        seed: Seeds everything that is random.
+        env_steps: Total simulator steps (agent steps × action repeat), those of the model that
+            the training starts from included; 500,000 by default.
+        seed: Seeds everything that is random; several, such as 0 1 2, make a run each.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation on the validation videos.
         import_: Module to import first, which registers the environment that the run or the model
@@ -88,6 +87,7 @@ class Train:
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     preset: Literal["compact", "paper"] = "compact"
     variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "core"
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     env: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
     env_args: EnvArgs = ()
     wrappers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WRAPPER ...")] = ()
@@ -99,7 +99,7 @@ class Train:
     dataset_camera: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     updates: int | None = None
     env_steps: int | None = None
-    seed: int = 0
+    seed: tuple[int, ...] = (0,)
     evaluation_interval: int = 20
     evaluation_episodes: int = 5
     checkpoint_minutes: float = 5.0
@@ -117,22 +117,32 @@ class Train:
         check_device(self.device)
         import_module(self.import_)
         keep_freed_memory()
+        if not self.seed:
+            raise ValueError("--seed must name at least one.")
+        many = len(self.seed) > 1 and self.resume is None
         try:
-            run = self._train()
+            for seed in self.seed if many else self.seed[:1]:
+                # A run for each in a folder that was named.
+                within = self.run / f"seed-{seed}" if many and self.run is not None else self.run
+                run = replace(self, seed=(seed,), run=within)._train()
+                then = f"core-repr evaluate {run / 'model'}"
+                if training.is_from_dataset(run):
+                    model = str(run / "model")
+                    then = f"CoReWrapper(env, {model!r}), or core-repr train --from {run}"
+                print(f"{run} holds the run; next: {then}")
         except training.Interrupted as interruption:
             print(interruption)
             return 128 + interruption.signal_number
-        then = f"core-repr evaluate {run / 'model'}"
-        if training.is_from_dataset(run):
-            then = f"CoReWrapper(env, {str(run / 'model')!r}), or core-repr train --from {run}"
-        print(f"{run} holds the run; next: {then}")
         return 0
 
     def _train(self) -> Path:
         from core_repr import training
         from core_repr.hub.model_folder import load_config
 
-        make_variant(PRESETS[self.preset](), self.variant)
+        plain = make_variant(PRESETS[self.preset](), self.variant)
+        if self.config is not None:
+            # Or says what is wrong with it.
+            read_settings(self.config, plain)
         if self.recipe is not None:
             self._refuse_beside_recipe()
         if self.resume is not None:
@@ -150,7 +160,7 @@ class Train:
             self._refuse_option(option, "it is of a data set; name that with --dataset")
         schedule = training.Schedule(
             500_000 if self.env_steps is None else self.env_steps,
-            self.seed,
+            self.seed[0],
             self.evaluation_interval,
             self.evaluation_episodes,
             checkpoint_minutes=self.checkpoint_minutes,
@@ -175,7 +185,7 @@ class Train:
             origin = None
             config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
             choice, label = self._choice(config.world_model.frame_size)
-        run = self.run or Path("runs") / label / f"seed-{self.seed}"
+        run = self.run or Path("runs") / label / f"seed-{self.seed[0]}"
         training.train(choice, config, run, schedule, self.device, origin)
         return run
 
@@ -196,13 +206,13 @@ class Train:
         schedule = training.DatasetSchedule(
             str(Path(dataset).resolve()) if Path(dataset).is_dir() else dataset,
             self.dataset_camera,
-            seed=self.seed,
+            seed=self.seed[0],
             checkpoint_minutes=self.checkpoint_minutes,
             **chosen,
         )
         config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
         name = Path(dataset).name
-        run = self.run or Path("runs") / name / f"seed-{self.seed}"
+        run = self.run or Path("runs") / name / f"seed-{self.seed[0]}"
         training.train_from_dataset(config, run, schedule, self.device)
         return run
 
@@ -236,6 +246,7 @@ class Train:
         return choice, self.env.replace("/", "-")
 
     def _refuse_beside_recipe(self) -> None:
+        self._refuse_option("config", "a recipe names every setting")
         assert self.recipe is not None
         train_by(self.recipe, self.from_)
         if self.resume is not None:
@@ -306,6 +317,29 @@ def train_with_preset(preset: str, variant: str = "core") -> Train:
     )
 
 
+def train_with_settings(path: str, preset: str, variant: str = "core") -> Train:
+    """Returns the command with the settings of a file as its defaults.
+
+    Args:
+        path: The file.
+        preset: For what the file does not name.
+        variant: The system of the paper that the preset is changed to.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not fit.
+    """
+    plain = train_with_preset(preset, variant)
+    config = read_settings(path, make_variant(PRESETS[preset](), variant))
+    return replace(
+        plain,
+        world_model=config.world_model,
+        objectives=config.objectives,
+        augmentation=config.augmentation,
+        agent=config.agent,
+    )
+
+
 def train_from(model: str) -> Train:
     """Returns the command with the settings and the environment of a model as its defaults.
 
@@ -357,7 +391,7 @@ def train_by(recipe: str, model: str | None = None) -> Train:
         train_with(chosen.config),
         **options,
         env_steps=chosen.env_steps,
-        seed=chosen.seed,
+        seed=(chosen.seed,),
         evaluation_interval=chosen.evaluation_interval,
         evaluation_episodes=chosen.evaluation_episodes,
         from_=chosen.continued_from,
@@ -393,9 +427,10 @@ def find_origin(model: str) -> Origin:
     from core_repr.training import Origin
 
     # A path would tell others where it lies here; of a folder, its name is enough.
+    if model not in zoo.list_models() and Path(model).expanduser().is_dir():
+        return Origin.find(Path(model).expanduser())
     folder, repository = zoo.find(model), find_repository(model)
-    name = model if repository is None else repository.name
-    return Origin.find(folder, None if Path(model).expanduser().is_dir() else name)
+    return Origin.find(folder, model if repository is None else repository.name)
 
 
 ENVIRONMENT_OPTIONS = ("environment", "env", "env_args", "wrappers", "validation_args")

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from core_repr.files.names import CONFIG_FILE, MODEL_FOLDER, SETTINGS_FILE
 from core_repr.files.places import user_path
 from core_repr.hub.names import find_repository
 
@@ -23,8 +24,8 @@ def find_folder(model: str | os.PathLike[str], revision: str | None = None) -> P
     """Returns the folder of a model that needs no network; ``None`` for a Hub repository.
 
     Args:
-        model: A zoo name, a folder, a Hub repository ``"user/repo"``, or the address of its page.
-            A zoo name goes first.
+        model: A zoo name, a folder of a model or of a run, a Hub repository ``"user/repo"``, or the
+            address of its page. A zoo name goes first.
         revision: Of the repository.
 
     Raises:
@@ -39,7 +40,8 @@ def find_folder(model: str | os.PathLike[str], revision: str | None = None) -> P
                 f"{name!r} is a {'zoo name' if name in names else 'folder'}, which has no revision "
                 f"{revision!r}; leave it out, or name a Hub repository."
             )
-        return folder
+        is_run = not (folder / CONFIG_FILE).exists() and (folder / SETTINGS_FILE).exists()
+        return folder / MODEL_FOLDER if is_run else folder
     if find_repository(model, revision) is not None:
         return None
     if name and (RECIPES / f"{Path(name).name}.json").is_file() and Path(name).name == name:
@@ -49,6 +51,8 @@ def find_folder(model: str | os.PathLike[str], revision: str | None = None) -> P
             f"train it with `core-repr train --recipe {name}`, or name a folder or a Hub "
             "repository 'user/repo' that holds it."
         )
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise FileNotFoundError(f"There is no folder {name!r}.")
     near = difflib.get_close_matches(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}."
     raise FileNotFoundError(

@@ -203,9 +203,19 @@ def test_a_folder_has_no_revision(model: CoReWorldModel, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["user", "a/b/c", "../up", "user/", "/absolute", "user/a b", ""])
 def test_what_is_neither_folder_nor_repository(hub: LocalHub, name: str) -> None:
-    with pytest.raises(FileNotFoundError, match="is neither a zoo name nor"):
+    expected = (
+        "There is no folder" if name in ("a/b/c", "../up", "/absolute") else "is neither a zoo"
+    )
+    with pytest.raises(FileNotFoundError, match=expected):
         CoReWorldModel.from_pretrained(name)
     assert hub.requests == []
+
+
+def test_a_run_s_folder_stands_for_its_model(model: CoReWorldModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "run" / "model")
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    loaded = CoReWorldModel.from_pretrained(tmp_path / "run")
+    assert loaded.config == model.config
 
 
 @pytest.mark.parametrize("name", ["user", "a/b/c", "../up", ""])

@@ -1,0 +1,90 @@
+"""Settings in a file that people write: YAML or JSON, whole or in part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core_repr.config.core import CoReConfig
+from core_repr.files.places import user_path
+from core_repr.files.reading import read_bounded
+
+MAX_BYTES = 1_000_000
+SECTIONS = ("world_model", "objectives", "augmentation", "agent")
+"""Of a config; the environment is chosen otherwise."""
+
+
+def read_settings(path: str | Path, base: CoReConfig) -> CoReConfig:
+    """Reads settings, and takes what the file does not name from a config.
+
+    Args:
+        path: YAML or JSON with some of the sections of a config, such as
+            ``{agent: {batch_size: 16}}``; a model's ``config.json`` is one.
+        base: A preset, or a variant of it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not YAML, or a setting is unknown or does not fit.
+    """
+    place = user_path(path)
+    if not place.is_file():
+        raise FileNotFoundError(f"There is no file {str(place)!r} with settings.")
+    try:
+        # Plain values alone, whatever the file says.
+        given = yaml.safe_load(read_bounded(place, MAX_BYTES))
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = "" if where is None else f", line {where.line + 1}"
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise ValueError(f"{place}{line} is not YAML: {problem}.") from None
+    if not isinstance(given, dict) or not given.keys() & {*SECTIONS}:
+        raise ValueError(
+            f"{place} holds no settings; expected some of the sections {', '.join(SECTIONS)}, as "
+            "core-repr config show prints them."
+        )
+    fields = json.loads(base.to_json())
+    try:
+        if "format_version" in given:
+            # A model's own, perhaps of an earlier release.
+            return CoReConfig.from_json(json.dumps(given)).replace(environment=None)
+        return CoReConfig.from_json(json.dumps(_merged(fields, given)))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def write_settings(config: CoReConfig, kind: str) -> str:
+    """Returns a config's settings as text that :func:`read_settings` reads.
+
+    Args:
+        config: The config.
+        kind: "yaml", "json", or "lines" for a setting a line, with its whole name.
+    """
+    fields = json.loads(config.to_json())
+    settings = {name: fields[name] for name in SECTIONS}
+    if kind == "json":
+        return json.dumps(settings, indent=2) + "\n"
+    if kind == "lines":
+        return "".join(f"{name}: {json.dumps(value)}\n" for name, value in _lines(settings))
+    text: str = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=88)
+    return text
+
+
+def _lines(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _lines(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _merged(base: Any, given: Any) -> Any:
+    """What is given, and below it what it does not name; a part of another kind stands alone."""
+    if not (isinstance(base, Mapping) and isinstance(given, Mapping)):
+        return given
+    if "kind" in given and given["kind"] != base.get("kind"):
+        return given
+    return {**base, **{name: _merged(base.get(name), value) for name, value in given.items()}}
