@@ -17,7 +17,7 @@ from core_repr.training import Schedule
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What ``core-repr train`` asks for, instead of a training."""
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(training, "train", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(training, "train", lambda *arguments, **_: asked.append(arguments))
     return asked
 
 
@@ -226,7 +226,7 @@ def test_the_preset_sets_the_defaults_and_options_change_it(
 def test_a_training_that_is_refused_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise FileExistsError("here already holds a run")
 
     monkeypatch.setattr(training, "train", refuse)
@@ -237,7 +237,7 @@ def test_a_training_that_is_refused_says_why(
 def test_an_interrupted_training_ends_as_the_shell_expects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", interrupt)
@@ -247,7 +247,7 @@ def test_an_interrupted_training_ends_as_the_shell_expects(
 def test_a_training_that_was_asked_to_stop_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise training.Interrupted("resume it with: core-repr train --resume here", 15)
 
     monkeypatch.setattr(training, "resume", stop)
@@ -257,7 +257,7 @@ def test_a_training_that_was_asked_to_stop_says_how_to_go_on(
 
 def test_resume_takes_the_run_and_how_far(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(training, "resume", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(training, "resume", lambda *arguments, **_: asked.append(arguments))
     assert cli.main(["train", "--resume", "here"]) == 0
     assert cli.main(["train", "--resume", "here", "--env-steps", "9000", "--device", "cpu"]) == 0
     assert asked == [(Path("here"), None, "auto"), (Path("here"), 9000, "cpu")]

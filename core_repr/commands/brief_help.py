@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 RARELY_SET = {
-    *("validation_args", "dataset_camera", "updates"),
+    *("validation_args", "dataset_camera", "updates", "logger"),
     *("world_model", "objectives", "augmentation", "agent", "import_"),
     *("evaluation_interval", "evaluation_episodes", "checkpoint_minutes"),
     *("background", "camera", "color", "lighting", "num_videos", "validation_videos"),

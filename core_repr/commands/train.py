@@ -75,6 +75,7 @@ class Train:
         checkpoint_minutes: A checkpoint is taken at each evaluation, and when so many minutes
             have passed since the last one.
         device: "auto", "cpu" or "cuda".
+        logger: Where the log goes besides progress.csv: tensorboard, wandb.
         world_model: What the model sees and how its latent state follows from it.
         objectives: The terms of its loss.
         augmentation: How the frames that the learner sees are changed.
@@ -104,6 +105,7 @@ class Train:
     evaluation_episodes: int = 5
     checkpoint_minutes: float = 5.0
     device: str = "auto"
+    logger: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv",)
     import_: Import = None
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
@@ -149,10 +151,12 @@ class Train:
             self._refuse_beside("resume")
             if training.is_from_dataset(self.resume):
                 self._refuse_option("env_steps", "a data set has none; say how far with --updates")
-                training.resume_from_dataset(self.resume, self.updates, self.device)
+                training.resume_from_dataset(
+                    self.resume, self.updates, self.device, loggers=self.logger
+                )
             else:
                 self._refuse_option("updates", "they follow from the environment steps")
-                training.resume(self.resume, self.env_steps, self.device)
+                training.resume(self.resume, self.env_steps, self.device, loggers=self.logger)
             return self.resume
         if self.dataset is not None:
             return self._train_from_dataset(self.dataset)
@@ -186,7 +190,7 @@ class Train:
             config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
             choice, label = self._choice(config.world_model.frame_size)
         run = self.run or Path("runs") / label / f"seed-{self.seed[0]}"
-        training.train(choice, config, run, schedule, self.device, origin)
+        training.train(choice, config, run, schedule, self.device, origin, loggers=self.logger)
         return run
 
     def _train_from_dataset(self, dataset: str) -> Path:
@@ -213,7 +217,7 @@ class Train:
         config = CoReConfig(self.world_model, self.objectives, self.augmentation, self.agent)
         name = Path(dataset).name
         run = self.run or Path("runs") / name / f"seed-{self.seed[0]}"
-        training.train_from_dataset(config, run, schedule, self.device)
+        training.train_from_dataset(config, run, schedule, self.device, loggers=self.logger)
         return run
 
     def _refuse_option(self, name: str, why: str) -> None:
@@ -266,7 +270,7 @@ class Train:
             plain = train_from(self.from_)
         else:
             plain = train_with_preset(self.preset, self.variant)
-        allowed = {option, f"{option}_", "env_steps", "updates", "device", "import_"}
+        allowed = {option, f"{option}_", "env_steps", "updates", "device", "logger", "import_"}
         if option != "resume":
             allowed |= {
                 "from_",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from core_repr.training.folders import (
     restore_logs,
 )
 from core_repr.training.interruption import Interrupted, StopRequest
+from core_repr.training.loggers import LoggerName, further_outputs
 from core_repr.training.origin import checkpoints, newest_checkpoint, next_checkpoint
 from core_repr.training.progress import ProgressFile
 from core_repr.training.settings import installed_versions, source_commit
@@ -82,7 +84,11 @@ class DatasetSchedule:
 
 
 def train_from_dataset(
-    config: CoReConfig, run: str | Path, schedule: DatasetSchedule, device: str = "auto"
+    config: CoReConfig,
+    run: str | Path,
+    schedule: DatasetSchedule,
+    device: str = "auto",
+    loggers: Sequence[LoggerName] = ("csv",),
 ) -> CoReSAC:
     """Trains a world model from recorded episodes, and writes everything about it into a folder.
 
@@ -94,6 +100,7 @@ def train_from_dataset(
         run: The folder; it must not hold a run, nor files of a run's names.
         schedule: What to learn from, and how long.
         device: Where the networks are.
+        loggers: As for :func:`train`.
 
     Returns:
         The learner, whose ``world_model`` has learned.
@@ -113,11 +120,14 @@ def train_from_dataset(
             "folder with --run, or delete it."
         )
     refuse_to_replace(folder)
-    return _learn(folder, config, schedule, device)
+    return _learn(folder, config, schedule, device, loggers)
 
 
 def resume_from_dataset(
-    run: str | Path, updates: int | None = None, device: str = "auto"
+    run: str | Path,
+    updates: int | None = None,
+    device: str = "auto",
+    loggers: Sequence[LoggerName] = ("csv",),
 ) -> CoReSAC:
     """Resumes what :func:`train_from_dataset` began.
 
@@ -125,6 +135,7 @@ def resume_from_dataset(
         run: The folder.
         updates: To train to, instead of those in its settings.
         device: Where the networks are.
+        loggers: As for :func:`train`.
 
     Raises:
         FileNotFoundError: If it holds no such run.
@@ -145,7 +156,7 @@ def resume_from_dataset(
         raise ValueError(
             f"{folder} has {done} updates already; to train it further, say how far with --updates."
         )
-    return _learn(folder, config, schedule, device)
+    return _learn(folder, config, schedule, device, loggers)
 
 
 def is_from_dataset(run: str | Path) -> bool:
@@ -155,7 +166,13 @@ def is_from_dataset(run: str | Path) -> bool:
     return isinstance(schedule, dict) and "dataset" in schedule
 
 
-def _learn(folder: Path, config: CoReConfig, schedule: DatasetSchedule, device: str) -> CoReSAC:
+def _learn(
+    folder: Path,
+    config: CoReConfig,
+    schedule: DatasetSchedule,
+    device: str,
+    loggers: Sequence[LoggerName],
+) -> CoReSAC:
     dataset = open_dataset(schedule.dataset, config.world_model.frame_size, schedule.camera)
     _check(dataset, config)
     agent = CoReSAC(
@@ -178,16 +195,11 @@ def _learn(folder: Path, config: CoReConfig, schedule: DatasetSchedule, device: 
             agent.load_weights(checkpoint)
             learning_state.restore(agent, checkpoint, with_global_generators=True)
         run.fill(checkpoint)
-        write_json(
-            folder / SETTINGS_FILE,
-            {
-                "schedule": asdict(schedule),
-                "config": json.loads(agent.config.to_json()),
-                "versions": installed_versions(),
-                "commit": source_commit(),
-            },
-        )
-        agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE)]))
+        settings = {"schedule": asdict(schedule), "config": json.loads(agent.config.to_json())}
+        versions = {"versions": installed_versions(), "commit": source_commit()}
+        write_json(folder / SETTINGS_FILE, {**settings, **versions})
+        further = further_outputs(loggers, folder, settings)
+        agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE), *further]))
         at_end.callback(close_logger, agent.logger)
         run.learn()
     return agent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from core_repr.training.callback import RunCallback
 from core_repr.training.episode_seeds import EpisodeSeeds
 from core_repr.training.folders import close_logger, in_use, refuse_to_replace, restore_logs
 from core_repr.training.interruption import StopRequest
+from core_repr.training.loggers import LoggerName, further_outputs
 from core_repr.training.origin import Origin, newest_checkpoint
 from core_repr.training.progress import ProgressFile
 from core_repr.training.settings import RunSettings, Schedule
@@ -42,6 +44,7 @@ def train(
     schedule: Schedule,
     device: str = "auto",
     origin: Origin | None = None,
+    loggers: Sequence[LoggerName] = ("csv",),
 ) -> SequenceAlgorithm:
     """Trains a model and its agent, and writes everything about it into a new folder.
 
@@ -59,6 +62,7 @@ def train(
         device: Where the networks are.
         origin: A model to continue from, with a replay buffer that its policy fills first; of the
             config's sizes.
+        loggers: "tensorboard" and "wandb" beside "csv", which is always written.
 
     Returns:
         The agent.
@@ -81,11 +85,14 @@ def train(
     refuse_to_replace(folder)
     settings = RunSettings(environment, config, schedule, origin)
     settings.check()
-    return _learn(folder, settings, device)
+    return _learn(folder, settings, device, loggers)
 
 
 def resume(
-    run: str | Path, env_steps: int | None = None, device: str = "auto"
+    run: str | Path,
+    env_steps: int | None = None,
+    device: str = "auto",
+    loggers: Sequence[LoggerName] = ("csv",),
 ) -> SequenceAlgorithm:
     """Resumes a run from its newest checkpoint.
 
@@ -97,6 +104,7 @@ def resume(
         run: A folder that :func:`train` made.
         env_steps: Simulator steps to train to, instead of those in the run's settings.
         device: Where the networks are.
+        loggers: As for :func:`train`.
 
     Returns:
         The agent.
@@ -130,10 +138,12 @@ def resume(
                 f"{folder} has finished, at {state['env_steps']} environment steps; to train it "
                 "further, say how far with --env-steps."
             )
-    return _learn(folder, settings, device)
+    return _learn(folder, settings, device, loggers)
 
 
-def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorithm:
+def _learn(
+    folder: Path, settings: RunSettings, device: str, loggers: Sequence[LoggerName]
+) -> SequenceAlgorithm:
     schedule, origin = settings.schedule, settings.origin
     training_env = EpisodeSeeds(settings.environment.make(), schedule.seed)
     validation_env = settings.environment.make(validation=True)
@@ -163,7 +173,9 @@ def _learn(folder: Path, settings: RunSettings, device: str) -> SequenceAlgorith
             training_env.episode = before + agent._episode_num
             replace(settings, config=agent.config).write(folder)
             restore_logs(folder, checkpoint)
-            agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE)]))
+            further = further_outputs(loggers, folder, settings.fields())
+            progress = ProgressFile(folder / PROGRESS_FILE)
+            agent.set_logger(Logger(str(folder), [progress, *further]))
             at_end.callback(close_logger, agent.logger)
             goal = math.ceil(schedule.env_steps / agent.environment_config.action_repeat)
             with StopRequest() as stop:

@@ -26,7 +26,7 @@ BACKGROUND_ONLY = ["--difficulty", "hard", "--no-camera", "--no-color"]
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What ``core-repr train`` asks for, instead of a training."""
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(training, "train", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(training, "train", lambda *arguments, **_: asked.append(arguments))
     return asked
 
 

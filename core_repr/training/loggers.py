@@ -1,0 +1,80 @@
+"""Where a run's log goes besides ``progress.csv``: TensorBoard, Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat
+
+LoggerName = Literal["csv", "tensorboard", "wandb"]
+
+
+class WandbOutput(KVWriter):
+    """Sends a run's log to Weights & Biases.
+
+    Its own environment variables say where to, such as ``WANDB_PROJECT`` and ``WANDB_MODE``.
+
+    Args:
+        run: The run's folder. A run that is resumed goes on in the same place.
+        settings: What the run was started with.
+
+    Raises:
+        ModuleNotFoundError: If wandb is missing.
+    """
+
+    def __init__(self, run: Path, settings: dict[str, Any]) -> None:
+        try:
+            import wandb
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "Weights & Biases needs its package: pip install wandb."
+            ) from None
+        name = "-".join(run.resolve().parts[-2:])
+        self._run = wandb.init(dir=str(run), name=name, id=name, resume="allow", config=settings)
+
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: dict[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
+        """Sends a line of the log."""
+        numbers = {
+            name: float(value)
+            for name, value in key_values.items()
+            if isinstance(value, int | float | np.number)
+        }
+        self._run.log(numbers, step=step)
+
+    def close(self) -> None:
+        """Ends the run there."""
+        self._run.finish()
+
+
+def further_outputs(
+    names: Sequence[LoggerName], run: Path, settings: dict[str, Any]
+) -> list[KVWriter]:
+    """Returns what a run's log goes to besides ``progress.csv``, which is always written.
+
+    Args:
+        names: Of them.
+        run: The run's folder; TensorBoard's files go to ``tensorboard`` in it.
+        settings: What the run was started with.
+
+    Raises:
+        ModuleNotFoundError: If a package is missing.
+    """
+    found: list[KVWriter] = []
+    if "tensorboard" in names:
+        try:
+            found.append(TensorBoardOutputFormat(str(run / "tensorboard")))
+        except AssertionError:
+            raise ModuleNotFoundError(
+                "TensorBoard needs its package: pip install tensorboard."
+            ) from None
+    if "wandb" in names:
+        found.append(WandbOutput(run, settings))
+    return found

@@ -1,0 +1,65 @@
+"""A run's log in other places than progress.csv."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core_repr.config import CoReConfig
+from core_repr.environments import EnvironmentChoice
+from core_repr.training import Schedule, resume, train
+
+PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0")
+
+
+class FakeWandb(types.ModuleType):
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.runs: list[dict[str, Any]] = []
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        self.finished = 0
+
+    def init(self, **options: Any) -> FakeWandb:
+        self.runs.append(options)
+        return self
+
+    def log(self, numbers: dict[str, float], step: int) -> None:
+        self.logged.append((step, numbers))
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+def test_tensorboard_and_wandb(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    wandb = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    run = tmp_path / "cartpole" / "seed-0"
+    schedule = Schedule(200, evaluation_episodes=1, log_interval=1)
+    train(PIXELS, tiny_config(), run, schedule, "cpu", loggers=("tensorboard", "wandb"))
+    (started,) = wandb.runs
+    assert (started["id"], started["resume"]) == ("cartpole-seed-0", "allow")
+    assert started["config"]["schedule"]["env_steps"] == 200
+    steps, numbers = wandb.logged[-1]
+    assert steps > 0 and "eval/mean_reward" in numbers and wandb.finished == 1
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert "eval/mean_reward" in events.Tags()["scalars"]
+    assert len((run / "progress.csv").read_text().splitlines()) > 2
+    resume(run, 300, "cpu", loggers=("wandb",))
+    assert wandb.runs[-1]["id"] == started["id"] and wandb.logged[-1][0] > steps
+
+
+def test_what_is_missing_is_named(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install wandb"):
+        train(PIXELS, tiny_config(), tmp_path / "run", Schedule(200), "cpu", loggers=("wandb",))
