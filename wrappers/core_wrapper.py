@@ -124,6 +124,19 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         """The latent state after the last frame, without a batch: h, mean, log_std and sample."""
         return self._observer.states.at(0)
 
+    @property
+    def last_input(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """What the model was given last: frame, proprioception, and the action in [−1, 1].
+
+        Raises:
+            ValueError: If there was no episode yet.
+        """
+        if self._observer.last_input is None:
+            raise ValueError("The model was given nothing yet: call reset().")
+        seen, actions = self._observer.last_input
+        frame, proprioception = seen.copy().row(0)
+        return frame, proprioception, actions[0].copy()
+
     def surprise_readings(self) -> NDArray[np.float32]:
         """Returns what :class:`~core_repr.wrappers.Surprise` judges the last step by.
 

@@ -49,6 +49,7 @@ class LatentObserver:
 
     Attributes:
         model: The model.
+        last_input: What the model was given last: observations and actions in [−1, 1].
         surprises: How unusual the last step of each environment was, NaN of one that started an
             episode instead; ``None`` where that is not asked for.
         observation_space: Space of what an agent sees of one environment.
@@ -82,6 +83,7 @@ class LatentObserver:
         if isinstance(surprise, str | os.PathLike):
             surprise = Surprise.load(surprise)
         self._surprise = surprise
+        self.last_input: tuple[Observation, Float32[np.ndarray, "k a"]] | None = None
         self.surprises: Float64[np.ndarray, " n"] | None = None
         with torch_threads(threads):
             self.model = load_model(model, revision, device)
@@ -221,6 +223,7 @@ class LatentObserver:
         is_first: Bool[np.ndarray, " k"],
         rows: Int[np.ndarray, " k"] | None = None,
     ) -> Float32[np.ndarray, "k z"]:
+        self.last_input = observation, actions
         with torch_threads(self._threads):
             seen = self._tracker.step(*observation, actions, is_first, rows)
             if self._surprise is not None and rows is None:

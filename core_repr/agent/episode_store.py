@@ -76,13 +76,14 @@ class EpisodeStore:
         """
         length = len(records)
         while self._slots + length > self.size:
-            self._drop_oldest()
+            self.drop_oldest()
             self.is_full = True
         segment = self._segment_for(length)
         self.episodes.append(Episode(segment, segment.append(records), length))
         self._slots += length
 
-    def _drop_oldest(self) -> None:
+    def drop_oldest(self) -> None:
+        """Lets the oldest episode give way."""
         segment, _, length = self.episodes.popleft()
         self._slots -= length
         still_used = self.episodes and self.episodes[0].segment is segment
@@ -200,7 +201,7 @@ class EpisodeStore:
         """
         manifest, episodes = self._read(folder)
         while self.episodes:
-            self._drop_oldest()
+            self.drop_oldest()
         self.is_full = False
         for episode in episodes:
             if episode.length <= self.size:

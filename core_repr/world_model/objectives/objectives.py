@@ -1,7 +1,7 @@
 """J_M: the weighted sum of the objectives that a model has."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import torch
@@ -63,6 +63,19 @@ class Objectives(nn.ModuleDict):
             term = terms[objective.name] = objective(observed)
             total = total + objective.weight * term.loss
         return WorldModelLosses(total, terms)
+
+    def weighted(self, observed: Observed, slots: Iterable[str]) -> Float[Tensor, ""]:
+        """Returns the weighted sum of some terms alone.
+
+        Args:
+            observed: What a model made of a mini-batch.
+            slots: Of the objectives.
+        """
+        total = torch.zeros((), device=observed.x.device)
+        for slot in slots:
+            objective = cast("Objective", self[slot])
+            total = total + objective.weight * objective(observed).loss
+        return total
 
     @property
     def views(self) -> int:
