@@ -2,13 +2,13 @@
 #   PYTHON=python3.12 make setup      another interpreter
 #   EXTRAS=dev,suite,robosuite make setup   with Robosuite, without data sets
 PYTHON ?= python3
-EXTRAS ?= dev,suite,datasets
+EXTRAS ?= dev,suite,datasets,docs
 VENV := .venv
 comma := ,
 READY := $(VENV)/ready-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint docs site
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ lint: $(READY)  ## ruff, mypy, import-linter, deptry
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/deptry .
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(READY)  ## serve the documentation on http://127.0.0.1:8000
+	$(VENV)/bin/mkdocs serve
+
+site: export NO_MKDOCS_2_WARNING = 1
+site: $(READY)  ## build the documentation into site/; a broken link fails
+	$(VENV)/bin/mkdocs build --strict --quiet
 
 $(READY): pyproject.toml $(wildcard constraints*.txt) .ci/setup
 	@PYTHON='$(PYTHON)' VENV='$(VENV)' EXTRAS='$(EXTRAS)' .ci/setup

@@ -120,3 +120,27 @@ def test_robustness_of_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shorter = block.replace("learn(5_000)", "learn(120)").replace("episodes=10", "episodes=1")
     exec(shorter.replace('"split": "val"', '"split": "val", "action_repeat": 100'), {})
     assert Path("robustness.png").stat().st_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "learned"), [("index.md", "5_000, pro"), ("settings.md", "10_000")]
+)
+def test_pages_of_the_site(page: str, learned: str) -> None:
+    (block,) = blocks(page, "python")
+    assert f"learn({learned}" in block
+    exec(re.sub(r"learn\([^)]*\)", "learn(130)", block), {})
+
+
+def test_settings_that_the_documentation_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks("settings.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(block)
+    assert cli.main(["config", "check", str(tmp_path / "mine.yaml")]) == 0
+    assert "+agent.updates_per_step: 0.25" in capsys.readouterr().out
+
+
+def test_every_page_has_its_place() -> None:
+    shown = re.findall(r"\w+\.md", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
