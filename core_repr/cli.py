@@ -18,6 +18,7 @@ import tyro
 
 from core_repr.commands import output
 from core_repr.commands.bench import Bench
+from core_repr.commands.board import Board
 from core_repr.commands.brief_help import brief
 from core_repr.commands.campaign import Campaign
 from core_repr.commands.config import Config
@@ -197,6 +198,7 @@ def _commands(train: Train) -> dict[str, Any]:
         "export": Export(tyro.MISSING),
         "campaign": Campaign(tyro.MISSING),
         "report": Report(tyro.MISSING),
+        "board": Board(),
         "config": Config(tyro.MISSING),
         "demo": Demo(),
         "bench": Bench(tyro.MISSING),
