@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from core_repr.files.names import CONFIG_FILE
+from core_repr.files.names import AGENT_FILE, CONFIG_FILE, MODEL_FILE
 
 MAX_MESSAGE = 300
 
@@ -39,12 +39,15 @@ def open_file(path: Path) -> BinaryIO:
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f"The model folder {str(path.parent)!r} lacks {path.name!r}; {_hint(path.parent)}"
+            f"The model folder {str(path.parent)!r} lacks {path.name!r}; {_hint(path)}"
         )
     return open(path, "rb")
 
 
-def _hint(folder: Path) -> str:
+def _hint(path: Path) -> str:
+    folder = path.parent
+    if path.name == AGENT_FILE and (folder / MODEL_FILE).exists():
+        return "it holds a world model without an agent, for CoReWrapper or for train --from."
     if (folder / "model" / CONFIG_FILE).exists():
         return f"did you mean {str(folder / 'model')!r}?"
     return "it needs the files that save_pretrained writes."
