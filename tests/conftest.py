@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,6 +42,9 @@ from core_repr.config import (  # noqa: E402
 )
 from core_repr.files.json_files import write_json  # noqa: E402
 from core_repr.files.names import MANIFEST_FILE  # noqa: E402
+
+# Before torchrl, which would choose another way for all tests.
+multiprocessing.get_start_method()
 
 # Among tensors as tiny as these, threads only wait for each other.
 torch.set_num_threads(1)

@@ -70,7 +70,8 @@ def panels(columns: Iterable[str]) -> list[Panel]:
         elif name == "inverse_temperature":
             found.append(Panel("inverse temperature λ", {column: "λ"}))
     returns = {EVALUATION_RETURN: "evaluation", TRAINING_RETURN: "training"}
-    return [*found, *([Panel("return", returns)] if {*returns} & {*logged} else [])]
+    # A training from a data set has none.
+    return found if UPDATES in logged else [*found, Panel("return", returns)]
 
 
 def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:

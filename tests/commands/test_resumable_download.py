@@ -5,6 +5,7 @@ import multiprocessing
 import resource
 import signal
 import socket
+import threading
 import time
 import traceback
 from collections import namedtuple
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from core_repr.commands import resumable_download
 from core_repr.commands.resumable_download import download
@@ -201,6 +203,8 @@ def test_a_disk_that_fills_up(site, path) -> None:
 def test_a_process_that_is_killed(site, path) -> None:
     """Each of several processes is killed a little later; the last one only has the rest to get."""
     site.content = CONTENT * 10
+    # tqdm's own lock is of all processes, and would stay with one that is killed.
+    tqdm.set_lock(threading.RLock())
     fork = multiprocessing.get_context("fork")
     for delay in (0.02, 0.04, 0.06):
         process = fork.Process(target=download, args=(site.url, path))
