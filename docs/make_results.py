@@ -54,9 +54,15 @@ AGENT_LABELS: dict[AgentName, str] = {
     "latents-ppo": "PPO on latents",
     "latents-td3": "TD3 on latents",
     "latents-tqc": "TQC on latents",
+    "latents-crossq": "CrossQ on latents",
+    "latents-recurrent-ppo": "RecurrentPPO on latents",
     "pixels-sac": "SAC on pixels",
     "state-sac": "SAC on the state",
+    "state-tqc": "TQC on the state",
+    "state-crossq": "CrossQ on the state",
     "state-td3": "TD3 on the state",
+    "state-ppo": "PPO on the state",
+    "state-recurrent-ppo": "RecurrentPPO on the state",
 }
 MISSING = "–"
 NO_LIMIT = 1e6
