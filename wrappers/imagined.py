@@ -219,9 +219,9 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         rewards, over = self._imagination.step(actions)
         info: dict[str, Any] = {}
         if over.any():
-            last = np.full(self.num_envs, None, object)
+            last, seen = np.full(self.num_envs, None, object), self._imagination.observations
             for row in np.flatnonzero(over):
-                last[row] = self._imagination.observations[row]
+                last[row] = seen[row]
             info = {"final_obs": last, "_final_obs": over.copy()}
             info |= {"final_info": {}, "_final_info": over.copy()}
             self._imagination.start(over)
