@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core_repr.config.settings_file import flat
 from core_repr.evaluation.plots import ENV_STEPS, UPDATES, Columns, read_progress
 from core_repr.files.json_files import read_json
 from core_repr.files.names import (
@@ -114,15 +115,6 @@ def _read(folder: Path, name: str) -> Run:
         ]
     videos = sorted(folder.glob("*.mp4"))
     return Run(name, folder, dict(flat(compared)), curves, evaluations, videos)
-
-
-def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Returns whole name → value of all that is within dictionaries."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
 
 
 def differences(runs: Sequence[Run]) -> list[dict[str, str]]:

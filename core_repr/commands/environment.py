@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from core_repr.commands.threads import use_one_thread
 from core_repr.envs.checks import require_choice
 from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.files.strict_json import parse_json
 from core_repr.files.values import decode, encode
 
 if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from core_repr.agent import SequenceAlgorithm
     from core_repr.config import EnvironmentConfig
     from core_repr.environments import EnvironmentChoice
 
@@ -261,6 +265,41 @@ class EnvironmentChanges:
         if self.rendering != "as-trained":
             chosen["rendering"] = self.rendering
         return {**chosen, **typed_arguments(self.env_args)}
+
+
+def open_agent(
+    model: str,
+    changes: EnvironmentChanges,
+    split: Literal["train", "val"],
+    module: str | None,
+) -> tuple[SequenceAlgorithm, gym.Env[Any, Any]]:
+    """Loads the agent of a model, and makes the environment that it was trained in.
+
+    Args:
+        model: A zoo name, a folder or a Hub repository.
+        changes: What to change in the environment.
+        split: Backgrounds of the training, or others.
+        module: To import first.
+
+    Returns:
+        The agent, and the environment, which is the agent's.
+
+    Raises:
+        ValueError: If the environment has no such argument.
+        OSError: If there is no such model, or it has no agent.
+    """
+    from core_repr import zoo
+    from core_repr.agent import load_agent
+    from core_repr.environments import make_environment
+
+    use_one_thread()
+    import_module(module)
+    source = zoo.find(model)
+    agent = load_agent(source, device="cpu")
+    environment = agent.environment_config
+    env = make_environment(environment, **changes.apply(environment, split, source))
+    agent.set_env(env)
+    return agent, env
 
 
 def typed_arguments(typed: Sequence[str]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from core_repr.commands.environment import EnvironmentChanges, Import, import_module
-from core_repr.commands.threads import use_one_thread
+from core_repr.commands.environment import EnvironmentChanges, Import, open_agent
 
 
 @dataclass
@@ -43,21 +42,12 @@ class Pairs:
         """Records the pairs."""
         from tqdm import tqdm
 
-        from core_repr import zoo
-        from core_repr.agent import load_agent
-        from core_repr.environments import make_environment
         from core_repr.evaluation.pairs import record_pairs
         from core_repr.files.places import user_path
 
         if self.episodes < 1:
             raise ValueError(f"--episodes must be at least 1, not {self.episodes}.")
-        use_one_thread()
-        import_module(self.import_)
-        source = zoo.find(self.model)
-        agent = load_agent(source, device="cpu")
-        environment = agent.environment_config
-        env = make_environment(environment, **self.changes.apply(environment, "train", source))
-        agent.set_env(env)
+        agent, env = open_agent(self.model, self.changes, "train", self.import_)
         with tqdm(total=self.episodes, unit="pair") as bar:
             recorded = record_pairs(
                 agent, env, user_path(self.folder), self.episodes, self.seed, bar.update

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from core_repr.commands.environment import EnvironmentChanges, Import, import_module
-from core_repr.commands.threads import use_one_thread
+from core_repr.commands.environment import EnvironmentChanges, Import, open_agent
 
 
 @dataclass
@@ -49,25 +48,17 @@ class Record:
         """Records the episodes."""
         from tqdm import tqdm
 
-        from core_repr import zoo
-        from core_repr.agent import LatentAgent, load_agent
+        from core_repr.agent import LatentAgent
         from core_repr.datasets.find import minari_folder
         from core_repr.datasets.recording import record_dataset
-        from core_repr.environments import make_environment
         from core_repr.wrappers import CoReWrapper
 
         if self.episodes < 1:
             raise ValueError(f"--episodes must be at least 1, not {self.episodes}.")
-        use_one_thread()
-        import_module(self.import_)
-        source = zoo.find(self.model)
-        agent = load_agent(source, device="cpu")
-        environment = agent.environment_config
-        env = make_environment(environment, **self.changes.apply(environment, self.split, source))
-        agent.set_env(env)
+        agent, env = open_agent(self.model, self.changes, self.split, self.import_)
         player: Any = agent
         if self.observations != "pixels":
-            pixels = environment.pixels_key or "pixels"
+            pixels = agent.environment_config.pixels_key or "pixels"
             keep = [pixels] if self.observations == "both" else []
             # By its name, which the data set records.
             env = CoReWrapper(env, self.model, keep=keep)

@@ -68,15 +68,21 @@ def write_settings(config: CoReConfig, kind: str) -> str:
     if kind == "json":
         return json.dumps(settings, indent=2) + "\n"
     if kind == "lines":
-        return "".join(f"{name}: {json.dumps(value)}\n" for name, value in _lines(settings))
+        return "".join(f"{name}: {json.dumps(value)}\n" for name, value in flat(settings))
     text: str = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=88)
     return text
 
 
-def _lines(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
+def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Returns whole name → value of all that is within dictionaries.
+
+    Args:
+        values: Such as JSON knows.
+        before: What stands before each name.
+    """
+    for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _lines(value, f"{before}{name}.")
+            yield from flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
 
