@@ -140,7 +140,7 @@ def test_run_a_graph(tmp_path: Path) -> None:
 
 
 def test_every_example_is_short_and_run_here() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     for name, path in EXAMPLES.items():
         assert f"test_{name}" in globals()
         lines = path.read_text().splitlines()
