@@ -1,7 +1,8 @@
 """The Distracting Control Suite, with CoRe's latents, for LeRobot's EnvHub.
 
 As env.py in a repository of the Hub, it is what LeRobot loads with
-make_env("user/distracting-control", n_envs=4, trust_remote_code=True); by itself, it tells what that is:
+make_env("user/distracting-control", n_envs=4, trust_remote_code=True). By itself, it tells what
+that is:
 
 python examples/lerobot_env.py
 """
@@ -53,4 +54,4 @@ def make_env(
 
 if __name__ == "__main__":
     for number, envs in make_env()[SUITE].items():
-        print(number, *envs.call("task_description"), envs.single_observation_space)
+        print(number, sorted(MODELS)[number], envs.single_observation_space)
