@@ -24,8 +24,9 @@ class AdaptingWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
     After each episode, the encoder alone takes steps for L_c and the KL divergence from posterior
     to prior of what it has seen, so that new frames lead to latent states as the model knows them;
     everything else stays as it is. It is for a scene that stays: a camera in another place, other
-    colours, another background. The idea is RePo's (Zhu et al., 2023), which adapts with the KL
-    divergence. The wrapper's model is changed in place.
+    colours, another background. That an encoder adapts to a shifted scene without rewards is an
+    idea of RePo's (Zhu et al., 2023); these losses are ours. The wrapper's model is changed in
+    place.
 
     Args:
         env: A wrapped environment.

@@ -30,6 +30,8 @@ class Board:
 
         if not 0 < self.port < 65_536:
             raise ValueError(f"--port must be from 1 to 65535, not {self.port}.")
+        if not self.seconds >= 0:
+            raise ValueError(f"--seconds must be at least 0, not {self.seconds}.")
         # Or says what is wrong.
         build_page(self.folder, 0)
         print(f"http://127.0.0.1:{self.port} shows {self.folder}; Ctrl-C ends it.")

@@ -75,6 +75,10 @@ class Robustness:
         known = known_arguments(environment)
         trained = {name: recorded_argument(environment, name) for name in known}
         tried = conditions(trained, known, self.videos)
+        as_trained = environment == agent.environment_config
+        if not as_trained:
+            named = (c.name.replace("as trained", "as given") for c in tried)
+            tried = [replace(c, name=name) for c, name in zip(tried, named, strict=True)]
         as_validated = split_arguments(environment, "val", source if self.env is None else None)
 
         def make(**changes: Any) -> gym.Env[Any, Any]:
@@ -88,9 +92,16 @@ class Robustness:
 
         with tqdm(total=self.episodes * len(tried), unit="episode") as bar:
             report = robustness(
-                agent, make, tried, self.episodes, self.seed, finished, _scale(trained)
+                agent,
+                make,
+                tried,
+                self.episodes,
+                self.seed,
+                finished,
+                _scale(trained) if as_trained else None,
             )
-        title = f"{Path(self.model).name}, trained in {label(environment)}"
+        where = "trained in" if as_trained else "tried in"
+        title = f"{Path(self.model).name}, {where} {label(environment)}"
         console = Console()
         console.print(report.table(), soft_wrap=True, markup=False, highlight=False)
         if self.output is not None:

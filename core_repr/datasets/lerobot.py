@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,10 @@ class LeRobotDataset(EpisodeDataset):
                 f"{folder} is of LeRobot's version {version}; versions 2 and 3 are read."
             )
         self._is_v3 = version.startswith("v3")
+        with _told(self.name):
+            self._describe(frame_size, camera, action_size)
+
+    def _describe(self, frame_size: int, camera: str | None, action_size: int) -> None:
         self._episodes = self._read_episodes()
         self._camera = self._find_camera(camera)
         self.has_rewards = REWARD in self._features
@@ -86,6 +91,10 @@ class LeRobotDataset(EpisodeDataset):
 
     def read(self, number: int) -> RecordedEpisode:
         """Reads an episode."""
+        with _told(f"Episode {number} of {self.name}"):
+            return self._read(number)
+
+    def _read(self, number: int) -> RecordedEpisode:
         table = self._rows(number)
         actions = _columns(table, ACTION)
         frames = self._frames(number, len(actions))
@@ -110,7 +119,10 @@ class LeRobotDataset(EpisodeDataset):
                 return name
         listed = ", ".join(cameras) or "none"
         if wanted is None:
-            raise ValueError(f"{self.name} has several cameras or none ({listed}): name one.")
+            raise ValueError(
+                f"{self.name} has several cameras or none ({listed}): name one with "
+                "--dataset-camera."
+            )
         raise ValueError(f"{self.name} has no camera {wanted!r}; it has {listed}.")
 
     def _read_episodes(self) -> list[dict[str, Any]]:
@@ -137,10 +149,10 @@ class LeRobotDataset(EpisodeDataset):
         row = self._episodes[number]
         if not self._is_v3:
             chunk = number // self._chunk_size
-            place = self._data_path.format(episode_chunk=chunk, episode_index=number)
+            place = _filled(self._data_path, episode_chunk=chunk, episode_index=number)
             return _table(self._inside(place))
-        place = self._data_path.format(
-            chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+        place = _filled(
+            self._data_path, chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
         )
         table = _table(self._inside(place))
         return table.filter(compute.equal(table["episode_index"], row["episode_index"]))
@@ -152,15 +164,19 @@ class LeRobotDataset(EpisodeDataset):
             return self._pictures(number)
         row, camera = self._episodes[number], self._camera
         if self._is_v3:
-            place = self._video_path.format(
+            place = _filled(
+                self._video_path,
                 video_key=camera,
                 chunk_index=row[f"videos/{camera}/chunk_index"],
                 file_index=row[f"videos/{camera}/file_index"],
             )
             first = round(float(row[f"videos/{camera}/from_timestamp"]) * self._fps)
         else:
-            place = self._video_path.format(
-                video_key=camera, episode_chunk=number // self._chunk_size, episode_index=number
+            place = _filled(
+                self._video_path,
+                video_key=camera,
+                episode_chunk=number // self._chunk_size,
+                episode_index=number,
             )
             first = 0
         return read_video(self._inside(place), first, count, self._side)
@@ -197,6 +213,35 @@ class LeRobotDataset(EpisodeDataset):
         if not path.is_file():
             raise FileNotFoundError(f"The data set lacks {path}.")
         return path
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Says in a sentence that something is broken, whatever is missing or of another kind.
+
+    Raises:
+        ValueError: With what it is.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{what} is broken, or not of LeRobot's versions 2 and 3: {type(error).__name__} "
+            f"{error}."
+        ) from None
+
+
+def _filled(template: str, **values: Any) -> str:
+    """Fills the names in a path; what a stranger wrote is no format of Python's.
+
+    Raises:
+        KeyError: If it has another name.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        return str(values[match[1]]).zfill(int(match[2] or 0))
+
+    return re.sub(r"\{(\w+)(?::0?(\d)d)?\}", value, template)
 
 
 @lru_cache(maxsize=2)

@@ -78,6 +78,8 @@ def test_what_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert "There is no folder" in capsys.readouterr().err
     assert cli.main(["board", str(tmp_path), "--port", "0"]) == 1
     assert "--port must be from 1" in capsys.readouterr().err
+    assert cli.main(["board", str(tmp_path), "--seconds", "-1"]) == 1
+    assert "--seconds must be at least 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -171,6 +171,9 @@ def test_what_is_refused(make: Make, tmp_path: Path) -> None:
         ({"fps": None}, "unusable"),
         ({"data_path": "../../etc/passwd"}, "outside of its folder"),
         ({"data_path": "data/none.parquet"}, "lacks"),
+        ({"data_path": "data/{nothing:03d}.parquet"}, "is broken"),
+        ({"data_path": "data/{episode_chunk:99999999999d}"}, "lacks"),
+        ({"features": {"action": {"shape": [2]}, "observation.images.top": 3}}, "is broken"),
     ],
 )
 def test_what_a_stranger_could_have_written_is_refused(
