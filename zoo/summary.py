@@ -9,11 +9,19 @@ from typing import Any
 from core_repr import environments
 from core_repr.config import CoReConfig, EnvironmentConfig, WrapperConfig
 from core_repr.files.json_files import read_json
-from core_repr.files.names import EVALUATION_FILE, EVALUATIONS_FILE, MAX_RECORD_BYTES, SETTINGS_FILE
+from core_repr.files.names import (
+    EVALUATION_FILE,
+    EVALUATIONS_FILE,
+    MAX_RECORD_BYTES,
+    PROBES_FILE,
+    ROBUSTNESS_FILE,
+    SEEDS_FILE,
+    SETTINGS_FILE,
+)
 from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_last_line
 from core_repr.files.values import decode
-from core_repr.hub.card import Facts
+from core_repr.hub.card import Facts, Score
 from core_repr.hub.model_folder import load_config
 
 
@@ -90,8 +98,11 @@ def summarize(name: str, folder: Path) -> Summary:
             versions={str(key): str(value) for key, value in settings.get("versions", {}).items()},
             commit=settings.get("commit"),
             continued_from=None if origin is None else origin_name(origin),
+            robustness=_tried(_read(folder, ROBUSTNESS_FILE) or {}),
+            other_seeds=_other_seeds(_read(folder, SEEDS_FILE) or {}),
+            probes=_probes(_read(folder, PROBES_FILE) or {}),
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder}: the records of the training lack or have something unknown ({error!r}); "
             "remove them, or save the model again."
@@ -140,6 +151,42 @@ def _outcome(record: dict[str, Any], environment: dict[str, Any]) -> dict[str, A
             for horizon, score in record.get("imagined_reward_r2", {}).items()
         },
     }
+
+
+def _tried(record: dict[str, Any]) -> tuple[Score, ...]:
+    """The returns under other distractions, and those of random actions."""
+    found = [
+        _score(condition, str(condition["group"]), str(condition["name"]))
+        for condition in record.get("conditions", ())
+    ]
+    if found and "random" in record:
+        found.append(_score(record["random"], "", "random actions"))
+    return tuple(found)
+
+
+def _other_seeds(record: dict[str, Any]) -> tuple[Score, ...]:
+    found = []
+    for evaluated in record.get("trainings", ()):
+        seed, steps = (evaluated["training"][key] for key in ("seed", "env_steps"))
+        words = "not recorded" if steps is None else f"{int(steps):,}"
+        found.append(_score(evaluated, "not recorded" if seed is None else str(int(seed)), words))
+    return tuple(found)
+
+
+def _score(record: dict[str, Any], group: str, name: str) -> Score:
+    error = record["standard_error"]
+    return Score(
+        group,
+        name,
+        float(record["mean"]),
+        None if error is None else float(error),
+        len(record["returns"]),
+    )
+
+
+def _probes(record: dict[str, Any]) -> dict[str, float]:
+    scores = record.get("r2", {}).get("latent", {})
+    return {str(quantity): float(score) for quantity, score in scores.items()}
 
 
 def _read(folder: Path, name: str) -> dict[str, Any] | None:

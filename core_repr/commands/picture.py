@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
+from core_repr.commands.progress import progress_bars
 from core_repr.commands.threads import use_one_thread
 
 
@@ -48,13 +49,10 @@ class Picture:
 
     def __call__(self) -> int:
         """Draws the picture."""
-        from tqdm import tqdm
-
         from core_repr import zoo
         from core_repr.agent import load_agent
         from core_repr.environments import known_arguments, make_environment
         from core_repr.evaluation import pictures
-        from core_repr.evaluation.recorded import record
         from core_repr.evaluation.recording import FPS
 
         for name in ("episodes", "training_episodes", "updates"):
@@ -72,26 +70,20 @@ class Picture:
         training, validation = (
             make_environment(environment, **clean, **further) for further in changes
         )
-        agent.set_env(training)
         shown = self.episodes if self.output.suffix == ".mp4" else 1
-        # The decoder's own seeds, behind those of the episodes that are shown.
-        first = self.seed + shown
-        with tqdm(total=self.training_episodes + shown, unit="episode") as bar:
-            learned = []
-            for episode in range(self.training_episodes):
-                at_random = episode % 2 == 1
-                learned.append(record(agent, training, first + episode, at_random=at_random))
-                bar.update()
-            seen = []
-            for episode in range(shown):
-                seen.append(record(agent, validation, self.seed + episode, deterministic=True))
-                bar.update()
-        with tqdm(total=self.updates, unit="update") as bar:
-            decoder = pictures.fit_decoder(agent, learned, self.updates, progress=bar.update)
+        with progress_bars() as progress:
+            episodes = pictures.see(
+                agent,
+                training,
+                validation,
+                episodes=shown,
+                seed=self.seed,
+                training_episodes=self.training_episodes,
+                updates=self.updates,
+                progress=progress,
+            )
         fps = validation.unwrapped.metadata.get("render_fps") or FPS
-        pictures.write(
-            self.output, [pictures.rows(agent, decoder, recording) for recording in seen], fps
-        )
+        pictures.write(self.output, episodes, fps)
         training.close()
         validation.close()
         print(f"{self.output} shows {self.model}")

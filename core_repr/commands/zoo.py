@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from core_repr.commands.environment import Import, import_module
+from core_repr.commands.progress import progress_bars
 from core_repr.commands.threads import use_one_thread
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ class ZooPush:
     """Makes a Hub model of a training run: evaluates it, films it, writes its card, uploads it.
 
     Attributes:
-        run: A run's folder, a model folder or a zoo name.
+        run: A run's folder, a model folder or a zoo name; or the folder of the runs that train
+            --seed 0 1 2 made, of which the best becomes the model.
         repository: user/repo on the Hub; made if it does not exist.
         private: Make a new repository private.
         branch: Instead of main.
@@ -121,6 +122,9 @@ class ZooPush:
         episodes: Episodes to evaluate the agent for; 0 takes the last evaluation of the training,
             and films nothing.
         seed: Episode i is seeded with seed + i.
+        other_seeds: Runs of the same training with other seeds, for the card's table and curve.
+        levels: Evaluate it at the other levels of the distractions as well, and without any.
+        picture: Draw what it sees and imagines.
         yes: Upload without asking.
         import_: Module to import first, which registers the environment of the training.
     """
@@ -133,12 +137,15 @@ class ZooPush:
     message: str = "A CoRe model"
     episodes: int = 30
     seed: int = 0
+    other_seeds: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")] = ()
+    levels: bool = True
+    picture: bool = True
     yes: bool = False
     import_: Import = None
 
     def __call__(self) -> int:
         """Prepares, shows, asks and uploads."""
-        from core_repr import publishing, zoo
+        from core_repr import zoo
         from core_repr.hub.card import paths
         from core_repr.hub.names import check_repository
         from core_repr.hub.upload import upload
@@ -154,7 +161,7 @@ class ZooPush:
         with tempfile.TemporaryDirectory(prefix="core-repr-") as temporary:
             folder = Path(temporary) / self.repository.split("/")[1]
             folder.mkdir()
-            model = self._prepare(publishing.prepare, run, folder)
+            model = self._prepare(run, folder)
             print(f"{model.task}, {model.level}: {model.result}")
             for path in sorted(folder.iterdir()):
                 print(f"  {path.name:<24}{_size(path.stat().st_size):>10}")
@@ -174,17 +181,23 @@ class ZooPush:
         print(f"{url} holds the model; next: core-repr zoo verify {self.repository}")
         return 0
 
-    def _prepare(self, prepare: Callable[..., Summary], run: Path, folder: Path) -> Summary:
-        from tqdm import tqdm
+    def _prepare(self, run: Path, folder: Path) -> Summary:
+        from core_repr import publishing
 
-        with tqdm(total=self.episodes, unit="episode", disable=self.episodes == 0) as bar:
-            return prepare(
-                run,
+        best, others = publishing.best_of(run)
+        if others:
+            print(f"{best} returned most at the end of its training, of {1 + len(others)} seeds.")
+        with progress_bars() as progress:
+            return publishing.prepare(
+                best,
                 self.repository,
                 folder,
                 self.episodes,
                 self.seed,
-                progress=lambda *_: bar.update(),
+                others=[*others, *self.other_seeds],
+                levels=self.levels,
+                picture=self.picture,
+                progress=progress,
             )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core_repr.agent import SequenceAlgorithm
-from core_repr.evaluation.recorded import Recording, observe, to_model
+from core_repr.evaluation.recorded import Recording, observe, record, to_model
 from core_repr.evaluation.video import upscale, write_video
 from core_repr.files.places import check_file
 from core_repr.world_model import LatentState, Noise
@@ -127,6 +128,48 @@ def fit_decoder(
         optimizer.step()
         progress()
     return decoder.eval()
+
+
+def see(
+    agent: SequenceAlgorithm,
+    training: gym.Env[Any, Any],
+    validation: gym.Env[Any, Any],
+    *,
+    episodes: int = 1,
+    seed: int = 0,
+    training_episodes: int = 20,
+    updates: int = UPDATES,
+    progress: Callable[[str, int], Callable[[], object]] = lambda what, count: lambda: None,
+) -> list[dict[str, Frames]]:
+    """Fits a decoder to episodes of the training, and shows validation episodes with it.
+
+    Args:
+        agent: The agent and its model, which stay as they are.
+        training: The environment of the training.
+        validation: The same with backgrounds that the training has not seen.
+        episodes: How many to show.
+        seed: Of the first of them.
+        training_episodes: That the decoder learns from; every other one is random.
+        updates: How often it does so.
+        progress: Called with what begins, "episode" or "update", and how many; what it returns is
+            called after each.
+
+    Returns:
+        For each episode, what :func:`rows` returns.
+    """
+    agent.set_env(training)
+    # The decoder's own seeds, behind those of the episodes that are shown.
+    first = seed + episodes
+    finished = progress("episode", training_episodes + episodes)
+    learned, seen = [], []
+    for episode in range(training_episodes):
+        learned.append(record(agent, training, first + episode, at_random=episode % 2 == 1))
+        finished()
+    for episode in range(episodes):
+        seen.append(record(agent, validation, seed + episode, deterministic=True))
+        finished()
+    decoder = fit_decoder(agent, learned, updates, progress=progress("update", updates))
+    return [rows(agent, decoder, recording) for recording in seen]
 
 
 def _moments(frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,9 @@ CARD_FILE = "README.md"
 LEARNING_CURVE_FILE = "learning_curve.png"
 REPLAY_FILE = "replay.mp4"
 """A film of an episode."""
+PICTURE_FILE = "sees.png"
+"""What a model sees, expects and imagines of an episode."""
+ROBUSTNESS_PICTURE_FILE = "robustness.png"
 
 SETTINGS_FILE = "settings.json"
 PROGRESS_FILE = "progress.csv"
@@ -15,7 +18,19 @@ EVALUATIONS_FILE = "evaluations.jsonl"
 """The evaluations of a training, one a line."""
 EVALUATION_FILE = "evaluation.json"
 """The evaluation of a model."""
-RECORD_FILES = (SETTINGS_FILE, EVALUATION_FILE, EVALUATIONS_FILE)
+ROBUSTNESS_FILE = "robustness.json"
+"""Evaluations of a model under other distractions."""
+PROBES_FILE = "probes.json"
+SEEDS_FILE = "seeds.json"
+"""Evaluations of trainings that differ in their seed alone."""
+RECORD_FILES = (
+    SETTINGS_FILE,
+    EVALUATION_FILE,
+    EVALUATIONS_FILE,
+    ROBUSTNESS_FILE,
+    PROBES_FILE,
+    SEEDS_FILE,
+)
 
 DIAGNOSTICS_FILE = "progress.png"
 RUN_FILE = "run.json"

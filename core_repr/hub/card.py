@@ -13,11 +13,40 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from core_repr.config import VARIANTS, CoReConfig, EnvironmentConfig, WrapperConfig, variant_of
 from core_repr.environments import changed, label, recorded_argument
-from core_repr.files.names import CARD_FILE, LEARNING_CURVE_FILE, REPLAY_FILE
+from core_repr.files.names import (
+    CARD_FILE,
+    LEARNING_CURVE_FILE,
+    PICTURE_FILE,
+    REPLAY_FILE,
+    ROBUSTNESS_PICTURE_FILE,
+)
 from core_repr.files.writing import write_atomically
 from core_repr.wrapping import write_wrapper
 
 PAPER = "https://arxiv.org/abs/2112.01163"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an agent returned in some episodes.
+
+    Attributes:
+        group: Of what was varied, such as "level"; or the seed of a training.
+        name: Of its value, such as "hard"; or how many steps a training took.
+        mean: Of the returns.
+        standard_error: Of the mean; ``None`` for a single episode.
+        episodes: How many.
+    """
+
+    group: str
+    name: str
+    mean: float
+    standard_error: float | None
+    episodes: int
+
+    def __str__(self) -> str:
+        error = self.standard_error
+        return f"{self.mean:.1f}" + ("" if error is None else f" ± {error:.1f}")
 
 
 @dataclass(frozen=True)
@@ -35,6 +64,9 @@ class Facts:
         versions: Package → version that the model was trained with.
         commit: Of core-repr, when the model was trained.
         continued_from: The model whose weights the training started from.
+        robustness: Its agent's returns under other distractions.
+        other_seeds: Those of agents whose trainings differ in their seed alone.
+        probes: Physical quantity → R² of a linear probe of the latents, on unseen backgrounds.
     """
 
     name: str = "path/to/model"
@@ -45,6 +77,9 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     continued_from: str | None = None
+    robustness: tuple[Score, ...] = ()
+    other_seeds: tuple[Score, ...] = ()
+    probes: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_card(config: CoReConfig, facts: Facts) -> ModelCard:
@@ -149,6 +184,14 @@ def _pictures(facts: Facts) -> str:
             f"[{REPLAY_FILE}]({REPLAY_FILE}) shows an episode of the agent that was trained with "
             "the model: the scene, and beside it the pixels that the agent sees."
         )
+    if PICTURE_FILE in facts.files:
+        parts.append(
+            f"![What the model sees, expects and imagines]({PICTURE_FILE})\n\n"
+            "An episode on a background that the training has not seen. A decoder, trained "
+            "afterwards, draws what the latent state keeps of it, what the model expects before it "
+            "sees the next frame, and what it imagines after ten frames, told nothing but the "
+            "actions."
+        )
     if LEARNING_CURVE_FILE in facts.files:
         parts.append(f"![Return over environment steps]({LEARNING_CURVE_FILE})")
     return "\n\n".join(parts)
@@ -159,19 +202,67 @@ def _evaluation(environment: EnvironmentConfig, facts: Facts) -> str:
         return "## Evaluation\n\nThis model has not been evaluated."
     evaluation = facts.evaluation
     evaluated = _evaluated(environment, evaluation)
-    error = evaluation.get("standard_error")
-    spread = "" if error is None else f" ± {error:.1f}"
+    own = Score(
+        "", "", evaluation["mean"], evaluation.get("standard_error"), len(evaluation["returns"])
+    )
     unseen = " on backgrounds that the training has not seen" * (
         recorded_argument(evaluated, "split") == "val"
     )
     seeds = evaluation["seeds"]
-    return (
+    parts = [
         "## Evaluation\n\n"
         "| environment | episodes | return (mean ± standard error) |\n|---|---|---|\n"
-        f"| {label(evaluated)} | {len(evaluation['returns'])} | "
-        f"{evaluation['mean']:.1f}{spread} |\n\n"
+        f"| {label(evaluated)} | {own.episodes} | {own} |\n"
+        + "".join(
+            f"| {_cell(_condition(score))} | {score.episodes} | {score} |\n"
+            for score in facts.robustness
+        ),
         f"The agent that was trained with the model, with its deterministic policy{unseen}; "
-        f"episodes seeded {min(seeds)} to {max(seeds)}." + _imagination(evaluation)
+        f"episodes seeded {min(seeds)} to {max(seeds)}.",
+        f"![Return as distractions grow]({ROBUSTNESS_PICTURE_FILE})"
+        * (ROBUSTNESS_PICTURE_FILE in facts.files),
+        _other_seeds(own, facts),
+        _imagination(evaluation),
+        _probes(facts),
+    ]
+    return "\n\n".join(part.rstrip() for part in parts if part)
+
+
+def _condition(score: Score) -> str:
+    """Says what an agent was tried under."""
+    if score.group in ("", "reference"):
+        return score.name
+    if score.group == "alone":
+        return f"{score.name} alone"
+    return f"{score.group} {score.name}"
+
+
+def _other_seeds(own: Score, facts: Facts) -> str:
+    if not facts.other_seeds:
+        return ""
+    steps = "not recorded" if facts.env_steps is None else f"{facts.env_steps:,}"
+    seed = "not recorded" if facts.seed is None else facts.seed
+    this = replace(own, group=f"{seed} (this model)", name=steps)
+    every = (this, *facts.other_seeds)
+    rows = "\n".join(f"| {_cell(s.group)} | {_cell(s.name)} | {s.episodes} | {s} |" for s in every)
+    means = [score.mean for score in every]
+    mean = sum(means) / len(means)
+    error = math.sqrt(sum((m - mean) ** 2 for m in means) / (len(means) - 1) / len(means))
+    return (
+        "The same training with other seeds, in the first row's environment:\n\n"
+        "| seed | environment steps | episodes | return (mean ± standard error) |\n"
+        f"|---|---|---|---|\n{rows}\n\n"
+        f"Mean over the {len(means)} seeds: {mean:.1f} ± {error:.1f} (standard error over seeds)."
+    )
+
+
+def _probes(facts: Facts) -> str:
+    if not facts.probes:
+        return ""
+    rows = "\n".join(f"| {_cell(name)} | {score:.2f} |" for name, score in facts.probes.items())
+    return (
+        "What the latent state knows of the physics (R² of linear probes on backgrounds that the "
+        f"training has not seen; 1 is perfect):\n\n| quantity | R² |\n|---|---|\n{rows}"
     )
 
 
@@ -181,7 +272,7 @@ def _imagination(evaluation: Mapping[str, Any]) -> str:
     if not known:
         return ""
     return (
-        "\n\nHow well the model foresees the rewards of these episodes, without their frames "
+        "How well the model foresees the rewards of these episodes, without their frames "
         "(R² of the reward of one step; 1 is perfect):\n\n"
         f"| agent steps ahead | {' | '.join(map(str, known))} |\n|---{'|---' * len(known)}|\n"
         f"| R² | {' | '.join(f'{score:.2f}' for score in known.values())} |"
