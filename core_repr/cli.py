@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import io
 import logging
 import re
@@ -117,8 +118,17 @@ def _run(typed: list[str]) -> int:
         unrendered = explain(error)
         if unrendered is None and not isinstance(error, (*EXPECTED, gym.error.Error)):
             raise
-        print(f"core-repr: {unrendered or error}", file=sys.stderr)
+        print(f"core-repr: {unrendered or _with_advice(error)}", file=sys.stderr)
         return 1
+
+
+def _with_advice(error: Exception) -> str:
+    """What the system says of a disk that is full, where it does not say which."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return str(error)
+    if error.strerror is None or error.filename is not None:
+        return str(error)
+    return f"{error.strerror}: make room on the disk that it writes to, and try again."
 
 
 class _Refused(Exception):

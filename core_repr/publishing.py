@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -28,8 +27,9 @@ from core_repr.evaluation import (
     robustness,
 )
 from core_repr.evaluation.pictures import see, strip
+from core_repr.evaluation.plots import save_figure
 from core_repr.evaluation.robustness import CLEAN
-from core_repr.files.json_files import read_json
+from core_repr.files.json_files import read_json, write_outcome
 from core_repr.files.names import (
     AGENT_FILE,
     CARD_FILE,
@@ -217,16 +217,18 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
         if origin is not None:
             name = origin_name(origin)
             settings["continued_from"] = {**origin, "model": name}
-        _write(folder / SETTINGS_FILE, settings)
+        write_outcome(folder / SETTINGS_FILE, settings)
     path = _found(ROBUSTNESS_FILE, model, run)
     if path is not None:
         outcome = read_json(path, MAX_RECORD_BYTES)
         tried = [{**each, "changes": {}} for each in outcome.get("conditions", [])]
-        _write(folder / ROBUSTNESS_FILE, {**outcome, "model": folder.name, "conditions": tried})
+        write_outcome(
+            folder / ROBUSTNESS_FILE, {**outcome, "model": folder.name, "conditions": tried}
+        )
     path = _found(PROBES_FILE, model, run)
     if path is not None:
         outcome = read_json(path, MAX_RECORD_BYTES)
-        _write(folder / PROBES_FILE, {**outcome, "model": folder.name})
+        write_outcome(folder / PROBES_FILE, {**outcome, "model": folder.name})
 
 
 def _draw_curve(folder: Path, others: Sequence[_Training]) -> None:
@@ -244,10 +246,6 @@ def _after(finished: Callable[[], object]) -> Callable[..., None]:
         finished()
 
     return after
-
-
-def _write(path: Path, outcome: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(outcome, indent=2) + "\n").encode())
 
 
 def _copy(file: Path, folder: Path) -> None:
@@ -279,7 +277,7 @@ def _evaluate(
                 "deterministic": True,
                 **foresight.to_dict(result),
             }
-            _write(folder / EVALUATION_FILE, outcome)
+            write_outcome(folder / EVALUATION_FILE, outcome)
         if not (folder / REPLAY_FILE).exists():
             record_episode(agent, env, folder / REPLAY_FILE, seed, shrink=REPLAY_SHRINK)
 
@@ -314,7 +312,7 @@ def _try_levels(
     finished = progress("episode", episodes * len(tried))
     report = robustness(agent, make, tried, episodes, seed, progress=_after(finished))
     outcome = {"model": name, "environment": environment.id, **report.to_dict()}
-    _write(folder / ROBUSTNESS_FILE, outcome)
+    write_outcome(folder / ROBUSTNESS_FILE, outcome)
 
 
 def _evaluate_others(
@@ -335,7 +333,7 @@ def _evaluate_others(
             result = evaluate(agent, env, episodes, seed, progress=_after(finished))
         steps = {"seed": training.seed, "env_steps": training.env_steps}
         found.append({"training": steps, **result.to_dict()})
-    _write(folder / SEEDS_FILE, {"trainings": found})
+    write_outcome(folder / SEEDS_FILE, {"trainings": found})
 
 
 def _draw_what_it_sees(
@@ -349,4 +347,4 @@ def _draw_what_it_sees(
     )
     with closing(train), closing(val):
         (shown,) = see(agent, train, val, seed=seed, progress=progress)
-    strip(shown).savefig(folder / PICTURE_FILE, dpi=100)
+    save_figure(strip(shown), folder / PICTURE_FILE, dpi=100)

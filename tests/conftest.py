@@ -1,10 +1,12 @@
-"""Shape checks and seeds for every test; a small pixel environment and a tiny config to share."""
+"""Shape checks and seeds for every test; a small environment, a tiny config and a Hub to share."""
 
 from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +15,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from jaxtyping import install_import_hook
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parent / "hub"))
 
 # Before anything imports the world model: the shapes in its signatures are checked in every call.
 install_import_hook("core_repr.world_model", "beartype.beartype")
@@ -23,6 +28,8 @@ from core_repr.envs.rendering import select_backend  # noqa: E402
 
 # Before anything imports MuJoCo, which then keeps to one way of rendering.
 select_backend()
+
+from local_hub import LocalHub  # noqa: E402
 
 from core_repr.agent.feed_forward.pairs import EpisodePairs  # noqa: E402
 from core_repr.config import (  # noqa: E402
@@ -151,6 +158,32 @@ def make_pairs(tmp_path: Path) -> Callable[[CoReConfig], CoReConfig]:
         return config.replace(agent=replace(config.agent, similarity=similarity))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[LocalHub]:
+    with LocalHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(servers: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
+    """An empty Hub, to which the client is logged in as "user", with an empty cache."""
+    servers.forget()
+    for name, value in {
+        "ENDPOINT": servers.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": servers.endpoint
+        + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_DISABLE_PROGRESS_BARS": True,
+        "HF_HUB_OFFLINE": False,
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    return servers
 
 
 @pytest.fixture(scope="session")

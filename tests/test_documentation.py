@@ -43,44 +43,6 @@ def test_every_variant_is_described() -> None:
     assert rows == [(name, v.title, v.about) for name, v in VARIANTS.items()]
 
 
-@pytest.mark.slow
-def test_your_own_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = (ROOT / "docs" / "your_own_environment.md").read_text()
-    blocks = re.findall(r"```(python|bash)\n(.*?)```", page, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    module, *others = blocks
-    assert module[1].startswith("# push.py")
-    (tmp_path / "push.py").write_text(module[1])
-    names: dict[str, object] = {}
-    shorter = (
-        *("--agent.learning-starts", "100", "--agent.initial-updates", "2"),
-        *("--agent.updates-per-step", "0.02", "--evaluation-episodes", "1"),
-    )
-    for language, text in others:
-        if language == "python":
-            exec(text.replace("learn(5_000)", "learn(120)"), names)
-            continue
-        for line in text.replace("\\\n", " ").splitlines():
-            command, *typed = shlex.split(line)
-            assert command == "core-repr"
-            if typed[0] == "zoo":
-                continue
-            if typed[0] == "train":
-                typed[typed.index("--env-steps") + 1] = "600"
-                typed += shorter
-            else:
-                typed[typed.index("--episodes") + 1] = "1"
-            assert cli.main(typed) == 0
-    assert (tmp_path / "push.mp4").stat().st_size and (tmp_path / "on_latents.zip").exists()
-    assert 'ImageDistractionWrapper(difficulty="hard"' in capsys.readouterr().out
-    frames = [names["observation"]["pixels"], names["distracted"]["pixels"]]  # type: ignore[index]
-    assert (frames[0] != frames[1]).mean() > 0.5
-    del sys.modules["push"]
-
-
 def blocks(page: str, language: str) -> list[str]:
     text = (ROOT / "docs" / page).read_text()
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
@@ -111,25 +73,6 @@ def test_torchrl_and_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     command = shlex.split(blocks("bridges.md", "bash")[0].replace("\\\n", " "))
     assert command[0] == "python"
     subprocess.run([sys.executable, *command[1:], "--eval-freq", "-1"], check=True)
-
-
-@pytest.mark.slow
-def test_robustness_of_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (block,) = blocks("robustness.md", "python")
-    shorter = block.replace("learn(5_000)", "learn(120)").replace("episodes=10", "episodes=1")
-    exec(shorter.replace('"split": "val"', '"split": "val", "action_repeat": 100'), {})
-    assert Path("robustness.png").stat().st_size
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("page", "learned"), [("index.md", "5_000, pro"), ("settings.md", "10_000")]
-)
-def test_pages_of_the_site(page: str, learned: str) -> None:
-    (block,) = blocks(page, "python")
-    assert f"learn({learned}" in block
-    exec(re.sub(r"learn\([^)]*\)", "learn(130)", block), {})
 
 
 def test_settings_that_the_documentation_shows(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from core_repr.files.json_files import write_outcome
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def report(title: str, figures: Sequence[Figure], json_file: Path | None = None)
             "figures": [asdict(figure) for figure in figures],
         }
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(outcome, indent=2) + "\n")
+        write_outcome(json_file, outcome)
     Console().print(table)
 
 

@@ -14,6 +14,8 @@ from core_repr.campaign import figures
 from core_repr.campaign.aggregate import Interval, interquartile_mean
 from core_repr.campaign.results import Row, published, title_of
 from core_repr.config import VARIANTS
+from core_repr.evaluation.plots import save_figure
+from core_repr.files.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,11 +88,10 @@ def write(rows: Sequence[Row], curves: Sequence[Row], output: Path) -> list[Path
     folder.mkdir(parents=True, exist_ok=True)
     lines, paths = [tables.text], []
     for name, (title, figure) in drawn.items():
-        path = folder / f"{name}.png"
-        figure.savefig(path, dpi=120)
+        path = save_figure(figure, folder / f"{name}.png")
         paths.append(path)
         lines.append(f"![{title}]({folder.name}/{path.name})\n")
-    output.write_text("\n".join(lines))
+    write_atomically(output, "\n".join(lines).encode())
     return paths
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -59,6 +58,7 @@ class Evaluate:
         from core_repr.environments import changed, make_environment, to_json, written
         from core_repr.evaluation import Foresight, evaluate, record_episode, results
         from core_repr.evaluation.recording import check_renders
+        from core_repr.files.json_files import write_outcome
 
         self._check_files()
         use_one_thread()
@@ -86,7 +86,7 @@ class Evaluate:
                 "deterministic": True,
                 **foresight.to_dict(result),
             }
-            self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+            write_outcome(self.output, outcome)
         if self.results is not None:
             results.append(self.results, self._training(source, agent.config), evaluated, result)
         console.print(written(evaluated), soft_wrap=True, markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +44,7 @@ class Probe:
         from core_repr.agent import load_agent
         from core_repr.environments import known_arguments, make_environment
         from core_repr.evaluation.probes import probe
+        from core_repr.files.json_files import write_outcome
         from core_repr.files.places import check_file
 
         if self.output is not None:
@@ -82,7 +82,7 @@ class Probe:
         )
         if self.output is not None:
             outcome = {"model": redact(self.model), **result.to_dict()}
-            self.output.write_text(json.dumps(outcome, indent=2) + "\n")
+            write_outcome(self.output, outcome)
         training.close()
         validation.close()
         return 0

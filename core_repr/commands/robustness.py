@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,6 +63,10 @@ class Robustness:
             split_arguments,
         )
         from core_repr.evaluation import conditions, robustness
+        from core_repr.evaluation.plots import save_figure
+        from core_repr.files.json_files import write_outcome
+        from core_repr.files.names import ROBUSTNESS_FILE, ROBUSTNESS_PICTURE_FILE
+        from core_repr.files.writing import write_atomically
 
         if self.output is not None:
             self._check_folder(self.output)
@@ -108,9 +111,9 @@ class Robustness:
             self.output.mkdir(exist_ok=True)
             outcome = {"model": self.model, "environment": environment.id, **report.to_dict()}
             text = f"# {title}\n\n![](robustness.png)\n\n{report.table()}\n"
-            (self.output / "robustness.md").write_text(text)
-            (self.output / "robustness.json").write_text(json.dumps(outcome, indent=2) + "\n")
-            report.figure(title).savefig(self.output / "robustness.png", dpi=120)
+            write_atomically(self.output / "robustness.md", text.encode())
+            write_outcome(self.output / ROBUSTNESS_FILE, outcome)
+            save_figure(report.figure(title), self.output / ROBUSTNESS_PICTURE_FILE)
             console.print(f"{self.output}: table, figure and JSON", soft_wrap=True, markup=False)
         return 0
 

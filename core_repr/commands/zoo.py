@@ -102,7 +102,8 @@ class ZooDownload:
         zoo.load(source)
         if self.folder is not None:
             with new_folder(self.folder) as folder:
-                shutil.copytree(source, folder, dirs_exist_ok=True)
+                for file in source.iterdir():
+                    shutil.copyfile(file, folder / file.name)
         print(f"{self.folder or source} holds {self.model}{_commit(source)}.")
         return 0
 

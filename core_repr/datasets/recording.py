@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +17,10 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from core_repr.datasets.find import minari_folder
+from core_repr.files.writing import in_a_sentence
+
+LEAST_ROOM = 1_000_000
+"""Bytes that stay free beside an episode, for what describes it."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,10 +88,11 @@ def record_dataset(
             episode = _play(env, None if at_random else agent, seed + number)
             buffer = EpisodeBuffer(seed=seed + number, **episode)
             steps += len(episode["rewards"])
-            if dataset is None:
-                with warnings.catch_warnings():
-                    # Of an author's address and the like, which stay empty.
-                    warnings.filterwarnings("ignore", category=UserWarning)
+            with in_a_sentence(place), warnings.catch_warnings():
+                # Of an author's address and the like, which stay empty.
+                warnings.filterwarnings("ignore", category=UserWarning)
+                _refuse_full_disk(place, episode)
+                if dataset is None:
                     dataset = create_dataset_from_buffers(
                         dataset_id,
                         [buffer],
@@ -93,8 +100,8 @@ def record_dataset(
                         description=description,
                         jpeg_encoding=False,
                     )
-            else:
-                dataset.update_dataset_from_buffer([buffer])
+                else:
+                    dataset.update_dataset_from_buffer([buffer])
             progress()
     except BaseException:
         # Not a part of it.
@@ -130,6 +137,19 @@ def _writable(spec: EnvSpec | None) -> EnvSpec | None:
         )
         return None
     return spec
+
+
+def _refuse_full_disk(place: Path, episode: dict[str, Any]) -> None:
+    """Refuses what would fill the disk: HDF5 ends the process when that happens.
+
+    Raises:
+        OSError: If an episode may not fit.
+    """
+    seen = episode["observations"]
+    size = sum(each.nbytes for each in (seen.values() if isinstance(seen, dict) else [seen]))
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if shutil.disk_usage(there).free < size + LEAST_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _play(env: gym.Env[Any, Any], agent: Any, seed: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core_repr.agent import SequenceAlgorithm
+from core_repr.evaluation.plots import save_figure
 from core_repr.evaluation.recorded import Recording, observe, record, to_model
 from core_repr.evaluation.video import upscale, write_video
 from core_repr.files.places import check_file
@@ -329,7 +330,7 @@ def write(
     if not episodes:
         raise ValueError("There is no episode to show.")
     if Path(path).suffix == ".png":
-        strip(episodes[0]).savefig(path, dpi=150)
+        save_figure(strip(episodes[0]), path, dpi=150)
         return
     factor = max(1, 128 // next(iter(episodes[0].values())).shape[1])
     columns = [np.concatenate([*shown.values()], 1) for shown in episodes]

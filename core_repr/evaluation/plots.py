@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from core_repr.files.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +132,7 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
     axes.legend()
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def training_diagnostics(source: StrPath, path: StrPath) -> Path:
@@ -172,7 +175,7 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     for axes in places[len(shown) :]:
         axes.set_axis_off()
     figure.supxlabel("environment steps" if ENV_STEPS in columns else "updates", fontsize=10)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def read_progress(source: StrPath) -> Columns:
@@ -220,8 +223,22 @@ def _line(axes: Axes, columns: Columns, column: str, label: str, **style: Any) -
     return bool(there.any())
 
 
-def _save(figure: Figure, path: StrPath) -> Path:
-    path = Path(path)
+def save_figure(figure: Figure, path: StrPath, dpi: int = 120) -> Path:
+    """Write a figure as a PNG, whole or not at all.
+
+    Args:
+        figure: the figure.
+        path: where to. Missing folders are made.
+        dpi: pixels an inch.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: if it cannot be written; the message names the path and the way out.
+    """
+    path, drawn = Path(path), io.BytesIO()
+    figure.savefig(drawn, dpi=dpi, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, format="png")
+    write_atomically(path, drawn.getvalue())
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from core_repr.config import EnvironmentConfig
 from core_repr.environments import to_json
 from core_repr.evaluation.episodes import Evaluation
+from core_repr.files import writing
 from core_repr.files.places import user_path
 
 COLUMNS = (
@@ -97,8 +99,9 @@ def append(
         "standard_error": f"{error:.4g}" if error == error else None,
         "commit": training.commit,
     }
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if not file.tell():
-            writer.writeheader()
-        writer.writerow(row)
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, COLUMNS)
+    if not path.exists() or not path.stat().st_size:
+        writer.writeheader()
+    writer.writerow(row)
+    writing.append(path, lines.getvalue())

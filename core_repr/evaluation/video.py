@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +16,15 @@ import numpy.typing as npt
 from jaxtyping import UInt8
 
 from core_repr.files.places import check_file
+from core_repr.files.writing import in_a_sentence
 
 Frame = UInt8[np.ndarray, "height width 3"]
 
 CONSTANT_RATE_FACTOR = "30"
 """Of libx264: 0 loses nothing, 51 is the worst. Moving backgrounds make videos large."""
+
+LEAST_ROOM = 65_536
+"""Bytes; where a disk has fewer, ffmpeg has filled it."""
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: float) -> Path:
@@ -52,8 +58,9 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     final = path.resolve()
     unfinished = final.with_name(f".unfinished-{uuid.uuid4().hex}.mp4")
     try:
-        _encode(unfinished, chain([first], frames), first.shape, fps)
-        unfinished.replace(final)
+        with in_a_sentence(path):
+            _encode(unfinished, chain([first], frames), first.shape, fps)
+            unfinished.replace(final)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
@@ -153,6 +160,7 @@ def _encode(path: Path, frames: Iterator[Frame], shape: tuple[int, ...], fps: fl
             _check(frame, number, shape)
             writer.send(np.ascontiguousarray(np.pad(frame, odd, mode="edge")))
     except OSError as error:
+        _refuse_full_disk(path.parent)
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
         raise OSError(
             f"ffmpeg could not write {path.parent}: {reason}; `core-repr doctor` tells whether "
@@ -161,10 +169,17 @@ def _encode(path: Path, frames: Iterator[Frame], shape: tuple[int, ...], fps: fl
     finally:
         writer.close()  # Waits for ffmpeg, which would otherwise write on.
     if not path.exists() or path.stat().st_size == 0:
+        _refuse_full_disk(path.parent)
         raise OSError(
             f"ffmpeg wrote nothing to {path.parent}; check that the disk has room, and with "
             "`core-repr doctor` that ffmpeg works here"
         )
+
+
+def _refuse_full_disk(folder: Path) -> None:
+    """Says what ffmpeg does not tell: it prints its errors, and ends."""
+    if shutil.disk_usage(folder).free < LEAST_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _check(frame: Frame, number: int, shape: tuple[int, ...] | None) -> None:

@@ -32,6 +32,15 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomically(path, content)
 
 
+def write_outcome(path: Path, outcome: Mapping[str, Any]) -> None:
+    """Writes what a command found as JSON that people read, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written; the message names the path and the way out.
+    """
+    write_atomically(path, (json.dumps(outcome, indent=2) + "\n").encode())
+
+
 def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Reads a file that holds a JSON object.
 

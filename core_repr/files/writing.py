@@ -40,6 +40,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: If it cannot be written; the message names the path and the way out.
     """
     with in_a_sentence(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # Such as /dev/stdout.
+            return
         target = Path(os.path.realpath(path))
         temporary = _unfinished(target.parent)
         # With the permissions that the user's umask asks for.
@@ -53,6 +56,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def append(path: Path, text: str) -> None:
+    """Appends to a file, which is made if it is not there.
+
+    Raises:
+        OSError: If it cannot be written; the message names the path and the way out.
+    """
+    with in_a_sentence(path), open(path, "a", newline="") as file:
+        file.write(text)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from core_repr.files.names import (
     PROGRESS_FILE,
     RUN_FILE,
 )
-from core_repr.files.writing import new_folder, remove
+from core_repr.files.writing import append, new_folder, remove
 from core_repr.training.folders import copy_logs
 from core_repr.training.interruption import Interrupted, StopRequest
 from core_repr.training.origin import checkpoints, next_checkpoint
@@ -208,8 +208,7 @@ class RunCallback(BaseCallback):
             "seconds": round(time.monotonic() - self.started, 1),
             **evaluation,
         }
-        with open(self.folder / EVALUATIONS_FILE, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        append(self.folder / EVALUATIONS_FILE, json.dumps(line) + "\n")
 
     def _show(self) -> None:
         if self.bar is None:

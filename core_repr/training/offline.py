@@ -34,7 +34,7 @@ from core_repr.files.names import (
     SETTINGS_FILE,
 )
 from core_repr.files.places import user_path
-from core_repr.files.writing import new_folder, remove
+from core_repr.files.writing import append, new_folder, remove
 from core_repr.training.folders import (
     close_logger,
     copy_logs,
@@ -378,8 +378,7 @@ class _Run:
             "losses": means,
             "imagined_reward_r2": {str(horizon): score for horizon, score in scores.items()},
         }
-        with open(self.folder / EVALUATIONS_FILE, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        append(self.folder / EVALUATIONS_FILE, json.dumps(line) + "\n")
 
     def _played(self, recording: Recording) -> Played:
         agent = self.agent

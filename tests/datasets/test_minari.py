@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -191,3 +192,12 @@ def test_what_record_refuses(
     with pytest.raises(RuntimeError, match="broken"):
         record_dataset(env, "mine/other-v0", Broken(), 2)
     assert not (minari_folder / "mine" / "other-v0").exists()
+
+
+def test_a_full_disk_is_told_before_it_is_full(
+    make_pixels: Callable[..., Any], minari_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_100))
+    with pytest.raises(OSError, match=r"mine/full-v0 cannot be written \(No space.*make room"):
+        record_dataset(make_pixels(length=3), "mine/full-v0", Up(), 1)
+    assert not (minari_folder / "mine").exists() or not [*(minari_folder / "mine").iterdir()]

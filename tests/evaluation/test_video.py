@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -272,3 +273,21 @@ def test_frames_stand_side_by_side() -> None:
     assert np.array_equal(joined[2:14, 36:], blue) and (joined[:2, 36:] == 255).all()
     with pytest.raises(ValueError, match="no frames"):
         side_by_side([])
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageio_ffmpeg.write_frames", lambda *_, **__: Broken())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
+    with pytest.raises(OSError, match=rf"{tmp_path}/a.mp4 cannot be written \(No space.*make room"):
+        write_video(tmp_path / "a.mp4", np.zeros((3, 8, 8, 3), np.uint8), 10)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Broken:
+    """What ffmpeg is to who writes to it once the disk is full."""
+
+    def send(self, _: object) -> None:
+        raise OSError("FFMPEG STDERR OUTPUT:")
+
+    def close(self) -> None:
+        pass

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from core_repr.evaluation.plots import save_figure
 from core_repr.files import writing
+from core_repr.files.json_files import write_outcome
 from core_repr.files.writing import (
     SAVED,
+    append,
     finish,
     new_folder,
     remove,
@@ -83,6 +87,20 @@ def test_permissions_are_those_that_the_user_asks_for(tmp_path: Path) -> None:
     assert modes == [0o700, 0o600]
 
 
+def test_a_device_is_written_to_as_it_is() -> None:
+    read, write = os.pipe()
+    with os.fdopen(read) as reader:
+        write_atomically(Path(f"/dev/fd/{write}"), b"seen")
+        os.close(write)
+        assert reader.read() == "seen"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+def test_what_cannot_be_appended_names_the_path() -> None:
+    with pytest.raises(OSError, match=r"/dev/full cannot be written .*No space.*make room"):
+        append(Path("/dev/full"), "row")
+
+
 @pytest.mark.parametrize(
     ("number", "kind", "advice"),
     [
@@ -103,6 +121,8 @@ def test_errors_name_the_path_and_the_way_out(
     for write in (
         lambda: write_atomically(tmp_path / "file", b"new"),
         lambda: _write(tmp_path / "folder", "new"),
+        lambda: write_outcome(tmp_path / "outcome.json", {"mean": 1}),
+        lambda: save_figure(Figure(), tmp_path / "curve.png"),
     ):
         with pytest.raises(kind, match=rf"{tmp_path}.* cannot be written .*{advice}.*\.$") as seen:
             write()

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session, constants
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from local_hub import LocalHub
+from huggingface_hub import close_session
 
 from core_repr.config import CoReConfig
 from core_repr.hub import errors as hub_errors
 from core_repr.world_model import CoReWorldModel
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[LocalHub]:
-    with LocalHub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(servers: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
-    """An empty Hub, to which the client is logged in as "user", with an empty cache."""
-    servers.forget()
-    for name, value in {
-        "ENDPOINT": servers.endpoint,
-        "HUGGINGFACE_CO_URL_TEMPLATE": servers.endpoint
-        + "/{repo_id}/resolve/{revision}/{filename}",
-        "HF_HUB_CACHE": str(tmp_path / "cache"),
-        "HF_TOKEN_PATH": str(tmp_path / "no-token"),
-        "HF_HUB_DISABLE_XET": True,
-        "HF_HUB_DISABLE_PROGRESS_BARS": True,
-        "HF_HUB_OFFLINE": False,
-    }.items():
-        monkeypatch.setattr(constants, name, value)
-    monkeypatch.setenv("HF_TOKEN", "hf_writer")
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    return servers
 
 
 @pytest.fixture
