@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 
 from core_repr import cli, zoo
 from core_repr.commands.demo import Demo
+from core_repr.config import SACConfig
 from core_repr.envs import PAPER_TASKS
 from core_repr.hub import packaged
 from core_repr.hub.card import make_card
+from core_repr.hub.model_folder import load_config
 from core_repr.zoo import recipes
 from core_repr.zoo.verification import CHECKSUMS_FILE
 
@@ -73,7 +75,10 @@ def test_the_package_holds_one_model_for_each_task_and_the_demo_s() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_what_can_be_made_again_is_not_stored(name: str) -> None:
     agent = load_file(zoo.find(name) / "agent.safetensors")
-    assert {key.split(".")[0] for key in agent} == {"actor", "critic", "log_entropy_weight"}
+    settings = load_config(zoo.find(name)).agent
+    assert isinstance(settings, SACConfig)
+    critic = "value" if settings.imagination else "critic"
+    assert {key.split(".")[0] for key in agent} == {"actor", critic, "log_entropy_weight"}
     assert not (zoo.find(name) / "diagnostics.png").exists()
     assert (zoo.find(name) / "replay.mp4").stat().st_size < 1e6
 
