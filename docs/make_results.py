@@ -69,6 +69,8 @@ NO_LIMIT = 1e6
 LABELS = {
     "without-contrast": "without L_c",
     "imagination-std-range": "imagination, std from 0.1 to 1",
+    "imagination-two-updates": "imagination, 2 updates a step",
+    "two-updates": "2 updates a step",
     "imagination-one-update": "imagination, 1 update in 4 steps",
     "published-entropy-weight": "published entropy weight",
     "-rate-": ", rate ",
@@ -178,8 +180,9 @@ The package holds one model for each task, and `cartpole-swingup-easy-v0` for th
 have taken the place of {gone}, which their recipes train again.
 
 All but `cheetah-run-medium-v2` were trained with an entropy weight α that minimised
-log α · (H − H̄). Now it minimises the published α · (H − H̄), with which it falls more slowly, so that
-their recipes give other returns today: see [finger-spin](../docs/compact.md#the-entropy-weight).
+log α · (H − H̄). Now it minimises the published α · (H − H̄), with which it falls more slowly, so
+that their recipes give other returns today: see
+[finger-spin](../docs/compact.md#the-entropy-weight).
 
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
 apart. A model that continues from another one has optimisers and a replay buffer of its own, and

@@ -134,8 +134,8 @@ def _layout(shape: tuple[int, ...]) -> tuple[bool, bool, int]:
                     raise ValueError(
                         f"The model takes square frames, but the environment gives {height} × "
                         f"{width} pixels; render them square (with equal width and height in "
-                        "gym.make, for Gymnasium's own), or crop them with "
-                        "gymnasium.wrappers.TransformObservation."
+                        "gym.make, for Gymnasium's MuJoCo tasks), or squeeze them with "
+                        "gymnasium.wrappers.ResizeObservation(env, (72, 72))."
                     )
                 return stacked, channels_first, height
     raise TypeError(

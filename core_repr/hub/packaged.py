@@ -12,6 +12,9 @@ from core_repr.files.places import user_path
 from core_repr.hub.names import find_repository
 
 ZOO = Path(__file__).parent.parent / "zoo"
+RUNS = "runs"
+"""Where trainings leave their runs, unless they are told another place."""
+
 PRETRAINED, RECIPES = ZOO / "pretrained", ZOO / "recipes"
 
 
@@ -42,6 +45,11 @@ def find_folder(model: str | os.PathLike[str], revision: str | None = None) -> P
             )
         is_run = not (folder / CONFIG_FILE).exists() and (folder / SETTINGS_FILE).exists()
         return folder / MODEL_FOLDER if is_run else folder
+    if name.rpartition("/")[0] == RUNS and revision is None:
+        raise FileNotFoundError(
+            f"There is no run {name!r} here; a Hub repository of that name is read by its address, "
+            f"https://huggingface.co/{name}."
+        )
     if find_repository(model, revision) is not None:
         return None
     if name and (RECIPES / f"{Path(name).name}.json").is_file() and Path(name).name == name:

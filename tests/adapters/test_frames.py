@@ -196,7 +196,7 @@ REFUSED = [
     (box((SIDE, SIDE, 4)), TypeError, "RGBA or four grey frames"),
     (box((3, SIDE, SIDE, 1)), TypeError, r"shape \(3, 12, 12, 1\)"),
     (box((2, 2, SIDE, SIDE, 3)), TypeError, "shape"),
-    (box((SIDE, 16, 3)), ValueError, r"square.*12 × 16.*width and height.*Transform"),
+    (box((SIDE, 16, 3)), ValueError, r"square.*12 × 16.*width and height.*Resize"),
     (box((3, 20, 16)), ValueError, r"square.*20 × 16"),
     (box((8, 8, 3)), ValueError, r"12 × 12.*gives 8 × 8.*frame_size=12.*frame_size=8\."),
     (box((SIDE, SIDE, 3), -1, 1, np.float32), ValueError, "float32 from -1 to 1"),

@@ -211,6 +211,12 @@ def test_what_is_neither_folder_nor_repository(hub: LocalHub, name: str) -> None
     assert hub.requests == []
 
 
+def test_a_run_that_is_not_there_is_not_looked_for_on_the_hub(hub: LocalHub) -> None:
+    with pytest.raises(FileNotFoundError, match=r"There is no run 'runs/mine' here.*its address"):
+        CoReWorldModel.from_pretrained("runs/mine")
+    assert hub.requests == []
+
+
 def test_a_run_s_folder_stands_for_its_model(model: CoReWorldModel, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "run" / "model")
     (tmp_path / "run" / "settings.json").write_text("{}")
