@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 
 from core_repr.agent import SequenceAlgorithm, load_agent
+from core_repr.config import EnvironmentConfig
 from core_repr.environments import (
     changed,
     known_arguments,
@@ -112,14 +113,16 @@ def prepare(
     _copy_records(run, model, folder)
     _draw_curve(folder, trainings)
     if agent is not None and episodes > 0:
-        validation = split_arguments(agent.environment_config, "val", model)
-        _evaluate(agent, name, folder, validation, episodes, seed, progress)
+        # As trained: the agent's own changes with each environment that it is tried in.
+        trained_in = agent.environment_config
+        validation = split_arguments(trained_in, "val", model)
+        _evaluate(agent, trained_in, name, folder, validation, episodes, seed, progress)
         if levels and not (folder / ROBUSTNESS_FILE).exists():
-            _try_levels(agent, name, folder, validation, episodes, seed, progress)
+            _try_levels(agent, trained_in, name, folder, validation, episodes, seed, progress)
         if trainings:
             _evaluate_others(trainings, folder, validation, episodes, seed, progress)
         if picture and not (folder / PICTURE_FILE).exists():
-            _draw_what_it_sees(agent, folder, model, seed, progress)
+            _draw_what_it_sees(agent, trained_in, folder, model, seed, progress)
     summary = summarize(name, folder)
     write_atomically(folder / CARD_FILE, str(make_card(summary.config, summary.facts)).encode())
     return summarize(name, folder)
@@ -256,6 +259,7 @@ def _copy(file: Path, folder: Path) -> None:
 
 def _evaluate(
     agent: SequenceAlgorithm,
+    environment: EnvironmentConfig,
     name: str,
     folder: Path,
     changes: dict[str, Any],
@@ -264,7 +268,6 @@ def _evaluate(
     progress: Progress,
 ) -> None:
     """Evaluates and films the agent where arguments choose backgrounds that it has not seen."""
-    environment = agent.environment_config
     with closing(make_environment(environment, render_mode="rgb_array", **changes)) as env:
         agent.set_env(env)
         if not (folder / EVALUATION_FILE).exists():
@@ -284,6 +287,7 @@ def _evaluate(
 
 def _try_levels(
     agent: SequenceAlgorithm,
+    environment: EnvironmentConfig,
     name: str,
     folder: Path,
     validation: dict[str, Any],
@@ -292,7 +296,6 @@ def _try_levels(
     progress: Progress,
 ) -> None:
     """Evaluates the agent without distractions and at the levels that it was not trained at."""
-    environment = agent.environment_config
     known = known_arguments(environment)
     if "difficulty" not in known:
         return
@@ -337,9 +340,13 @@ def _evaluate_others(
 
 
 def _draw_what_it_sees(
-    agent: SequenceAlgorithm, folder: Path, model: Path, seed: int, progress: Progress
+    agent: SequenceAlgorithm,
+    environment: EnvironmentConfig,
+    folder: Path,
+    model: Path,
+    seed: int,
+    progress: Progress,
 ) -> None:
-    environment = agent.environment_config
     clean = {"clean_frames": True} if "clean_frames" in known_arguments(environment) else {}
     train, val = (
         make_environment(environment, **clean, **split_arguments(environment, split, model))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,13 @@ def test_the_best_seed_becomes_the_model(make_run: Callable[..., Path]) -> None:
 def test_a_card_tells_of_levels_and_seeds(
     make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "see", partial(see, training_episodes=2, updates=2))
+    shown_in: list[Any] = []
+
+    def see_a_little(agent: Any, training: Any, validation: Any, **options: Any) -> Any:
+        shown_in.extend((env.unwrapped.reward, env.spec.kwargs) for env in (training, validation))
+        return see(agent, training, validation, training_episodes=2, updates=2, **options)
+
+    monkeypatch.setattr(publishing, "see", see_a_little)
     run, other = make_run("a", 3, 5), make_run("b", 4, 6)
     (run / "probes.json").write_text('{"model": "/home/me/x", "r2": {"latent": {"angle": 0.876}}}')
     folder = tmp_path / "published"
@@ -128,6 +133,8 @@ def test_a_card_tells_of_levels_and_seeds(
         ["episode", 3, 3],
         ["update", 2, 2],
     ]
+    medium = {"difficulty": "medium", "dynamic": True}
+    assert shown_in == [(4.0, {**medium, "split": split}) for split in ("train", "val")]
     card = (folder / "README.md").read_text()
     rows = [line for line in card.splitlines() if line.endswith("0.0 |")]
     assert rows == [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session
+from huggingface_hub import close_session, constants
 
 from core_repr.config import CoReConfig
 from core_repr.hub import errors as hub_errors
