@@ -145,7 +145,9 @@ def best_of(runs: Path) -> tuple[Path, list[Path]]:
 
 def _last_return(run: Path) -> float:
     record = _last_evaluation(run, _model_folder(run))
-    return float("-inf") if record is None else float(record["mean"])
+    # Of returns that are not finite, there is no mean.
+    mean = None if record is None else record["mean"]
+    return float("-inf") if mean is None else float(mean)
 
 
 def _model_folder(run: Path) -> Path:
@@ -191,9 +193,9 @@ class _Training:
             )
         places = (model, run)
         settings = _found(SETTINGS_FILE, *places)
-        schedule = {} if settings is None else read_json(settings, MAX_RECORD_BYTES)["schedule"]
+        recorded = {} if settings is None else read_json(settings, MAX_RECORD_BYTES)
         record = _last_evaluation(*places)
-        self.seed = schedule.get("seed")
+        self.seed = recorded.get("schedule", {}).get("seed")
         self.env_steps = None if record is None else record["env_steps"]
         self.progress = _found(PROGRESS_FILE, *places)
 

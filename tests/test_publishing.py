@@ -98,7 +98,8 @@ def test_the_best_seed_becomes_the_model(make_run: Callable[..., Path]) -> None:
     runs = [make_run(f"runs/seed-{seed}", seed, last) for seed, last in enumerate((5, 9, 7))]
     assert publishing.best_of(runs[0].parent) == (runs[1], [runs[0], runs[2]])
     assert publishing.best_of(runs[0]) == (runs[0], [])
-    (runs[0] / "evaluations.jsonl").write_text("")
+    (runs[0] / "evaluations.jsonl").write_text('{"env_steps": 800, "mean": null}\n')
+    (runs[2] / "evaluations.jsonl").write_text("")
     assert publishing.best_of(runs[0].parent) == (runs[1], [runs[0], runs[2]])
 
 
