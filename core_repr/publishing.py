@@ -226,10 +226,11 @@ def _copy_records(run: Path, model: Path, folder: Path) -> None:
     path = _found(ROBUSTNESS_FILE, model, run)
     if path is not None:
         outcome = read_json(path, MAX_RECORD_BYTES)
-        tried = [{**each, "changes": {}} for each in outcome.get("conditions", [])]
-        write_outcome(
-            folder / ROBUSTNESS_FILE, {**outcome, "model": folder.name, "conditions": tried}
-        )
+        tried = outcome.get("conditions")
+        for condition in tried if isinstance(tried, list) else ():
+            if isinstance(condition, dict):
+                condition.pop("changes", None)
+        write_outcome(folder / ROBUSTNESS_FILE, {**outcome, "model": folder.name})
     path = _found(PROBES_FILE, model, run)
     if path is not None:
         outcome = read_json(path, MAX_RECORD_BYTES)

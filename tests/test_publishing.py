@@ -186,6 +186,8 @@ def test_another_training_is_refused(
     [
         ("robustness.json", {"conditions": [{"group": "level"}]}),
         ("robustness.json", {"conditions": 3}),
+        ("robustness.json", {"conditions": [3]}),
+        ("robustness.json", {"conditions": None}),
         ("seeds.json", {"trainings": [{"training": {"seed": "x"}}]}),
         ("probes.json", {"r2": {"latent": {"angle": "high"}}}),
         ("probes.json", {"r2": []}),
@@ -198,3 +200,9 @@ def test_records_that_do_not_fit_are_told(
     (model / file).write_text(json.dumps(content))
     with pytest.raises(ValueError, match="records of the training lack or have something unknown"):
         zoo.summarize("a", model)
+    if file == "seeds.json":
+        return  # It is made anew.
+    folder = model.parent.parent / "published"
+    folder.mkdir()
+    with pytest.raises(ValueError, match="records of the training lack or have something unknown"):
+        publishing.prepare(model.parent, "user/foggy", folder, 0)
