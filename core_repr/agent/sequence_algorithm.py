@@ -39,6 +39,9 @@ from core_repr.world_model import SequenceBatch
 Parameters = list[Tensor]
 """Of ``Tensor``, not of ``Parameter``: torch's foreach functions take no other."""
 
+FAST_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+"""What a processor can do that multiplies bfloat16 faster than float32."""
+
 
 class SequenceAlgorithm(Collecting, Saving):
     """Collects whole episodes, then makes the updates that their steps call for.
@@ -345,6 +348,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+            can = torch.cpu.get_capabilities()
+            fast = device.type == "cpu" and any(can.get(name) for name in FAST_BFLOAT16)
         precision = "bfloat16" if fast else "float32"
     return torch.bfloat16 if precision == "bfloat16" else None

@@ -31,6 +31,7 @@ def make_agent(
             "critic_layers": (11, 10),
             "batch_size": 4,
             "learning_starts": 16,
+            "precision": "float32",
         }
         config = config.replace(agent=replace(config.agent, **{**settings, **agent}))
         return FeedForwardSAC("CoRePolicy", make_pixels(), config, seed=0, device="cpu")

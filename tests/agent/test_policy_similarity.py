@@ -32,7 +32,8 @@ def make_config(
     def make(variant: str) -> CoReConfig:
         config = make_variant(tiny_config(), variant)
         small = {"actor_layers": (9, 8), "critic_layers": (11,), "learning_starts": 16}
-        config = config.replace(agent=replace(config.agent, **small, batch_size=4))
+        agent = replace(config.agent, **small, batch_size=4, precision="float32")
+        config = config.replace(agent=agent)
         return make_pairs(config) if variant == "pse" else config
 
     return make

@@ -27,7 +27,8 @@ def make_agent(
     def make(variant: str = "qt-opt-rad", **agent: Any) -> QTOpt:
         config = make_variant(tiny_config(), variant)
         small = {"critic_layers": (11, 10), "batch_size": 4, "learning_starts": 16}
-        config = config.replace(agent=replace(config.agent, **{**small, **agent}))
+        exact = {"precision": "float32"}
+        config = config.replace(agent=replace(config.agent, **{**small, **exact, **agent}))
         env = make_pixels(frame_size=config.world_model.frame_size)
         return QTOpt("CoRePolicy", env, config, seed=0, device="cpu")
 

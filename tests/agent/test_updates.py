@@ -591,10 +591,12 @@ def test_precision_is_chosen_by_hardware_unless_it_is_named(
     cpu = torch.device("cpu")
     assert autocast_dtype("float32", cpu) is None
     assert autocast_dtype("bfloat16", cpu) == torch.bfloat16
-    for has_it, expected in ((True, torch.bfloat16), (False, None)):
-        monkeypatch.setattr(
-            torch.cpu, "get_capabilities", lambda has_it=has_it: {"amx_bf16": has_it}
-        )
+    for can, expected in (
+        ({"amx_bf16": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": False}, None),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda can=can: can)
         assert autocast_dtype("auto", cpu) == expected
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert autocast_dtype("auto", cpu) is None
