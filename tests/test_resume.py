@@ -24,9 +24,10 @@ from core_repr.config import CoReConfig
 from core_repr.environments import EnvironmentChoice
 from core_repr.evaluation.plots import EVALUATION_RETURN, read_progress
 from core_repr.training import Interrupted, Origin, Schedule, callback, resume, train
-from core_repr.training.episode_seeds import EpisodeSeeds, episode_seed
 from core_repr.training.interruption import StopRequest
 from core_repr.training.progress import ProgressFile
+from core_repr.training.settings import RunSettings
+from core_repr.training.training_episodes import TrainingEpisodes, episode_seed
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0", {"frame_size": 16}, {"length": 6}, {})
 SCHEDULE = Schedule(
@@ -496,11 +497,27 @@ def test_seeds_of_episodes_depend_on_seed_environment_and_episode_alone(
     assert len(seeds) == 1_000
 
     def frames(start: int, count: int) -> list[bytes]:
-        env = EpisodeSeeds(make_pixels(), seed=3)
+        env = TrainingEpisodes(make_pixels(), seed=3)
         env.episode = start
         return [env.reset(seed=i)[0].tobytes() for i in range(count)]
 
     assert frames(2, 3) == frames(0, 5)[2:]
+
+
+def test_episodes_of_a_training_may_be_short_while_its_model_acts_in_whole_ones(
+    tiny_config: Callable[..., CoReConfig], tmp_path: Path
+) -> None:
+    schedule = replace(SCHEDULE, env_steps=120, episode_steps=3)
+    agent = train(PIXELS, tiny_config(), tmp_path / "run", schedule, device="cpu")
+    lengths = {episode.length - 1 for episode in agent.replay_buffer.episodes}
+    assert lengths == {3}
+    # The environment truncates, it does not terminate.
+    assert not any(e.records["terminated"].any() for e in agent.replay_buffer.episodes)
+    assert "max_episode_steps" not in agent.environment_config.arguments
+    lines = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
+    assert {length for line in lines for length in json.loads(line)["lengths"]} == {8}
+    again = RunSettings.read(tmp_path / "run")
+    assert again.schedule.episode_steps == 3
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import tyro
 RARELY_SET = {
     *("validation_args", "dataset_camera", "updates", "logger"),
     *("world_model", "objectives", "augmentation", "agent", "import_"),
-    *("evaluation_interval", "evaluation_episodes", "checkpoint_minutes"),
+    *("evaluation_interval", "evaluation_episodes", "checkpoint_minutes", "episode_steps"),
     *("background", "camera", "color", "lighting", "num_videos", "validation_videos"),
     *("suite_camera", "rendering", "action_repeat"),
 }

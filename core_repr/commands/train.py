@@ -68,6 +68,8 @@ class Train:
         env_steps: Total simulator steps (agent steps × action repeat), those of the model that
             the training starts from included; 500,000 by default.
         seed: Seeds everything that is random; several, such as 0 1 2, make a run each.
+        episode_steps: Agent steps after which a training episode is cut short; the next one has
+            another start and other distractions. By default, episodes are whole.
         evaluation_interval: Training episodes between two evaluations.
         evaluation_episodes: Episodes of an evaluation on the validation videos.
         import_: Module to import first, which registers the environment that the run or the model
@@ -101,6 +103,7 @@ class Train:
     updates: int | None = None
     env_steps: int | None = None
     seed: tuple[int, ...] = (0,)
+    episode_steps: int | None = None
     evaluation_interval: int = 20
     evaluation_episodes: int = 5
     checkpoint_minutes: float = 5.0
@@ -168,6 +171,7 @@ class Train:
             self.evaluation_interval,
             self.evaluation_episodes,
             checkpoint_minutes=self.checkpoint_minutes,
+            episode_steps=self.episode_steps,
         )
         if self.from_ is not None:
             option = "from" if self.recipe is None else "recipe"
@@ -197,7 +201,8 @@ class Train:
         from core_repr import training
 
         plain = train_with_preset(self.preset, self.variant)
-        for name in ("from_", "recipe", *ENVIRONMENT_OPTIONS, "env_steps", "evaluation_episodes"):
+        not_recorded = ("env_steps", "episode_steps", "evaluation_episodes")
+        for name in ("from_", "recipe", *ENVIRONMENT_OPTIONS, *not_recorded):
             if getattr(self, name) != getattr(plain, name):
                 typed = "the environment's options"
                 if name not in ENVIRONMENT_OPTIONS:
@@ -282,6 +287,7 @@ class Train:
                 "agent",
             }
             allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
+            allowed |= {"episode_steps"}
         for name in (setting.name for setting in fields(self) if setting.name not in allowed):
             if getattr(self, name) != getattr(plain, name):
                 typed = "--" + name.rstrip("_").replace("_", "-")
@@ -398,6 +404,7 @@ def train_by(recipe: str, model: str | None = None) -> Train:
         seed=(chosen.seed,),
         evaluation_interval=chosen.evaluation_interval,
         evaluation_episodes=chosen.evaluation_episodes,
+        episode_steps=chosen.episode_steps,
         from_=chosen.continued_from,
     )
 

@@ -28,13 +28,13 @@ from core_repr.files.names import (
 from core_repr.files.places import user_path
 from core_repr.files.writing import refuse_links
 from core_repr.training.callback import RunCallback
-from core_repr.training.episode_seeds import EpisodeSeeds
 from core_repr.training.folders import close_logger, in_use, refuse_to_replace, restore_logs
 from core_repr.training.interruption import StopRequest
 from core_repr.training.loggers import LoggerName, further_outputs
 from core_repr.training.origin import Origin, newest_checkpoint
 from core_repr.training.progress import ProgressFile
 from core_repr.training.settings import RunSettings, Schedule
+from core_repr.training.training_episodes import TrainingEpisodes
 
 
 def train(
@@ -145,7 +145,9 @@ def _learn(
     folder: Path, settings: RunSettings, device: str, loggers: Sequence[LoggerName]
 ) -> SequenceAlgorithm:
     schedule, origin = settings.schedule, settings.origin
-    training_env = EpisodeSeeds(settings.environment.make(), schedule.seed)
+    training_env = TrainingEpisodes(
+        settings.environment.make(), schedule.seed, schedule.episode_steps
+    )
     validation_env = settings.environment.make(validation=True)
     agent = algorithm_of(settings.config)(
         "CoRePolicy",

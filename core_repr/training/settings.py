@@ -32,6 +32,9 @@ class Schedule:
         log_interval: Training episodes between two lines of the log.
         checkpoint_minutes: A checkpoint is taken at the first end of an episode after so many
             minutes, besides those at each evaluation.
+        episode_steps: Agent steps after which an episode of the training is truncated, so that
+            the next one brings another start and other distractions; ``None`` for whole episodes.
+            Those of evaluations are whole.
     """
 
     env_steps: int = 500_000
@@ -40,9 +43,12 @@ class Schedule:
     evaluation_episodes: int = 5
     log_interval: int = 5
     checkpoint_minutes: float = 5.0
+    episode_steps: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if value is None:
+                continue
             lowest = 0 if name in ("seed", "checkpoint_minutes") else 1
             # `not >=` also refuses what is not a number.
             if not value >= lowest:

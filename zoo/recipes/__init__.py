@@ -44,6 +44,8 @@ class Recipe:
         continued_from: The model whose weights, sizes and environment the training starts from:
             a zoo name, a folder, seen from the working directory, or a Hub repository, whose
             newest commit counts.
+        episode_steps: Agent steps after which a training episode is cut short; ``None`` for whole
+            ones.
     """
 
     description: str
@@ -55,6 +57,7 @@ class Recipe:
     evaluation_episodes: StrictInt
     config: CoReConfig
     continued_from: str | None = None
+    episode_steps: StrictInt | None = None
 
     @model_validator(mode="after")
     def _starts_once(self) -> Recipe:

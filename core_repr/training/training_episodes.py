@@ -1,4 +1,4 @@
-"""Seeds of episodes that depend on nothing that happened before."""
+"""Episodes of a training: seeds that depend on nothing that happened before, and their length."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 
 def episode_seed(seed: int, environment: int, episode: int) -> int:
@@ -19,7 +20,7 @@ def episode_seed(seed: int, environment: int, episode: int) -> int:
     return int(np.random.SeedSequence((seed, environment, episode)).generate_state(1)[0])
 
 
-class EpisodeSeeds(gym.Wrapper[Any, Any, Any, Any]):
+class TrainingEpisodes(gym.Wrapper[Any, Any, Any, Any]):
     """Resets an environment with :func:`episode_seed`, whatever seed it is reset with.
 
     A training that resumes at episode n sees the same episodes as one that never stopped.
@@ -27,16 +28,25 @@ class EpisodeSeeds(gym.Wrapper[Any, Any, Any, Any]):
     Args:
         env: One environment.
         seed: The run's.
+        steps: Agent steps after which an episode is truncated; ``None`` for as many as there are.
         index: Index of the environment.
 
     Attributes:
         episode: Number of the next episode.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int, index: int = 0) -> None:
-        super().__init__(env)
+    def __init__(
+        self, env: gym.Env[Any, Any], seed: int, steps: int | None = None, index: int = 0
+    ) -> None:
+        super().__init__(env if steps is None else gym.wrappers.TimeLimit(env, steps))
         self.seed, self.index = seed, index
         self.episode = 0
+        self._spec = env.spec
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """The environment's own: what is trained in short episodes acts in whole ones."""
+        return self._spec
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
