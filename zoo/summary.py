@@ -94,6 +94,7 @@ def summarize(name: str, folder: Path) -> Summary:
             files=frozenset(path.name for path in files),
             env_steps=None if progress is None else int(progress["env_steps"]),
             seed=settings.get("schedule", {}).get("seed"),
+            episode_steps=settings.get("schedule", {}).get("episode_steps"),
             evaluation=evaluation,
             versions={str(key): str(value) for key, value in settings.get("versions", {}).items()},
             commit=settings.get("commit"),

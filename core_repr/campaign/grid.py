@@ -62,6 +62,7 @@ class Grid:
         episodes: Of the evaluation of a finished training, on validation distractions.
         evaluation_interval: Training episodes between two evaluations of the learning curve.
         evaluation_episodes: Episodes of such an evaluation.
+        episode_steps: Agent steps after which training episodes are cut short.
         pairs: Pairs of episodes that a training of the variant pse learns from. Its campaign makes
             them: it first trains the agent without pairs, for as many steps, in the same setting.
     """
@@ -78,6 +79,7 @@ class Grid:
     episodes: Size = 30
     evaluation_interval: Size = 20
     evaluation_episodes: Size = 5
+    episode_steps: Size | None = None
     pairs: Size = 500
 
     def cells(self) -> list[Cell]:
@@ -126,7 +128,11 @@ class Grid:
             environment_id, arguments, dict(setting.training), dict(setting.validation)
         )
         schedule = Schedule(
-            self.env_steps, seed, self.evaluation_interval, self.evaluation_episodes
+            self.env_steps,
+            seed,
+            self.evaluation_interval,
+            self.evaluation_episodes,
+            episode_steps=self.episode_steps,
         )
         return RunSettings(choice, config, schedule)
 

@@ -58,6 +58,7 @@ class Facts:
         files: Names of the files beside the card.
         env_steps: Simulator steps of the training, before action repeat.
         seed: Of the training.
+        episode_steps: Agent steps after which its episodes were cut short.
         evaluation: ``mean``, ``standard_error``, ``returns`` and ``seeds`` of whole episodes,
             ``arguments`` and perhaps ``wrappers`` of their environment, and
             ``imagined_reward_r2``, horizon → score.
@@ -73,6 +74,7 @@ class Facts:
     files: frozenset[str] = frozenset()
     env_steps: int | None = None
     seed: int | None = None
+    episode_steps: int | None = None
     evaluation: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
@@ -333,6 +335,11 @@ def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) 
         ),
         "action repeat": environment.action_repeat,
         "environment steps, before action repeat": steps,
+        **(
+            {"episodes of the training": f"cut after {facts.episode_steps} agent steps"}
+            if facts.episode_steps
+            else {}
+        ),
         **({"continued from": _code_span(facts.continued_from)} if facts.continued_from else {}),
         "seed": "not recorded" if facts.seed is None else facts.seed,
         "frames": f"{config.world_model.frame_size}, cropped to {config.world_model.crop_size}",
