@@ -109,7 +109,8 @@ def prepare(
     else:
         agent = None
         CoReWorldModel.from_pretrained(model).save_pretrained(folder)
-    trainings = [_Training(path, agent) for path in others]
+    episode_steps = _schedule(model, run).get("episode_steps")
+    trainings = [_Training(path, agent, episode_steps) for path in others]
     _copy_records(run, model, folder)
     _draw_curve(folder, trainings)
     if agent is not None and episodes > 0:
@@ -177,32 +178,42 @@ class _Training:
     Args:
         run: Its folder.
         agent: The other one's.
+        episode_steps: Agent steps after which the other one's episodes were cut short.
 
     Raises:
         FileNotFoundError: If there is no agent.
         ValueError: If it differs in more.
     """
 
-    def __init__(self, run: Path, agent: SequenceAlgorithm | None) -> None:
+    def __init__(
+        self, run: Path, agent: SequenceAlgorithm | None, episode_steps: int | None
+    ) -> None:
         model = _model_folder(run)
         self.agent = load_agent(model, device="cpu")
-        if agent is None or self.agent.config != agent.config:
+        schedule = _schedule(model, run)
+        same_episodes = schedule.get("episode_steps") == episode_steps
+        if agent is None or self.agent.config != agent.config or not same_episodes:
             raise ValueError(
                 f"{run} is not another seed of the same training: its settings differ from those "
                 "of the model."
             )
-        places = (model, run)
-        settings = _found(SETTINGS_FILE, *places)
-        recorded = {} if settings is None else read_json(settings, MAX_RECORD_BYTES)
-        record = _last_evaluation(*places)
-        self.seed = recorded.get("schedule", {}).get("seed")
+        record = _last_evaluation(model, run)
+        self.seed = schedule.get("seed")
         self.env_steps = None if record is None else record["env_steps"]
-        self.progress = _found(PROGRESS_FILE, *places)
+        self.progress = _found(PROGRESS_FILE, model, run)
 
     @property
     def label(self) -> str:
         """What a figure calls it."""
         return "another seed" if self.seed is None else f"seed {self.seed}"
+
+
+def _schedule(*places: Path) -> dict[str, Any]:
+    """How long a training was and how it was seeded, where that is recorded."""
+    settings = _found(SETTINGS_FILE, *places)
+    recorded = {} if settings is None else read_json(settings, MAX_RECORD_BYTES)
+    schedule: dict[str, Any] = recorded.get("schedule", {})
+    return schedule
 
 
 def _copy_records(run: Path, model: Path, folder: Path) -> None:

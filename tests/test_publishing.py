@@ -172,10 +172,19 @@ def test_what_a_run_holds_already_is_taken(make_run: Callable[..., Path], tmp_pa
     assert "/home/me" not in (folder / "robustness.json").read_text()
 
 
+@pytest.mark.parametrize("differs_in", ["config", "episodes"])
 def test_another_training_is_refused(
-    make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_run: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    differs_in: str,
 ) -> None:
-    run, other = make_run("a", 0, 5), make_run("b", 1, 5, agent={"batch_size": 3})
+    changes = {"agent": {"batch_size": 3}} if differs_in == "config" else {}
+    run, other = make_run("a", 0, 5), make_run("b", 1, 5, **changes)
+    if differs_in == "episodes":
+        settings = json.loads((other / "settings.json").read_text())
+        settings["schedule"]["episode_steps"] = 100
+        (other / "settings.json").write_text(json.dumps(settings))
     typed = ["zoo", "push", str(run), "user/foggy", "--yes", "--other-seeds", str(other)]
     assert cli.main(typed) == 1
     assert f"{other} is not another seed of the same training" in capsys.readouterr().err
