@@ -72,6 +72,8 @@ LABELS = {
     "imagination-two-updates": "imagination, 2 updates a step",
     "two-updates": "2 updates a step",
     "imagination-one-update": "imagination, 1 update in 4 steps",
+    "imagination-episodes-of-50-steps": "imagination, episodes of 50 steps",
+    "imagination-episodes-of-100-steps": "imagination, episodes of 100 steps",
     "published-entropy-weight": "published entropy weight",
     "-rate-": ", rate ",
     "-seed-": ", seed ",
