@@ -201,8 +201,8 @@ class Train:
         from core_repr import training
 
         plain = train_with_preset(self.preset, self.variant)
-        not_recorded = ("env_steps", "episode_steps", "evaluation_episodes")
-        for name in ("from_", "recipe", *ENVIRONMENT_OPTIONS, *not_recorded):
+        of_episodes = ("env_steps", "episode_steps", "evaluation_episodes")
+        for name in ("from_", "recipe", *ENVIRONMENT_OPTIONS, *of_episodes):
             if getattr(self, name) != getattr(plain, name):
                 typed = "the environment's options"
                 if name not in ENVIRONMENT_OPTIONS:
@@ -287,7 +287,7 @@ class Train:
                 "agent",
             }
             allowed |= {"evaluation_interval", "evaluation_episodes", "checkpoint_minutes"}
-            allowed |= {"episode_steps"}
+            allowed.add("episode_steps")
         for name in (setting.name for setting in fields(self) if setting.name not in allowed):
             if getattr(self, name) != getattr(plain, name):
                 typed = "--" + name.rstrip("_").replace("_", "-")
