@@ -109,8 +109,10 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
     probes = {name: json.loads(found[name].read_text()) for name in sorted(found)}
     pictures = target / "results"
     pictures.mkdir(parents=True, exist_ok=True)
-    curves = _training_curves(source)
-    _save(_draw_training(curves), pictures / "training.png")
+    _save(_draw_training(_training_curves(source)), pictures / "training.png")
+    trials = _trial_curves(source)
+    if trials:
+        _save(_draw_training(trials), pictures / "trials.png")
     if agents:
         _save(_draw_agents(agents), pictures / "agents.png")
     sections = [
@@ -122,6 +124,7 @@ def write(source: Path = ZOO, target: Path = ZOO) -> Path:
         _paper(first, paper),
         *([_agents(agents, rows)] if agents else []),
         _probes(probes),
+        TRIALS if trials else "",
         REPEAT,
     ]
     path = target / "RESULTS.md"
@@ -140,6 +143,15 @@ deterministic policy, on backgrounds that the training has not seen. Environment
 simulator steps, before action repeat. **Every model here is one training with one seed**, so the
 standard error says how much episodes differ, not how much trainings would; where a recipe has been
 trained with other seeds too, [a table](#other-seeds) has them.
+"""
+
+TRIALS = """
+## Trials
+
+Trainings whose weights were not kept, by which [the preset `compact`](../docs/compact.md) was
+found.
+
+![Return during the trials](results/trials.png)
 """
 
 REPEAT = """
@@ -469,13 +481,27 @@ Of each quantity, from the latents:
 
 
 def _training_curves(source: Path) -> dict[str, dict[str, Path]]:
-    """Task → label → ``progress.csv`` of the trainings under medium distractions."""
+    """Task → model → ``progress.csv`` of the trainings under medium distractions.
+
+    What models continued from, and those before them, are among them.
+    """
+    paths = {name: source / "pretrained" / name / "progress.csv" for name in zoo.list_models()}
+    for path in (source / "results" / "curves").glob("*/*.csv"):
+        paths[path.stem] = path
     curves: dict[str, dict[str, Path]] = {}
-    for name in zoo.list_models():
-        if _level(name) == "medium":
-            task = name.rsplit("-medium", 1)[0]
-            curves.setdefault(task, {})[name] = source / "pretrained" / name / "progress.csv"
+    for task in PAPER_TASKS:
+        names = sorted((name for name in paths if name.startswith(f"{task}-medium-")), reverse=True)
+        if names:
+            curves[task] = {name: paths[name] for name in names}
+    return curves
+
+
+def _trial_curves(source: Path) -> dict[str, dict[str, Path]]:
+    """Task → label → ``progress.csv`` of the trainings that no model is from."""
+    curves: dict[str, dict[str, Path]] = {}
     for path in sorted((source / "results" / "curves").glob("*/*.csv")):
+        if path.stem.startswith(f"{path.parent.name}-medium-"):
+            continue
         label = path.stem
         for part, words in LABELS.items():
             label = label.replace(part, words)
