@@ -74,6 +74,7 @@ LABELS = {
     "imagination-one-update": "imagination, 1 update in 4 steps",
     "imagination-episodes-of-50-steps": "imagination, episodes of 50 steps",
     "imagination-episodes-of-100-steps": "imagination, episodes of 100 steps",
+    "imagination-episodes-of-random-length": "imagination, episodes of random length",
     "imagination-greater-entropy-weight": "imagination, entropy weight from 4e-3",
     "published-entropy-weight": "published entropy weight",
     "-rate-": ", rate ",
