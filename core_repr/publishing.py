@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,9 @@ def prepare(
     else:
         agent = None
         CoReWorldModel.from_pretrained(model).save_pretrained(folder)
-    episode_steps = _schedule(model, run).get("episode_steps")
-    trainings = [_Training(path, agent, episode_steps) for path in others]
+    schedule = _schedule(model, run)
+    trainings = [_Training(path, agent, schedule) for path in others]
+    _check_seeds(run, schedule, trainings)
     _copy_records(run, model, folder)
     _draw_curve(folder, trainings)
     if agent is not None and episodes > 0:
@@ -178,7 +179,11 @@ class _Training:
     Args:
         run: Its folder.
         agent: The other one's.
-        episode_steps: Agent steps after which the other one's episodes were cut short.
+        of_agent: The other one's schedule, as far as it is recorded.
+
+    Attributes:
+        run: Its folder.
+        seed: Its seed; ``None`` where it is not recorded.
 
     Raises:
         FileNotFoundError: If there is no agent.
@@ -186,12 +191,13 @@ class _Training:
     """
 
     def __init__(
-        self, run: Path, agent: SequenceAlgorithm | None, episode_steps: int | None
+        self, run: Path, agent: SequenceAlgorithm | None, of_agent: Mapping[str, Any]
     ) -> None:
+        self.run = run
         model = _model_folder(run)
         self.agent = load_agent(model, device="cpu")
         schedule = _schedule(model, run)
-        same_episodes = schedule.get("episode_steps") == episode_steps
+        same_episodes = schedule.get("episode_steps") == of_agent.get("episode_steps")
         if agent is None or self.agent.config != agent.config or not same_episodes:
             raise ValueError(
                 f"{run} is not another seed of the same training: its settings differ from those "
@@ -206,6 +212,20 @@ class _Training:
     def label(self) -> str:
         """What a figure calls it."""
         return "another seed" if self.seed is None else f"seed {self.seed}"
+
+
+def _check_seeds(run: Path, schedule: Mapping[str, Any], others: Sequence[_Training]) -> None:
+    """Sees that no two trainings have the same seed, as far as their seeds are recorded."""
+    owners = {schedule.get("seed"): run}
+    for other in others:
+        if other.seed is None:
+            continue
+        if other.seed in owners:
+            raise ValueError(
+                f"{other.run} is not another seed: {other.seed} is that of {owners[other.seed]} "
+                "already."
+            )
+        owners[other.seed] = other.run
 
 
 def _schedule(*places: Path) -> dict[str, Any]:

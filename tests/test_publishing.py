@@ -190,6 +190,14 @@ def test_another_training_is_refused(
     assert f"{other} is not another seed of the same training" in capsys.readouterr().err
 
 
+def test_the_same_seed_again_is_refused(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    run, same, other = make_run("a", 0, 5), make_run("b", 0, 5), make_run("c", 1, 5)
+    for others, repeated, owner in (([other, same], same, run), ([other, other], other, other)):
+        sentence = f"{repeated} is not another seed: .* is that of {owner} already"
+        with pytest.raises(ValueError, match=sentence):
+            publishing.prepare(run, "user/foggy", tmp_path / "published", 0, others=others)
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
