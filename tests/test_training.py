@@ -66,6 +66,7 @@ def test_settings_say_how_the_run_was_made(run: tuple[Path, CoReSAC]) -> None:
     assert CoReConfig.from_json(json.dumps(settings["config"])) == agent.config
     assert settings["config"]["environment"]["arguments"] == {"frame_size": 16, "length": 6}
     assert settings["versions"]["torch"] == version("torch")
+    assert (settings["device"], settings["precision"]) == ("cpu", agent.precision)
 
 
 def test_evaluations_are_on_the_validation_environment(run: tuple[Path, CoReSAC]) -> None:
@@ -197,9 +198,10 @@ def test_settings_are_read_as_they_were_written(
     tiny_config: Callable[..., CoReConfig], tmp_path: Path
 ) -> None:
     choice = EnvironmentChoice("x-v0", {"range": (0.7, math.inf)}, {"a": [1]}, {"b": -0.0})
-    settings = RunSettings(choice, tiny_config(), Schedule(80), None)
+    config = tiny_config()
+    settings = RunSettings(choice, config, Schedule(80), None)
     settings.check()
-    settings.write(tmp_path)
+    settings.write(tmp_path, CoReSAC("CoRePolicy", None, config, device="cpu"))
     assert RunSettings.read(tmp_path) == settings
     assert "Infinity" not in (tmp_path / "settings.json").read_text()
 

@@ -98,6 +98,8 @@ def summarize(name: str, folder: Path) -> Summary:
             evaluation=evaluation,
             versions={str(key): str(value) for key, value in settings.get("versions", {}).items()},
             commit=settings.get("commit"),
+            device=settings.get("device"),
+            precision=settings.get("precision"),
             continued_from=None if origin is None else origin_name(origin),
             robustness=_tried(_read(folder, ROBUSTNESS_FILE) or {}),
             other_seeds=_other_seeds(_read(folder, SEEDS_FILE) or {}),

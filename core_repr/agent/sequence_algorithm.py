@@ -331,6 +331,11 @@ class SequenceAlgorithm(Collecting, Saving):
         self.logger.record("time/env_steps", self.env_steps)
         super().dump_logs()
 
+    @property
+    def precision(self) -> str:
+        """``"bfloat16"`` or ``"float32"``: what ``config.agent.precision`` comes to here."""
+        return "float32" if self._autocast_dtype is None else "bfloat16"
+
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(
             self.device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None

@@ -64,6 +64,8 @@ class Facts:
             ``imagined_reward_r2``, horizon → score.
         versions: Package → version that the model was trained with.
         commit: Of core-repr, when the model was trained.
+        device: On which it was trained.
+        precision: In which the networks ran then.
         continued_from: The model whose weights the training started from.
         robustness: Its agent's returns under other distractions.
         other_seeds: Those of agents whose trainings differ in their seed alone.
@@ -78,6 +80,8 @@ class Facts:
     evaluation: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
+    device: str | None = None
+    precision: str | None = None
     continued_from: str | None = None
     robustness: tuple[Score, ...] = ()
     other_seeds: tuple[Score, ...] = ()
@@ -345,6 +349,8 @@ def _training(config: CoReConfig, environment: EnvironmentConfig, facts: Facts) 
         "frames": f"{config.world_model.frame_size}, cropped to {config.world_model.crop_size}",
         "batch": f"{config.agent.batch_size} × {config.agent.sequence_length} frames",
         "updates for each agent step": config.agent.updates_per_step,
+        **({"device": facts.device} if facts.device else {}),
+        **({"precision": facts.precision} if facts.precision else {}),
         "commit of core-repr": "not recorded" if facts.commit is None else _code_span(facts.commit),
         **facts.versions,
     }

@@ -46,7 +46,7 @@ from core_repr.training.interruption import Interrupted, StopRequest
 from core_repr.training.loggers import LoggerName, further_outputs
 from core_repr.training.origin import checkpoints, newest_checkpoint, next_checkpoint
 from core_repr.training.progress import ProgressFile
-from core_repr.training.settings import installed_versions, source_commit
+from core_repr.training.settings import made_with
 
 HELD_OUT = 10
 """Every tenth episode is for validation, and not learned from."""
@@ -196,8 +196,7 @@ def _learn(
             learning_state.restore(agent, checkpoint, with_global_generators=True)
         run.fill(checkpoint)
         settings = {"schedule": asdict(schedule), "config": json.loads(agent.config.to_json())}
-        versions = {"versions": installed_versions(), "commit": source_commit()}
-        write_json(folder / SETTINGS_FILE, {**settings, **versions})
+        write_json(folder / SETTINGS_FILE, {**settings, **made_with(agent)})
         further = further_outputs(loggers, folder, settings)
         agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE), *further]))
         at_end.callback(close_logger, agent.logger)

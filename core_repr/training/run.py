@@ -173,7 +173,7 @@ def _learn(
             # No episode before the origin had a number as high as its count of steps.
             before = 0 if origin is None else origin.agent_steps
             training_env.episode = before + agent._episode_num
-            replace(settings, config=agent.config).write(folder)
+            replace(settings, config=agent.config).write(folder, agent)
             restore_logs(folder, checkpoint)
             further = further_outputs(loggers, folder, settings.fields())
             progress = ProgressFile(folder / PROGRESS_FILE)

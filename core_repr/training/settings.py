@@ -10,6 +10,7 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
+from core_repr.agent import SequenceAlgorithm
 from core_repr.config import CoReConfig
 from core_repr.environments import EnvironmentChoice
 from core_repr.files.json_files import read_json, write_json
@@ -115,10 +116,14 @@ class RunSettings:
             None if origin is None else _fill(Origin, origin),
         )
 
-    def write(self, run: Path) -> None:
-        """Writes ``settings.json`` into a run's folder, whole or not at all."""
-        versions = {"versions": installed_versions(), "commit": source_commit()}
-        write_json(run / SETTINGS_FILE, {**self.fields(), **versions})
+    def write(self, run: Path, agent: SequenceAlgorithm) -> None:
+        """Writes ``settings.json`` into a run's folder, whole or not at all.
+
+        Args:
+            run: The folder.
+            agent: Which the run trains.
+        """
+        write_json(run / SETTINGS_FILE, {**self.fields(), **made_with(agent)})
 
     @classmethod
     def read(cls, run: Path) -> RunSettings:
@@ -148,6 +153,16 @@ def _fill(kind: Any, values: dict[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"the field {sorted(unknown)[0]!r} is not known to this release.")
     return kind(**values)
+
+
+def made_with(agent: SequenceAlgorithm) -> dict[str, Any]:
+    """Returns what the numbers of an agent's training depend on, beside its settings."""
+    return {
+        "versions": installed_versions(),
+        "commit": source_commit(),
+        "device": agent.device.type,
+        "precision": agent.precision,
+    }
 
 
 def installed_versions() -> dict[str, str]:

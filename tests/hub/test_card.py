@@ -92,8 +92,11 @@ def test_training_and_limits(make: Callable[..., ModelCard]) -> None:
         seed=4,
         versions={"torch": "9.9"},
         commit="abc",
+        device="cpu",
+        precision="bfloat16",
     ).text
-    for words in ("| 123,000 |", "| seed | 4 |", "| torch | 9.9 |", "`abc`", "`joints`"):
+    told = ("| 123,000 |", "| seed | 4 |", "| torch | 9.9 |", "| precision | bfloat16 |")
+    for words in (*told, "| device | cpu |", "`abc`", "`joints`"):
         assert words in text
     assert "What it cannot do" in text and "16 × 16 pixels" in text
     assert "not recorded" in make().text
