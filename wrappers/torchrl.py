@@ -10,10 +10,11 @@ import torch
 from gymnasium import spaces
 from tensordict import TensorDictBase
 from torch import Tensor
-from torchrl.data import Composite, Unbounded
+from torchrl.data import Bounded, Composite, Unbounded
 from torchrl.envs.transforms import Transform
 
-from core_repr.adapters import ObservationReader
+from core_repr.adapters import ActionScaler, ObservationReader
+from core_repr.config import EnvironmentConfig
 from core_repr.world_model import CoReWorldModel, LatentState
 from core_repr.wrappers.latent_observer import load_model
 
@@ -66,18 +67,15 @@ class CoReTransform(Transform):
         # Not a submodule: no optimiser of the user's is to find it, and no `to` to move it.
         loaded = load_model(model, revision, device)
         object.__setattr__(self, "_model", loaded)
-        trained = loaded.config.environment
-        assert trained is not None
-        if trained.proprioception:
+        if self._trained.proprioception:
             raise ValueError(
                 "The model takes proprioception beside the frames, which CoReTransform does not "
                 "read; put CoReWrapper around the Gymnasium environment instead."
             )
-        self._low = np.array(trained.action_low, np.float32)
-        self._high = np.array(trained.action_high, np.float32)
         self._in, self._out, self._state = in_key, out_key, state_key
         self._action, self._keep = action_key, keep_pixels
         self._reader: ObservationReader | None = None
+        self._scaler: ActionScaler | None = None
         blank = loaded.initial_state(1)
         self._sizes = [field.shape[-1] for field in blank]
 
@@ -106,10 +104,11 @@ class CoReTransform(Transform):
         seen = read(flat).frames
         if before is None:
             state = model.initial_state(count)
-            action = torch.zeros(count, self._action_size, device=model.device)
+            action = torch.zeros(count, self._trained.action_size, device=model.device)
         else:
             state = self._unpacked(before.get(self._state).reshape(count, -1))
-            action = self._scaled(before.get(self._action).reshape(count, -1))
+            taken = before.get(self._action).reshape(count, -1).cpu().numpy()
+            action = torch.from_numpy(self._scaling().to_model(taken)).to(model.device)
         is_first = torch.full((count,), before is None, device=model.device)
         state, _ = model.step_with_encoding(
             state, action, torch.from_numpy(seen).to(model.device), is_first, None, None
@@ -122,10 +121,10 @@ class CoReTransform(Transform):
         return now
 
     @property
-    def _action_size(self) -> int:
+    def _trained(self) -> EnvironmentConfig:
         trained = self.model.config.environment
         assert trained is not None
-        return trained.action_size
+        return trained
 
     def _reading(self, shape: torch.Size, dtype: torch.dtype) -> ObservationReader:
         if self._reader is None:
@@ -136,14 +135,44 @@ class CoReTransform(Transform):
             self._reader = ObservationReader(space, side, None, {})
         return self._reader
 
-    def _scaled(self, action: Tensor) -> Tensor:
-        """Actions of the environment as the model knows them, in [−1, 1]."""
-        low, high = self._low, self._high
-        varies = torch.from_numpy(low < high)
-        lowest, highest = torch.from_numpy(low)[varies], torch.from_numpy(high)[varies]
-        taken = action.cpu().float()[:, varies]
-        scaled = 2 * (taken - lowest) / (highest - lowest) - 1
-        return scaled.clamp(-1, 1).to(self.model.device)
+    def _scaling(self) -> ActionScaler:
+        """What brings the environment's actions to the model's."""
+        if self._scaler is None:
+            self._check_actions(self.parent.full_action_spec)
+        assert self._scaler is not None
+        return self._scaler
+
+    def _check_actions(self, action_spec: Composite) -> None:
+        if self._action not in action_spec.keys(True):
+            raise ValueError(
+                f"The environment has no action {self._action!r}; name it: action_key."
+            )
+        spec = action_spec[self._action]
+        if not isinstance(spec, Bounded | Unbounded):
+            raise TypeError(
+                "The model needs a Box of continuous actions, but the environment has "
+                f"{type(spec).__name__}."
+            )
+        size = spec.shape[len(action_spec.shape) :].numel()
+        low, high = np.full(size, -np.inf), np.full(size, np.inf)
+        if isinstance(spec, Bounded):
+            # The environments of a batch have the same bounds.
+            low, high = (
+                bound.reshape(-1, size)[0].cpu().numpy()
+                for bound in (spec.space.low, spec.space.high)
+            )
+        self._scaler = ActionScaler(spaces.Box(low, high, dtype=np.float32), self._trained)
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        """Leaves the actions as they are.
+
+        Raises:
+            TypeError: If they are not continuous.
+            ValueError: If there are none under ``action_key``, they have no bounds, or another size
+                than the model's.
+        """
+        self._check_actions(action_spec)
+        return action_spec
 
     def _unpacked(self, packed: Tensor) -> LatentState:
         return LatentState(*packed.to(self.model.device).split(self._sizes, -1))

@@ -87,3 +87,40 @@ def test_what_cannot_be(
     with_arm = replace(config.environment, pixels_key="pixels", proprioception={"arm": 2})
     with pytest.raises(ValueError, match="proprioception"):
         CoReTransform(CoReWorldModel(config.replace(environment=with_arm)))
+
+
+@pytest.mark.parametrize(
+    ("env", "error", "words"),
+    [
+        ("Pixels", ValueError, "2 action dimensions .* but the environment has 3"),
+        ("CartPole-v1", TypeError, "needs a Box of continuous actions, .* has OneHot"),
+    ],
+)
+def test_other_actions_are_refused_before_the_first_step(
+    model: CoReWorldModel,
+    make_pixels: Callable[..., Any],
+    env: str,
+    error: type[Exception],
+    words: str,
+) -> None:
+    made = make_pixels(action_size=3) if env == "Pixels" else gym.make(env)
+    with pytest.raises(error, match=words):
+        _ = TransformedEnv(GymWrapper(made), CoReTransform(model)).action_spec
+
+
+def test_an_unknown_action_is_told(model: CoReWorldModel, make_pixels: Callable[..., Any]) -> None:
+    env = TransformedEnv(GymWrapper(make_pixels()), CoReTransform(model, action_key="torque"))
+    with pytest.raises(ValueError, match="no action 'torque'"):
+        _ = env.action_spec
+
+
+def test_actions_are_in_the_environments_own_units(
+    model: CoReWorldModel, make_pixels: Callable[..., Any]
+) -> None:
+    """As CoReWrapper does it: its bounds count, not those of the training."""
+    made = gym.wrappers.RescaleAction(make_pixels(length=4), -1.0, 1.0)
+    played = TransformedEnv(GymWrapper(made), CoReTransform(model, keep_pixels=True)).rollout(4)
+    frames = torch.cat([played["pixels"], played["next", "pixels"][-1:]]).numpy()
+    again = gym.wrappers.RescaleAction(make_pixels(length=4), -1.0, 1.0)
+    expected = latents_of(model, frames, played["action"], again)
+    np.testing.assert_allclose(played["next", "latent"], expected[1:], atol=1e-5)
