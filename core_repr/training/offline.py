@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -139,7 +140,7 @@ def resume_from_dataset(
 
     Raises:
         FileNotFoundError: If it holds no such run.
-        ValueError: If it has finished, or a file is broken.
+        ValueError: If it has finished, a file is broken, or the data set has changed since.
     """
     folder = user_path(run)
     settings = read_json(folder / SETTINGS_FILE)
@@ -195,8 +196,11 @@ def _learn(
             agent.load_weights(checkpoint)
             learning_state.restore(agent, checkpoint, with_global_generators=True)
         run.fill(checkpoint)
+        read = run.what_was_read()
+        if checkpoint is not None:
+            _check_unchanged(dataset, read_json(folder / SETTINGS_FILE).get("dataset", read), read)
         settings = {"schedule": asdict(schedule), "config": json.loads(agent.config.to_json())}
-        write_json(folder / SETTINGS_FILE, {**settings, **made_with(agent)})
+        write_json(folder / SETTINGS_FILE, {**settings, "dataset": read, **made_with(agent)})
         further = further_outputs(loggers, folder, settings)
         agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE), *further]))
         at_end.callback(close_logger, agent.logger)
@@ -220,6 +224,20 @@ def _check(dataset: EpisodeDataset, config: CoReConfig) -> None:
         raise ValueError(
             f"{dataset.name} has no rewards to predict; take --variant no-reward, or "
             "--objectives.reward None."
+        )
+
+
+def _check_unchanged(
+    dataset: EpisodeDataset, before: Mapping[str, int], now: Mapping[str, int]
+) -> None:
+    """Refuses to hold out other episodes than before: the model may have learned from them."""
+    if before != now:
+        what = "other actions or rewards in the episodes that are held out"
+        if before.get("episodes") != now["episodes"]:
+            what = f"{before.get('episodes')} episodes then and {now['episodes']} now"
+        raise ValueError(
+            f"{dataset.name} has changed since the training began: {what}. Resume with the data "
+            "set as it was, or start a new training."
         )
 
 
@@ -278,6 +296,17 @@ class _Run:
             buffer.restore(read_json(checkpoint / MANIFEST_FILE))
             self.started -= float(read_json(checkpoint / RUN_FILE)["seconds"])
         self.agent.replay_buffer = buffer
+
+    def what_was_read(self) -> dict[str, int]:
+        """How many episodes there are, and a checksum of what happens in those held out.
+
+        Frames have no part in it: another decoder may round them in another way.
+        """
+        checksum = 0
+        for recording in self.held_out:
+            for array in (recording.actions, np.asarray(recording.rewards, np.float32)):
+                checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
+        return {"episodes": len(self.dataset), "checksum": checksum}
 
     def _read(self, number: int) -> Recording:
         episode = self.dataset.read(number)

@@ -114,6 +114,32 @@ def test_a_world_model_learns_from_it_and_resumes(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("episodes", "words"),
+    [(4, "other actions or rewards"), (5, "4 episodes then and 5 now")],
+)
+def test_what_has_changed_since_is_not_resumed(
+    recorded: Any,
+    tmp_path: Path,
+    tiny_config: Callable[..., CoReConfig],
+    make_pixels: Callable[..., Any],
+    episodes: int,
+    words: str,
+) -> None:
+    from core_repr.training import DatasetSchedule, resume_from_dataset, train_from_dataset
+
+    schedule = DatasetSchedule("mine/pixels-v0", updates=1)
+    train_from_dataset(tiny_config(), tmp_path / "run", schedule, "cpu")
+    before = (tmp_path / "run" / "settings.json").read_bytes()
+    minari.delete_dataset("mine/pixels-v0")
+    env = make_pixels(length=6, frame_size=40)
+    record_dataset(env, "mine/pixels-v0", Up(), episodes, 0.5, seed=4)
+    with pytest.raises(ValueError, match=f"has changed since the training began: {words}"):
+        resume_from_dataset(tmp_path / "run", 2, "cpu")
+    assert (tmp_path / "run" / "settings.json").read_bytes() == before
+
+
+@pytest.mark.slow
 def test_from_the_command_line(
     recorded: Any,
     tmp_path: Path,
