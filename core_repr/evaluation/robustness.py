@@ -71,6 +71,9 @@ def conditions(
             Distracting Control Suite.
         videos: A folder of videos, whose validation part is shown, or "davis".
 
+    Returns:
+        The conditions, in the order of a report.
+
     Raises:
         FileNotFoundError: If the folder is missing.
         ValueError: If the environment has no argument `difficulty`.
@@ -275,17 +278,20 @@ def robustness(
     Conditions with the same changes are tried once.
 
     Args:
-        agent: whatever has Stable-Baselines3's `predict`.
-        make_env: makes the environment of the training, with validation backgrounds, and with the
+        agent: Whatever has Stable-Baselines3's `predict`.
+        make_env: Makes the environment of the training, with validation backgrounds, and with the
             arguments changed that it is called with.
-        tried: the conditions; by default, those of `conditions()`.
-        episodes: how many under each condition.
-        seed: episode i is reset with seed + i.
-        progress: called after each episode with the condition and the number of its episodes.
+        tried: The conditions; by default, those of `conditions()`.
+        episodes: How many under each condition.
+        seed: Episode i is reset with seed + i.
+        progress: Called after each episode with the condition and the number of its episodes.
         trained_scale: σ of the training, which the figure marks.
 
+    Returns:
+        The returns under each condition, which a report, a table and a figure are made of.
+
     Raises:
-        ValueError: if `episodes` is less than one, or there is no condition.
+        ValueError: If `episodes` is less than one, or there is no condition.
 
     Example:
         >>> def make(**changes):
