@@ -11,10 +11,10 @@ class Check:
     """One finding.
 
     Args:
-        name: what was looked at.
+        name: What was looked at.
         status: "warning" slows or limits some uses, "problem" prevents them.
-        found: what was seen.
-        advice: what to do; empty if all is well.
+        found: What was seen.
+        advice: What to do; empty if all is well.
     """
 
     name: str

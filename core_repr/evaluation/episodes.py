@@ -26,10 +26,10 @@ class Agent(Protocol):
         """Choose the action for one observation.
 
         Args:
-            observation: one observation of the environment, without a batch dimension.
-            state: what the last call returned; None at the start of an episode.
-            episode_start: of shape (1,); True where the observation is an episode's first.
-            deterministic: the policy's mean instead of a sample.
+            observation: One observation of the environment, without a batch dimension.
+            state: What the last call returned; None at the start of an episode.
+            episode_start: Of shape (1,); True where the observation is an episode's first.
+            deterministic: The policy's mean instead of a sample.
 
         Returns:
             The action, without a batch dimension, and the state for the next call.
@@ -42,12 +42,12 @@ class Evaluation:
     """The outcome of some episodes.
 
     Args:
-        returns: each episode's sum of rewards, undiscounted.
-        lengths: each episode's number of agent steps.
-        seeds: the seed that each episode was reset with.
+        returns: Each episode's sum of rewards, undiscounted.
+        lengths: Each episode's number of agent steps.
+        seeds: The seed that each episode was reset with.
 
     Raises:
-        ValueError: if there is no episode, or the three differ in length.
+        ValueError: If there is no episode, or the three differ in length.
     """
 
     returns: tuple[float, ...]
@@ -89,9 +89,9 @@ class RandomAgent:
     """Uniformly random actions: what every agent has to beat.
 
     Args:
-        action_space: the space to draw from. It is copied, so that the environment's own generator
+        action_space: The space to draw from. It is copied, so that the environment's own generator
             stays as it is.
-        seed: the same seed gives the same actions.
+        seed: The same seed gives the same actions.
     """
 
     def __init__(self, action_space: gym.Space[Any], seed: int = 0) -> None:
@@ -121,21 +121,21 @@ def evaluate(
     """Let an agent act for some whole episodes. The environment stays open.
 
     Args:
-        agent: whatever has Stable-Baselines3's `predict`, recurrent or not.
-        env: one environment, not a vector of them, that ends its episodes.
-        episodes: how many, at least one.
-        seed: episode i is reset with seed + i.
-        deterministic: passed on to the agent.
-        progress: called after each episode with the number of finished episodes and its return.
-        on_step: called with the environment and its observation after each reset and each step,
+        agent: Whatever has Stable-Baselines3's `predict`, recurrent or not.
+        env: One environment, not a vector of them, that ends its episodes.
+        episodes: How many, at least one.
+        seed: Episode i is reset with seed + i.
+        deterministic: Passed on to the agent.
+        progress: Called after each episode with the number of finished episodes and its return.
+        on_step: Called with the environment and its observation after each reset and each step,
             for instance to collect frames.
 
     Returns:
         The returns, lengths and seeds of the episodes.
 
     Raises:
-        ValueError: if `episodes` is less than one, or an action is not finite.
-        TypeError: if `env` is a vector environment.
+        ValueError: If `episodes` is less than one, or an action is not finite.
+        TypeError: If `env` is a vector environment.
     """
     if episodes < 1:
         raise ValueError(f"episodes is {episodes}, but an evaluation needs at least 1")

@@ -84,15 +84,15 @@ def learning_curve(runs: Mapping[str, StrPath], path: StrPath) -> Path:
     that was logged; training is a thin line.
 
     Args:
-        runs: a label and the `progress.csv` of each run.
-        path: where to write the picture, a PNG. Missing folders are made.
+        runs: A label and the `progress.csv` of each run.
+        path: Where to write the picture, a PNG. Missing folders are made.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: if there is no run, or a run has no environment steps or no return.
-        FileNotFoundError: if a run's file is not there.
+        ValueError: If there is no run, or a run has no environment steps or no return.
+        FileNotFoundError: If a run's file is not there.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
@@ -141,15 +141,15 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     Of a training from a data set, against updates.
 
     Args:
-        source: the run's `progress.csv`.
-        path: where to write the picture, a PNG. Missing folders are made.
+        source: The run's `progress.csv`.
+        path: Where to write the picture, a PNG. Missing folders are made.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: if the run has no environment steps.
-        FileNotFoundError: if `source` is not there.
+        ValueError: If the run has no environment steps.
+        FileNotFoundError: If `source` is not there.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
@@ -182,14 +182,14 @@ def read_progress(source: StrPath) -> Columns:
     """Read the numbers of a run's `progress.csv`.
 
     Args:
-        source: the file.
+        source: The file.
 
     Returns:
         Each column that has numbers; a cell that is empty or no number is NaN.
 
     Raises:
-        ValueError: if the run has no environment steps.
-        FileNotFoundError: if `source` is not there.
+        ValueError: If the run has no environment steps.
+        FileNotFoundError: If `source` is not there.
     """
     text = Path(source).read_text()
     # A run that was killed while it wrote leaves half a row.
@@ -227,15 +227,15 @@ def save_figure(figure: Figure, path: StrPath, dpi: int = 120) -> Path:
     """Write a figure as a PNG, whole or not at all.
 
     Args:
-        figure: the figure.
-        path: where to. Missing folders are made.
-        dpi: pixels an inch.
+        figure: The figure.
+        path: Where to. Missing folders are made.
+        dpi: Pixels an inch.
 
     Returns:
         The path.
 
     Raises:
-        OSError: if it cannot be written; the message names the path and the way out.
+        OSError: If it cannot be written; the message names the path and the way out.
     """
     path, drawn = Path(path), io.BytesIO()
     figure.savefig(drawn, dpi=dpi, format="png")

@@ -33,17 +33,17 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
     Odd heights and widths, which H.264 does not know, grow by one repeated row or column.
 
     Args:
-        path: where to, ending in ".mp4". Missing folders are made, and a link is followed.
+        path: Where to, ending in ".mp4". Missing folders are made, and a link is followed.
         frames: uint8 images of one size; a generator is read frame by frame.
-        fps: frames a second of the video.
+        fps: Frames a second of the video.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: if there is no frame, a frame is not such an image or differs in size from the
+        ValueError: If there is no frame, a frame is not such an image or differs in size from the
             first, the path does not end in ".mp4", or `fps` is not positive.
-        OSError: if the place cannot be written to, or ffmpeg fails.
+        OSError: If the place cannot be written to, or ffmpeg fails.
     """
     path = Path(path)
     check_place(path)
@@ -70,11 +70,11 @@ def check_place(path: Path) -> None:
     """Refuse what no video can be written to, before anything is filmed.
 
     Args:
-        path: of the video.
+        path: Of the video.
 
     Raises:
-        ValueError: if it does not end in ".mp4".
-        OSError: if it cannot be written, or ffmpeg does not work here.
+        ValueError: If it does not end in ".mp4".
+        OSError: If it cannot be written, or ffmpeg does not work here.
     """
     if not path.name.lower().endswith(".mp4"):
         raise ValueError(f"the video's name is {path.name!r}, but must end in '.mp4'")
@@ -117,9 +117,9 @@ def side_by_side(frames: Sequence[Frame], gap: int = 4) -> Frame:
     """Join frames from left to right.
 
     Args:
-        frames: one or more frames. Lower ones are enlarged to the height of the highest if that
+        frames: One or more frames. Lower ones are enlarged to the height of the highest if that
             is a multiple of theirs, and else stand in the middle, on white.
-        gap: white columns between two frames.
+        gap: White columns between two frames.
 
     Returns:
         One frame.
