@@ -84,6 +84,11 @@ class CoReTransform(Transform):
         """The model."""
         return self._model  # type: ignore[no-any-return]
 
+    def set_container(self, container: Any) -> None:
+        """Belongs to another environment from here on."""
+        super().set_container(container)
+        self._scaler = None
+
     def _reset(
         self, tensordict: TensorDictBase, tensordict_reset: TensorDictBase
     ) -> TensorDictBase:
@@ -138,7 +143,7 @@ class CoReTransform(Transform):
     def _scaling(self) -> ActionScaler:
         """What brings the environment's actions to the model's."""
         if self._scaler is None:
-            self._check_actions(self.parent.full_action_spec)
+            self._check_actions(self.container.base_env.full_action_spec)
         assert self._scaler is not None
         return self._scaler
 
@@ -171,7 +176,8 @@ class CoReTransform(Transform):
             ValueError: If there are none under ``action_key``, they have no bounds, or another size
                 than the model's.
         """
-        self._check_actions(action_spec)
+        # What arrives here has gone back through all transforms, those in front of this one too.
+        self._check_actions(self.container.base_env.full_action_spec)
         return action_spec
 
     def _unpacked(self, packed: Tensor) -> LatentState:

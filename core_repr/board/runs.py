@@ -24,8 +24,8 @@ DEEPEST = 4
 """Folders below the one that was named."""
 
 WITHIN_A_RUN = frozenset({"model", "checkpoints", "replay", "tensorboard", "wandb"})
-NOT_COMPARED = ("versions", "commit")
-"""Of ``settings.json``: what was installed, not what was chosen."""
+NOT_COMPARED = ("versions", "commit", "dataset")
+"""Of ``settings.json``: what was installed or read, not what was chosen."""
 
 
 @dataclass(frozen=True)

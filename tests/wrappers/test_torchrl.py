@@ -17,7 +17,14 @@ from core_repr.config import CoReConfig
 
 pytest.importorskip("torchrl")
 
-from torchrl.envs import GymWrapper, SerialEnv, ToTensorImage, TransformedEnv
+from torchrl.envs import (
+    ActionScaling,
+    Compose,
+    GymWrapper,
+    SerialEnv,
+    ToTensorImage,
+    TransformedEnv,
+)
 from torchrl.envs.utils import check_env_specs
 
 from core_repr.wrappers.torchrl import CoReTransform
@@ -123,4 +130,17 @@ def test_actions_are_in_the_environments_own_units(
     frames = torch.cat([played["pixels"], played["next", "pixels"][-1:]]).numpy()
     again = gym.wrappers.RescaleAction(make_pixels(length=4), -1.0, 1.0)
     expected = latents_of(model, frames, played["action"], again)
+    np.testing.assert_allclose(played["next", "latent"], expected[1:], atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_transforms_of_actions_may_stand_before_and_behind(
+    model: CoReWorldModel, make_pixels: Callable[..., Any], first: bool
+) -> None:
+    transforms = [ActionScaling(), CoReTransform(model, keep_pixels=True)]
+    chain = Compose(*(transforms if first else transforms[::-1]))
+    played = TransformedEnv(GymWrapper(make_pixels(length=4)), chain).rollout(4)
+    frames = torch.cat([played["pixels"], played["next", "pixels"][-1:]]).numpy()
+    actions = -2 + 2.5 * (played["action"] + 1)
+    expected = latents_of(model, frames, actions, make_pixels(length=4))
     np.testing.assert_allclose(played["next", "latent"], expected[1:], atol=1e-5)
