@@ -116,6 +116,8 @@ class RunCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         episode = self.model._episode_num
         self._show()
+        if self.model.env_steps >= self.schedule.env_steps:
+            return  # What follows the last updates is evaluated and logged.
         if episode % self.schedule.evaluation_interval == 0:
             self._evaluate()
         if episode % self.schedule.log_interval == 0:

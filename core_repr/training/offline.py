@@ -191,14 +191,15 @@ def _learn(
     with in_use(folder), ExitStack() as at_end, StopRequest() as stop:
         run = _Run(folder, agent, dataset, schedule, stop)
         checkpoint = newest_checkpoint(folder)
+        run.fill(checkpoint)
+        read = run.what_was_read()
+        if checkpoint is not None:
+            before = read_json(folder / SETTINGS_FILE).get("dataset", {})
+            _check_unchanged(dataset, {**read, **before}, read)
         restore_logs(folder, checkpoint)
         if checkpoint is not None:
             agent.load_weights(checkpoint)
             learning_state.restore(agent, checkpoint, with_global_generators=True)
-        run.fill(checkpoint)
-        read = run.what_was_read()
-        if checkpoint is not None:
-            _check_unchanged(dataset, read_json(folder / SETTINGS_FILE).get("dataset", read), read)
         settings = {"schedule": asdict(schedule), "config": json.loads(agent.config.to_json())}
         write_json(folder / SETTINGS_FILE, {**settings, "dataset": read, **made_with(agent)})
         further = further_outputs(loggers, folder, settings)
@@ -228,13 +229,19 @@ def _check(dataset: EpisodeDataset, config: CoReConfig) -> None:
 
 
 def _check_unchanged(
-    dataset: EpisodeDataset, before: Mapping[str, int], now: Mapping[str, int]
+    dataset: EpisodeDataset, before: Mapping[str, object], now: Mapping[str, object]
 ) -> None:
-    """Refuses to hold out other episodes than before: the model may have learned from them."""
+    """Refuses other episodes and bounds than before.
+
+    The model may have learned from episodes that would be held out now, and actions of other bounds
+    are scaled otherwise.
+    """
     if before != now:
         what = "other actions or rewards in the episodes that are held out"
-        if before.get("episodes") != now["episodes"]:
-            what = f"{before.get('episodes')} episodes then and {now['episodes']} now"
+        if before["episodes"] != now["episodes"]:
+            what = f"{before['episodes']} episodes then and {now['episodes']} now"
+        elif before["action_bounds"] != now["action_bounds"]:
+            what = f"actions within {before['action_bounds']} then and {now['action_bounds']} now"
         raise ValueError(
             f"{dataset.name} has changed since the training began: {what}. Resume with the data "
             "set as it was, or start a new training."
@@ -297,8 +304,8 @@ class _Run:
             self.started -= float(read_json(checkpoint / RUN_FILE)["seconds"])
         self.agent.replay_buffer = buffer
 
-    def what_was_read(self) -> dict[str, int]:
-        """How many episodes there are, and a checksum of what happens in those held out.
+    def what_was_read(self) -> dict[str, object]:
+        """How many episodes there are, their actions' bounds, and a checksum of those held out.
 
         Frames have no part in it: another decoder may round them in another way.
         """
@@ -306,7 +313,9 @@ class _Run:
         for recording in self.held_out:
             for array in (recording.actions, np.asarray(recording.rewards, np.float32)):
                 checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
-        return {"episodes": len(self.dataset), "checksum": checksum}
+        space = self.dataset.action_space
+        bounds = [space.low.ravel().tolist(), space.high.ravel().tolist()]
+        return {"episodes": len(self.dataset), "action_bounds": bounds, "checksum": checksum}
 
     def _read(self, number: int) -> Recording:
         episode = self.dataset.read(number)
