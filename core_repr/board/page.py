@@ -211,15 +211,25 @@ def serve(folder: Path, port: int, open_browser: bool, seconds: float) -> None:
         seconds: Between two looks at the folder.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If the port is taken, or not for everybody.
     """
     import panel as pn
 
-    pn.serve(
-        {"/": lambda: build_page(folder, seconds)},
-        port=port,
-        address="127.0.0.1",
-        show=open_browser,
-        title="core-repr board",
-        websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"],
-    )
+    try:
+        server = pn.serve(
+            {"/": lambda: build_page(folder, seconds)},
+            port=port,
+            address="127.0.0.1",
+            show=open_browser,
+            start=False,
+            verbose=False,
+            title="core-repr board",
+            websocket_origin=[f"127.0.0.1:{port}", f"localhost:{port}"],
+        )
+    except OSError as error:
+        raise OSError(
+            f"Port {port} cannot be used ({error.strerror}); choose another one with --port."
+        ) from None
+    print(f"http://127.0.0.1:{port} shows {folder}; Ctrl-C ends it.")
+    server.start()
+    server.io_loop.start()

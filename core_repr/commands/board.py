@@ -34,6 +34,5 @@ class Board:
             raise ValueError(f"--seconds must be at least 0, not {self.seconds}.")
         # Or says what is wrong.
         build_page(self.folder, 0)
-        print(f"http://127.0.0.1:{self.port} shows {self.folder}; Ctrl-C ends it.")
         serve(self.folder, self.port, self.open, self.seconds)
         return 0

@@ -100,6 +100,8 @@ def test_in_a_browser(runs: Path) -> None:
             except OSError:
                 time.sleep(0.5)
         assert "core-repr board" in page
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert f"Port {port} cannot be used" in second.stderr and not second.stdout
         browser = shutil.which("chromium") or shutil.which("google-chrome")
         if browser is None:
             return
