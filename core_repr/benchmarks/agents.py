@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal, get_args
 
-import gymnasium as gym
 import numpy as np
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -23,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
 from core_repr import zoo
 from core_repr.benchmarks.agent_names import AgentName
-from core_repr.benchmarks.physics import PhysicsEnv
+from core_repr.benchmarks.physics import state_environment
 from core_repr.benchmarks.report import Figure
 from core_repr.config import EnvironmentConfig
 from core_repr.environments import make_environment, split_arguments
@@ -115,7 +114,7 @@ def compare(
 
     Raises:
         ModuleNotFoundError: If TQC, CrossQ or RecurrentPPO is asked for without sb3-contrib.
-        ValueError: If the state is asked for in another environment than the suite's.
+        ValueError: If the state is asked for where nothing but pixels is known.
     """
     world_model = zoo.load(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -296,7 +295,7 @@ def _environment(
     if task is not None:
         environment = _other_task(environment, task)
     if name.startswith("state"):
-        venv = make_vec_env(lambda: _physics(environment), 1)
+        venv = make_vec_env(lambda: state_environment(environment), 1)
     else:
         pixels = make_vec_env(
             lambda: make_environment(environment, **split_arguments(environment, split)), 1
@@ -315,17 +314,6 @@ def _environment(
 def _other_task(environment: EnvironmentConfig, task: str) -> EnvironmentConfig:
     require_choice("task", task, task_names())
     return replace(environment, id=f"distracting_control/{task}-v0")
-
-
-def _physics(environment: EnvironmentConfig) -> PhysicsEnv:
-    # The id of a task names it to whoever registered it.
-    task = {**gym.spec(environment.id).kwargs, **environment.arguments}.get("task")
-    if task not in task_names():
-        raise ValueError(
-            f"The state is that of a task of distracting_control, not of {environment.id}; leave "
-            "the agents that see it out of --agents."
-        )
-    return PhysicsEnv(task, environment.action_repeat)
 
 
 def _evaluate(agent: BaseAlgorithm, env: VecEnv, episodes: int) -> float:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -18,8 +20,8 @@ from core_repr.benchmarks.agents import (
     figures,
     read_curves,
 )
-from core_repr.benchmarks.physics import PhysicsEnv
-from core_repr.config import CoReConfig, EnvironmentConfig
+from core_repr.benchmarks.physics import PhysicsEnv, state_environment
+from core_repr.config import CoReConfig, EnvironmentConfig, WrapperConfig
 from core_repr.world_model import CoReWorldModel
 
 
@@ -81,6 +83,37 @@ def test_the_state_is_that_of_the_model_s_task(
     assert env.observation_space.shape == (5,)
     with pytest.raises(ValueError, match="leave the agents that see it out of --agents"):
         _environment(CoReWorldModel(tiny_config()), "state-sac", "val")
+
+
+def test_the_state_without_wrappers() -> None:
+    wrappers = (WrapperConfig("DistractionWrapper", {"difficulty": "medium"}),)
+    wrapped = EnvironmentConfig("Reacher-v5", {}, (-1.0, -1.0), (1.0, 1.0), wrappers=wrappers)
+    env = state_environment(wrapped)
+    assert env.observation_space.shape == (10,) and env.spec is not None
+    env.close()
+    with pytest.raises(ValueError, match="No state is known of Reacher-v5, only pixels"):
+        state_environment(replace(wrapped, wrappers=()))
+
+
+def test_the_state_of_robosuite_is_that_of_its_pixels() -> None:
+    pytest.importorskip("robosuite")
+    door = "distracting_robosuite/Door-v0"
+    env = state_environment(EnvironmentConfig(door, {"robot": "Jaco"}, (-1.0,), (1.0,)))
+    seen = gym.make(door, robot="Jaco", frame_size=24, physics_state=True)
+    observation, info = seen.reset(seed=4)
+    given = [(env.reset(seed=4)[0], observation, info)]
+    env.action_space.seed(0)
+    for _ in range(3):
+        action = env.action_space.sample()
+        state, reward, *_ = env.step(action)
+        observation, same, *_, info = seen.step(action)
+        assert reward == same
+        given.append((state, observation, info))
+    for state, observation, info in given:
+        expected = [observation["proprioception"], info["physics_quantities"]]
+        np.testing.assert_array_equal(state, np.concatenate(expected).astype(np.float32))
+    check_env(env, skip_render_check=True)
+    seen.close()
 
 
 def test_another_task_of_the_same_body(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ from core_repr.envs.distracting_robosuite.simulator import (
     LOOKS,
     make_simulator,
     object_observables,
+    proprioception,
 )
 from core_repr.envs.distracting_robosuite.simulator import (
     seed as seed_simulator,
@@ -33,7 +34,6 @@ from core_repr.envs.distracting_robosuite.simulator import (
 from core_repr.envs.distracting_robosuite.tasks import (
     CONTROL_FREQUENCY,
     EPISODE_STEPS,
-    PROPRIOCEPTION,
     ROBOTS,
     TASKS,
 )
@@ -312,14 +312,9 @@ class DistractingRobosuiteEnv(ViewEnv[Observation]):
         pixels = spaces.Box(0, 255, (side, side, 3), np.uint8)
         if not self._arguments.proprioception:
             return pixels
-        size = self._proprioception(self._simulator.reset()).shape
+        size = proprioception(self._simulator.reset()).shape
         own = spaces.Box(-np.inf, np.inf, size, np.float32)
         return spaces.Dict({"pixels": pixels, "proprioception": own})
-
-    def _proprioception(self, observed: Mapping[str, Any]) -> NDArray[np.float32]:
-        # A robot without a gripper, as in Wipe, lacks the last two.
-        names = [f"robot0_{name}" for name in PROPRIOCEPTION if f"robot0_{name}" in observed]
-        return np.concatenate([np.ravel(observed[name]) for name in names]).astype(np.float32)
 
     def _observe(self, observed: Mapping[str, Any]) -> tuple[Observation, dict[str, Any]]:
         info: dict[str, Any] = {"success": bool(self._simulator._check_success())}
@@ -331,7 +326,7 @@ class DistractingRobosuiteEnv(ViewEnv[Observation]):
         frame = self._view.frame()
         if not self._arguments.proprioception:
             return frame, info
-        return {"pixels": frame, "proprioception": self._proprioception(observed)}, info
+        return {"pixels": frame, "proprioception": proprioception(observed)}, info
 
 
 _PARTS = ("textures", "color", "lighting", "camera")

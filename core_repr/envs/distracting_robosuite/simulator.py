@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from core_repr.envs.distracting_robosuite.tasks import (
     CONTROL_FREQUENCY,
@@ -129,9 +130,20 @@ def seed(simulator: Any, number: int) -> None:
 
 def object_observables(simulator: Any) -> Mapping[str, int]:
     """Returns what is observed of the objects: name → number of values."""
-    observed = simulator.observation_spec()
-    names = [name for name in simulator.observation_names if _is_of_an_object(simulator, name)]
-    return {name: np.size(observed[name]) for name in names}
+    # The names that robosuite gives are a set, in another order in each process.
+    names = simulator.observation_names
+    return {
+        name: np.size(value)
+        for name, value in simulator.observation_spec().items()
+        if name in names and _is_of_an_object(simulator, name)
+    }
+
+
+def proprioception(observed: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Joins what is observed of the robot itself."""
+    # A robot without a gripper, as in Wipe, lacks the last two.
+    names = [f"robot0_{name}" for name in PROPRIOCEPTION if f"robot0_{name}" in observed]
+    return np.concatenate([np.ravel(observed[name]) for name in names]).astype(np.float32)
 
 
 def _is_of_an_object(simulator: Any, name: str) -> bool:
