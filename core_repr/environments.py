@@ -51,7 +51,12 @@ SEEN_OTHERWISE = frozenset({"action_repeat", "frame_size", "render_mode"})
 _OF_MAKE = frozenset({"max_episode_steps"})
 """What ``gym.make`` takes for any environment, and is part of what a task is."""
 
-_TOLD = ("distraction_arguments", "split_arguments", "information_arguments")
+_TOLD = (
+    "distraction_arguments",
+    "distraction_choices",
+    "split_arguments",
+    "information_arguments",
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -237,6 +242,20 @@ def arguments_to_ignore(environment: EnvironmentConfig) -> frozenset[str]:
             for kind in ("distraction", "information")
         )
     )
+
+
+def distraction_choices(environment: EnvironmentConfig) -> dict[str, tuple[Any, ...]]:
+    """Returns the values of arguments that stand for distractions of some kind, by name.
+
+    An environment lists them as ``metadata["distraction_choices"]``, a wrapper as an attribute
+    ``distraction_choices``; the first value of each is without distractions.
+
+    Args:
+        environment: What a model's config records.
+    """
+    layers = _layers(environment, strict=False)
+    told = (layer.told.get("distraction_choices", {}) for layer in layers)
+    return {name: tuple(values) for choices in told for name, values in choices.items()}
 
 
 def task(environment: EnvironmentConfig) -> str:

@@ -56,6 +56,7 @@ class Robustness:
         from core_repr import zoo
         from core_repr.agent import load_agent
         from core_repr.environments import (
+            distraction_choices,
             known_arguments,
             label,
             make_environment,
@@ -77,7 +78,7 @@ class Robustness:
         environment = self._environment(agent.environment_config)
         known = known_arguments(environment)
         trained = {name: recorded_argument(environment, name) for name in known}
-        tried = conditions(trained, known, self.videos)
+        tried = conditions(trained, known, self.videos, distraction_choices(environment))
         as_trained = environment == agent.environment_config
         if not as_trained:
             named = (c.name.replace("as trained", "as given") for c in tried)

@@ -57,12 +57,13 @@ def conditions(
     trained: Mapping[str, Any] | None = None,
     known: Collection[str] | None = None,
     videos: str | os.PathLike[str] | None = None,
+    choices: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Condition]:
     """Lists what an agent is to be tried under.
 
     They are no distractions, the environment as it is, with training backgrounds, and with real
     videos if there are any; each level; a growing scale; each distraction alone; and distractions
-    that stand still or move.
+    that stand still or move. An environment without levels is tried with each of its choices.
 
     Args:
         trained: Arguments of the environment that the agent was trained in. Without a difficulty,
@@ -70,19 +71,26 @@ def conditions(
         known: Names of all arguments that the environment has; by default, those of the
             Distracting Control Suite.
         videos: A folder of videos, whose validation part is shown, or "davis".
+        choices: Of an environment without an argument `difficulty`, the values of arguments that
+            stand for distractions; the first of each is without.
 
     Returns:
         The conditions, in the order of a report.
 
     Raises:
         FileNotFoundError: If the folder is missing.
-        ValueError: If the environment has no argument `difficulty`.
+        ValueError: If the environment has no argument `difficulty` and no choices, or no
+            backgrounds for the videos.
     """
     trained = dict(trained or {})
     if known is None:
         known = {"difficulty", "scale", "dynamic", "split", "backgrounds", "num_videos"}
         known |= PARTS.keys() - {"textures"}
     if "difficulty" not in known:
+        if choices and videos is None:
+            return _choose(trained, choices)
+        if choices:
+            raise ValueError("The environment has no backgrounds that videos could be.")
         raise ValueError(
             "The environment has no argument 'difficulty', so nothing is known of its distractions;"
             " wrap it in DistractionWrapper or ImageDistractionWrapper, for instance with "
@@ -123,6 +131,19 @@ def conditions(
         add("alone", PARTS[part], **{name: name == part for name in parts})
     add("movement", "static", dynamic=False)
     add("movement", "dynamic", dynamic=True)
+    return found
+
+
+def _choose(trained: Mapping[str, Any], choices: Mapping[str, Sequence[Any]]) -> list[Condition]:
+    """Tries each value of each argument, the other arguments without distractions."""
+    clean = {name: values[0] for name, values in choices.items()}
+    as_trained = {name: trained.get(name, value) for name, value in clean.items()}
+    found = [Condition("reference", CLEAN, clean)]
+    if as_trained != clean:
+        found.append(Condition("reference", "as trained", as_trained))
+    for argument, values in choices.items():
+        for value in values[1:]:
+            found.append(Condition(argument, str(value), {**clean, argument: value}))
     return found
 
 
@@ -315,7 +336,8 @@ def robustness(
             for episode in range(episodes):
                 report(episode + 1, evaluation.returns[episode])
         found.append(Result(condition, evaluation))
-    with closing(make_env(difficulty=None)) as env:
+    clean = next((c.changes for c in tried if c.name == CLEAN), {"difficulty": None})
+    with closing(make_env(**clean)) as env:
         at_random = evaluate(RandomAgent(env.action_space, seed), env, episodes, seed)
     return Robustness(found, at_random, trained_scale)
 

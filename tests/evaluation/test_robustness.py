@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from core_repr import cli
-from core_repr.environments import make_environment
+from core_repr.config import EnvironmentConfig
+from core_repr.environments import distraction_choices, make_environment
 from core_repr.evaluation import RandomAgent, conditions, robustness
 
 LENGTH = 3
@@ -71,6 +72,21 @@ def test_what_an_environment_does_not_know_is_not_tried() -> None:
     assert "training backgrounds" not in named(tried, "reference")
     with pytest.raises(ValueError, match=r"no argument 'difficulty'.*DistractionWrapper"):
         conditions({}, {"frame_size"})
+
+
+def test_an_environment_without_levels_is_tried_with_each_choice() -> None:
+    door = EnvironmentConfig("distracting_robosuite/Door-v0", {}, (-1.0,), (1.0,))
+    choices = distraction_choices(door)
+    tried = conditions({"distractions": "color"}, {"distractions", "look"}, None, choices)
+    assert [(c.group, c.name, dict(c.changes)) for c in tried] == [
+        ("reference", "without distractions", {"distractions": None, "look": "1.5"}),
+        ("reference", "as trained", {"distractions": "color", "look": "1.5"}),
+        ("distractions", "color", {"distractions": "color", "look": "1.5"}),
+        ("distractions", "color-camera", {"distractions": "color-camera", "look": "1.5"}),
+        ("look", "1.2", {"distractions": None, "look": "1.2"}),
+    ]
+    with pytest.raises(ValueError, match="no backgrounds"):
+        conditions({}, {"distractions"}, "clips", choices)
 
 
 def test_real_videos(tmp_path: Path) -> None:
