@@ -7,7 +7,7 @@ is first used, so that whoever only makes an environment never waits for the lea
     from core_repr import CoReWrapper
 
     env = gym.make("distracting_control/cartpole-swingup-v0", difficulty="medium", dynamic=True)
-    env = CoReWrapper(env, "cartpole-swingup-medium-v0")
+    env = CoReWrapper(env, "cartpole-swingup-medium-v1")
 
 On Linux without a screen it also sets the environment variable `MUJOCO_GL`, where it is unset, to
 "egl" or "osmesa": MuJoCo environments of other packages then render there too.

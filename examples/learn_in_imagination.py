@@ -17,7 +17,7 @@ from core_repr.wrappers import ImaginedVecEnv, record_states
 
 
 def main(
-    model: str = "cartpole-swingup-medium-v0",
+    model: str = "cartpole-swingup-medium-v1",
     env_id: str = "distracting_control/cartpole-swingup-v0",
     recorded_steps: int = 2_500,
     agent_steps: int = 1_000_000,

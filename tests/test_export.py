@@ -53,7 +53,7 @@ def test_a_graph_gives_what_the_model_gives(
 
 
 def test_a_model_of_the_zoo_acts_the_same_over_an_episode(tmp_path: Path) -> None:
-    name, path = "cartpole-swingup-medium-v0", tmp_path / "cartpole.onnx"
+    name, path = "cartpole-swingup-medium-v1", tmp_path / "cartpole.onnx"
     assert main(["export", name, "--output", str(path)]) == 0
     session = onnxruntime.InferenceSession(path)
     told = {each.key: each.value for each in onnx.load(path).metadata_props}

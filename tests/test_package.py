@@ -51,7 +51,7 @@ def test_types_are_seen_from_outside(tmp_path: Path) -> None:
         "from core_repr import CoReSAC, CoReWrapper, LatentState\n"
         "from core_repr.evaluation import evaluate\n"
         "\n"
-        'env = CoReWrapper(gym.make("CarRacing-v3"), "cartpole-swingup-medium-v0")\n'
+        'env = CoReWrapper(gym.make("CarRacing-v3"), "cartpole-swingup-medium-v1")\n'
         "state: LatentState = env.latent_state\n"
         "mean: float = evaluate(CoReSAC, env, 1).mean\n"
         "reveal_type(env.model)\n"

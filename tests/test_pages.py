@@ -281,7 +281,7 @@ def film_and_train(reader: Reader) -> None:
 def record(reader: Reader) -> None:
     """What a page trains from before it says how to record."""
     pixels = ("cartpole/pixels-v0", "--observations", "pixels")
-    reader.run(["record", "cartpole-swingup-medium-v0", *pixels])
+    reader.run(["record", "cartpole-swingup-medium-v1", *pixels])
     shutil.copytree("minari/cartpole/pixels-v0", "data/pusht")
     reader.names["agent"] = RandomAgent(gym.spaces.Box(-1, 1, (1,), np.float32))
 

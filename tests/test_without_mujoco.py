@@ -44,7 +44,7 @@ from stable_baselines3 import PPO
 from core_repr import CoReSAC, CoReWrapper, cli, zoo
 from your_own_environment import Reach
 
-assert zoo.load("cartpole-swingup-medium-v0").config.environment.action_size == 1
+assert zoo.load("cartpole-swingup-medium-v1").config.environment.action_size == 1
 gym.register("mine/Reach-v0", Reach)
 agent = CoReSAC("CoRePolicy", gym.make("mine/Reach-v0"), config="compact", seed=0)
 agent.learn(110)

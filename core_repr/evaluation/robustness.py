@@ -318,7 +318,7 @@ def robustness(
         >>> def make(**changes):
         ...     arguments = {"difficulty": "medium", "dynamic": True, "split": "val", **changes}
         ...     env = gym.make("distracting_control/cartpole-swingup-v0", **arguments)
-        ...     return CoReWrapper(env, "cartpole-swingup-medium-v0")
+        ...     return CoReWrapper(env, "cartpole-swingup-medium-v1")
         >>> print(robustness(SAC.load("agent"), make).table())
     """
     tried = conditions() if tried is None else tried

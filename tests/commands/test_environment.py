@@ -270,7 +270,7 @@ def test_evaluate_and_probe_pass_the_changes_on(
         raise Asked("asked")
 
     monkeypatch.setattr("core_repr.environments.make_environment", make)
-    name = "cartpole-swingup-medium-v0"
+    name = "cartpole-swingup-medium-v1"
     typed = ["--no-camera", "--color", "--num-videos", "3", "--rendering", "full"]
     assert cli.main(["evaluate", name, *typed]) == 1
     assert cli.main(["probe", name, *typed]) == 1

@@ -155,7 +155,7 @@ def test_from_the_command_line(
 
     monkeypatch.setattr("core_repr.environments.make_environment", make)
     output = tmp_path / "robust"
-    typed = ["robustness", "cartpole-swingup-medium-v0", "--episodes", "1"]
+    typed = ["robustness", "cartpole-swingup-medium-v1", "--episodes", "1"]
     few = conditions({"difficulty": "medium", "dynamic": True})[:2]
     monkeypatch.setattr("core_repr.evaluation.conditions", lambda *_: few)
     assert cli.main([*typed, "--output", str(output)]) == 0
@@ -165,7 +165,7 @@ def test_from_the_command_line(
     assert {path.name for path in output.iterdir()} == {
         f"robustness.{ending}" for ending in ("md", "png", "json")
     }
-    assert "cartpole-swingup-medium-v0" in (output / "robustness.md").read_text()
+    assert "cartpole-swingup-medium-v1" in (output / "robustness.md").read_text()
     assert len(json.loads((output / "robustness.json").read_text())["conditions"]) == 2
 
 
@@ -190,6 +190,6 @@ def test_what_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    assert cli.main(["robustness", "cartpole-swingup-medium-v0", *typed]) == 1
+    assert cli.main(["robustness", "cartpole-swingup-medium-v1", *typed]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("core-repr: ") and message in error

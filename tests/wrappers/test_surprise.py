@@ -185,7 +185,7 @@ class Camera(gym.ObservationWrapper[Any, Any, Any]):
 
 @pytest.mark.slow
 def test_a_failing_camera_is_told_from_usual_episodes(tmp_path: Path) -> None:
-    name = "cartpole-swingup-medium-v0"
+    name = "cartpole-swingup-medium-v1"
     level = {"difficulty": "medium", "dynamic": True, "split": "val"}
     camera = Camera(gym.make(SUITE, **level))
     env = CoReWrapper(camera, name)

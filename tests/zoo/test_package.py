@@ -101,7 +101,8 @@ def test_info_shows_the_card(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_results_agree_with_the_evaluations() -> None:
     with open(RESULTS / "core_repr.csv") as file:
-        every = [row for row in csv.DictReader(file) if row["method"] == "CoRe compact"]
+        of_compact = [row for row in csv.DictReader(file) if row["method"] == "CoRe compact"]
+    every = [row for row in of_compact if row["seed"] == "0"]
     rows = [row for row in every if row["model"] and row["setting"] == row["model"].split("-")[-2]]
     # Rows of models that are not in the package any more stay, and so do their recipes.
     assert set(MODELS) <= {row["model"] for row in rows} <= set(recipes.list_recipes())
