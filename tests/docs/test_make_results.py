@@ -67,10 +67,8 @@ def test_what_a_missing_file_is_said_to_be(tmp_path: Path) -> None:
 
 def test_other_seeds_stand_beside_the_first_and_nowhere_else(folder: Path, tmp_path: Path) -> None:
     rows = (results.ZOO / "results" / "core_repr.csv").read_text()
-    changed = (
-        rows
-        + "medium,True,procedural,CoRe compact,100000,walker-walk,731.0,7,30,walker-walk-medium-v0,5\n"
-    )
+    of_recipe = "walker-walk,731.0,7,30,walker-walk-medium-v0,5"
+    changed = f"{rows}medium,True,procedural,CoRe compact,100000,{of_recipe}\n"
     (tmp_path / "pretrained").symlink_to(results.ZOO / "pretrained")
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "core_repr.csv").write_text(changed)
