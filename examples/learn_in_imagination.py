@@ -21,7 +21,7 @@ def main(
     env_id: str = "distracting_control/cartpole-swingup-v0",
     recorded_steps: int = 2_500,
     agent_steps: int = 1_000_000,
-    horizon: int = 15,
+    horizon: int = 5,
     episodes: int = 10,
 ) -> None:
     """Records states, learns from what is imagined of them, and evaluates on other backgrounds."""

@@ -395,6 +395,14 @@ def test_a_baseline_of_version_11_saw_each_observation_once() -> None:
     assert CoReConfig.from_json(json.dumps(old)) == config
 
 
+def test_an_agent_of_version_12_learned_once_a_mini_batch_in_imagination() -> None:
+    environment = EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,))
+    config = make_variant(PRESETS["compact"](), "imagination").replace(environment=environment)
+    old = json.loads(config.to_json())
+    old["format_version"], old["agent"]["agent_updates"] = 12, 3
+    assert CoReConfig.from_json(json.dumps(old)) == config
+
+
 @pytest.mark.parametrize(
     ("part", "path", "change"),
     [

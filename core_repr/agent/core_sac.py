@@ -94,7 +94,9 @@ class CoReSAC(SequenceAlgorithm):
             self._model_update(batch, others)
             return
         if settings.imagination is not None:
-            self._imagination_update(batch, self._model_update(batch, others), settings.imagination)
+            posterior = self._model_update(batch, others)
+            for _ in range(settings.agent_updates):
+                self._imagination_update(batch, posterior, settings.imagination)
             return
         if settings.joint_update:
             features = self._joint_update(batch, others)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
-FORMAT_VERSION = 12
+FORMAT_VERSION = 13
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -117,6 +117,12 @@ def _upgrade_feed_forward(fields: dict[str, Any]) -> None:
         fields["agent"] |= {"views": 1, "similarity": None}
 
 
+def _upgrade_imagination(fields: dict[str, Any]) -> None:
+    """Up to version 12, an update in imagination is one, whatever the setting says."""
+    if fields["agent"].get("imagination") is not None:
+        fields["agent"]["agent_updates"] = 1
+
+
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     # Models of version 1 do without proprioception.
     1: _adding(
@@ -139,6 +145,7 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     # Up to version 10, nothing stands before the encoder.
     10: _adding(**{"world_model.encoder": {"gate": None}}),
     11: _upgrade_feed_forward,
+    12: _upgrade_imagination,
 }
 """Version → what makes the next version of it, in place."""
 

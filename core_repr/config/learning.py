@@ -227,7 +227,8 @@ class SACConfig(LearningConfig):
         imagination: How actor and value learn from what the world model imagines; ``None`` for
             critics that learn from the replayed steps, as published.
         agent_updates: Updates of critics, actor and entropy weight for each one of the world
-            model, on the latents of the same mini-batch.
+            model, on the latents of the same mini-batch; in imagination, each from other states
+            of it.
         target_rate: τ of the moving average of the target critics, or of the target value.
         joint_update: One forward pass and one optimiser of Θ for J_M + critic_weight · J_Q,
             instead of an update for J_M and, after a fresh forward pass, one for J_Q.

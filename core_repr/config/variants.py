@@ -259,6 +259,7 @@ VARIANTS = {
         {
             "agent": {
                 "imagination": ImaginationConfig(),
+                "agent_updates": 1,
                 "critic_weight": 0.0,
             }
         },

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -136,6 +137,22 @@ def test_actor_and_value_learn_and_padding_teaches_nothing(
     for part in ("world_model.encoder", "actor_critic.actor", "actor_critic.value."):
         assert any(name.startswith(part) for name in moved), part
     assert not hasattr(agent.actor_critic, "critic")
+
+
+def test_the_agent_may_learn_more_often_than_the_world_model(
+    tiny_config: Callable[..., CoReConfig], hand_made: Callable[..., SequenceBatch]
+) -> None:
+    config = make_variant(tiny_config(agent={"sequence_length": 6}), "imagination")
+    config = config.replace(agent=dataclasses.replace(config.agent, agent_updates=3))
+    agent = CoReSAC("CoRePolicy", None, config, seed=0, device="cpu")
+    agent.set_logger(Logger(None, []))
+    agent.acts_at_random = False
+    agent.update(hand_made(length=5, batch_size=3))
+    steps = {
+        name: {int(state["step"]) for state in optimizer.state.values()}
+        for name, optimizer in vars(agent.optimizers).items()
+    }
+    assert steps == {"model": {1}, "value": {3}, "actor": {3}, "entropy": {3}}
 
 
 def test_what_terminated_has_no_value_after_it(
