@@ -195,9 +195,9 @@ is {_episodes(ours)} episodes. A uniformly random policy has: {known}.
 The package holds one model for each task, and `cartpole-swingup-easy-v0` for the demo. Better ones
 have taken the place of {gone}, which their recipes train again.
 
-All but `cheetah-run-medium-v2` were trained with an entropy weight α that minimised
-log α · (H − H̄). Now it minimises the published α · (H − H̄), with which it falls more slowly, so
-that their recipes give other returns today: see
+All but `cheetah-run-medium-v2` and `cartpole-swingup-medium-v1` were trained with an entropy weight
+α that minimised log α · (H − H̄). Now it minimises the published α · (H − H̄), with which it falls
+more slowly, so that their recipes give other returns today: see
 [finger-spin](../docs/compact.md#the-entropy-weight).
 
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
@@ -235,7 +235,7 @@ def _settings(models: Mapping[str, str]) -> str:
                 f"{agent.learning_starts * repeat:,}",
                 f"{agent.initial_updates:,}",
                 f"{every:g}",
-                "in imagination" if agent.imagination else f"{agent.agent_updates}",
+                f"{agent.agent_updates}" + " in imagination" * (agent.imagination is not None),
                 shared if agent.critic_weight else "no",
                 f"{agent.entropy_learning_rate:g}",
                 f"{agent.averaging_rate:g}" if agent.averaging_rate < 1 else "no",
@@ -384,7 +384,7 @@ The two are not the same experiment:
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
 | mini-batch | [settings](#models), half of the frames under random textures | 32 of 32 |
 | encoder | the table above | 3×3, 32-32-32-32, strides 2-1-1-1 |
-| updates | world model and critics in one step (J_M + J_Q) | one after the other |
+| updates | world model and critics in one step (J_M + J_Q); actors of cheetah-run and cartpole-swingup in imagination, without critics | one after the other |
 | machine | one CPU core | GPU |
 """
 

@@ -36,22 +36,40 @@ def state_environment(environment: EnvironmentConfig) -> gym.Env[Any, Any]:
     # The id of a task names it to whoever registered it.
     arguments = {**gym.spec(environment.id).kwargs, **environment.arguments}
     task = arguments.get("task")
+    state: gym.Env[Any, Any] | None = None
     if task in task_names():
-        return PhysicsEnv(task, environment.action_repeat)
-    if environment.id.startswith("distracting_robosuite/"):
+        state = PhysicsEnv(task, environment.action_repeat)
+    elif environment.id.startswith("distracting_robosuite/") and environment.action_repeat == 1:
         names = ("task", "robot", "look")
-        return RobosuiteStateEnv(**{name: arguments[name] for name in names if name in arguments})
-    if environment.wrappers:
-        bare = make_environment(replace(environment, wrappers=()))
-        if (
-            isinstance(bare.observation_space, gym.spaces.Box)
-            and len(bare.observation_space.shape) == 1
-        ):
-            return bare
-        bare.close()
+        state = RobosuiteStateEnv(**{name: arguments[name] for name in names if name in arguments})
+    elif environment.wrappers:
+        return _without_wrappers(environment)
+    if state is not None:
+        limit = arguments.get("max_episode_steps")
+        return state if limit is None else gym.wrappers.TimeLimit(state, limit)
     raise ValueError(
         f"No state is known of {environment.id}, only pixels; leave the agents that see it out of "
         "--agents."
+    )
+
+
+def _without_wrappers(environment: EnvironmentConfig) -> gym.Env[Any, Any]:
+    bare = make_environment(replace(environment, wrappers=()))
+    seen, actions = bare.observation_space, bare.action_space
+    if (
+        isinstance(seen, gym.spaces.Box)
+        and len(seen.shape) == 1
+        and isinstance(actions, gym.spaces.Box)
+        # Wrappers that repeat or scale actions make another task of it.
+        and environment.action_repeat == 1
+        and np.array_equal(actions.low.ravel(), np.asarray(environment.action_low, np.float32))
+        and np.array_equal(actions.high.ravel(), np.asarray(environment.action_high, np.float32))
+    ):
+        return bare
+    bare.close()
+    raise ValueError(
+        f"What {environment.id} observes without its wrappers is not the state of the same task; "
+        "leave the agents that see it out of --agents."
     )
 
 

@@ -230,6 +230,6 @@ def serve(folder: Path, port: int, open_browser: bool, seconds: float) -> None:
         raise OSError(
             f"Port {port} cannot be used ({error.strerror}); choose another one with --port."
         ) from None
-    print(f"http://127.0.0.1:{port} shows {folder}; Ctrl-C ends it.")
+    print(f"http://127.0.0.1:{port} shows {folder}; Ctrl-C ends it.", flush=True)
     server.start()
     server.io_loop.start()

@@ -324,6 +324,9 @@ def robustness(
     tried = conditions() if tried is None else tried
     if not tried:
         raise ValueError("there is no condition to try the agent under")
+    leveled = any("difficulty" in condition.changes for condition in tried)
+    usual = {"difficulty": None} if leveled else {}
+    clean = next((c.changes for c in tried if c.name == CLEAN), usual)
     found: list[Result] = []
     for condition in tried:
         report = None if progress is None else _counter(progress, condition)
@@ -336,7 +339,6 @@ def robustness(
             for episode in range(episodes):
                 report(episode + 1, evaluation.returns[episode])
         found.append(Result(condition, evaluation))
-    clean = next((c.changes for c in tried if c.name == CLEAN), {"difficulty": None})
     with closing(make_env(**clean)) as env:
         at_random = evaluate(RandomAgent(env.action_space, seed), env, episodes, seed)
     return Robustness(found, at_random, trained_scale)

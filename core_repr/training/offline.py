@@ -195,7 +195,7 @@ def _learn(
         read = run.what_was_read()
         if checkpoint is not None:
             before = read_json(folder / SETTINGS_FILE).get("dataset", {})
-            _check_unchanged(dataset, {**read, **before}, read)
+            _check_unchanged(dataset, {**read, **_bounds(config), **before}, read)
         restore_logs(folder, checkpoint)
         if checkpoint is not None:
             agent.load_weights(checkpoint)
@@ -226,6 +226,14 @@ def _check(dataset: EpisodeDataset, config: CoReConfig) -> None:
             f"{dataset.name} has no rewards to predict; take --variant no-reward, or "
             "--objectives.reward None."
         )
+
+
+def _bounds(config: CoReConfig) -> dict[str, object]:
+    """The bounds of actions that a run's config records, for runs that tell them nowhere else."""
+    environment = config.environment
+    if environment is None:
+        return {}
+    return {"action_bounds": [list(environment.action_low), list(environment.action_high)]}
 
 
 def _check_unchanged(

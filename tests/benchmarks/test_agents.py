@@ -93,6 +93,19 @@ def test_the_state_without_wrappers() -> None:
     env.close()
     with pytest.raises(ValueError, match="No state is known of Reacher-v5, only pixels"):
         state_environment(replace(wrapped, wrappers=()))
+    # A wrapper repeats actions, or scales them.
+    for other in (replace(wrapped, action_repeat=4), replace(wrapped, action_low=(-2.0, -1.0))):
+        with pytest.raises(ValueError, match="is not the state of the same task"):
+            state_environment(other)
+
+
+def test_the_state_has_the_episodes_of_the_pixels() -> None:
+    arguments = {"max_episode_steps": 3}
+    task = "distracting_control/cartpole-swingup-v0"
+    env = state_environment(EnvironmentConfig(task, arguments, (-1.0,), (1.0,), 8))
+    env.reset(seed=0)
+    ends = [env.step(env.action_space.sample())[3] for _ in range(3)]
+    assert ends == [False, False, True]
 
 
 def test_the_state_of_robosuite_is_that_of_its_pixels() -> None:

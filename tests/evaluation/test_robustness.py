@@ -77,14 +77,24 @@ def test_what_an_environment_does_not_know_is_not_tried() -> None:
 def test_an_environment_without_levels_is_tried_with_each_choice() -> None:
     door = EnvironmentConfig("distracting_robosuite/Door-v0", {}, (-1.0,), (1.0,))
     choices = distraction_choices(door)
-    tried = conditions({"distractions": "color"}, {"distractions", "look"}, None, choices)
+    tried = conditions({"distractions": "color"}, {"distractions"}, None, choices)
     assert [(c.group, c.name, dict(c.changes)) for c in tried] == [
-        ("reference", "without distractions", {"distractions": None, "look": "1.5"}),
-        ("reference", "as trained", {"distractions": "color", "look": "1.5"}),
-        ("distractions", "color", {"distractions": "color", "look": "1.5"}),
-        ("distractions", "color-camera", {"distractions": "color-camera", "look": "1.5"}),
-        ("look", "1.2", {"distractions": None, "look": "1.2"}),
+        ("reference", "without distractions", {"distractions": None}),
+        ("reference", "as trained", {"distractions": "color"}),
+        ("distractions", "color", {"distractions": "color"}),
+        ("distractions", "color-camera", {"distractions": "color-camera"}),
     ]
+    made: list[dict[str, Any]] = []
+
+    def make(**changes: Any) -> Foggy:
+        made.append(changes)
+        return Foggy(scale=0.5, difficulty=changes.get("distractions"))
+
+    report = robustness(Always(), make, tried, episodes=1)
+    assert [r.evaluation.mean for r in report.results] == [3, 1.5, 1.5, 1.5]
+    assert made[-1] == {"distractions": None}
+    robustness(Always(), make, tried[1:], episodes=1)
+    assert made[-1] == {}
     with pytest.raises(ValueError, match="no backgrounds"):
         conditions({}, {"distractions"}, "clips", choices)
 

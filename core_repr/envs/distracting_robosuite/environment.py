@@ -169,7 +169,7 @@ class DistractingRobosuiteEnv(ViewEnv[Observation]):
         "render_modes": ["rgb_array"],
         "render_fps": CONTROL_FREQUENCY,
         "distraction_arguments": ["distractions", "look"],
-        "distraction_choices": {"distractions": DISTRACTIONS, "look": LOOKS},
+        "distraction_choices": {"distractions": DISTRACTIONS},
         "information_arguments": ["clean_frames", "physics_state"],
     }
 
