@@ -384,7 +384,7 @@ The two are not the same experiment:
 | frames | 72×72, crop 64×64, rendered at that size | 320×240, resized to 100×100, crop 84×84 |
 | mini-batch | [settings](#models), half of the frames under random textures | 32 of 32 |
 | encoder | the table above | 3×3, 32-32-32-32, strides 2-1-1-1 |
-| updates | world model and critics in one step (J_M + J_Q); actors of cheetah-run and cartpole-swingup in imagination, without critics | one after the other |
+| updates | J_M + J_Q in one step, or J_M and [imagination](#models) | one after the other |
 | machine | one CPU core | GPU |
 """
 
