@@ -70,6 +70,7 @@ LABELS = {
     "without-contrast": "without L_c",
     "imagination-std-range": "imagination, std from 0.1 to 1",
     "imagination-two-updates": "imagination, 2 updates a step",
+    "imagination-four-agent-updates": "imagination, 1 update in 16 steps, 4 of the agent in each",
     "two-updates": "2 updates a step",
     "imagination-one-update": "imagination, 1 update in 4 steps",
     "imagination-episodes-of-50-steps": "imagination, episodes of 50 steps",
@@ -554,7 +555,7 @@ def _panels(count: int) -> tuple[Figure, Sequence[Any]]:
 
     columns = min(count, 3)
     lines = -(-count // columns)
-    figure = Figure(figsize=(4.5 * columns, 3.4 * lines), layout="constrained")
+    figure = Figure(figsize=(4.5 * columns, 4.4 * lines), layout="constrained")
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes in panels[count:]:
         axes.set_axis_off()
@@ -568,7 +569,8 @@ def _finish(axes: Any, title: str) -> None:
     axes.set(xlabel="environment steps", ylabel="return", ylim=(0, None))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    # Below the axes: many lines would hide the curves.
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24))
 
 
 def _save(figure: Figure, path: Path) -> None:
