@@ -211,7 +211,7 @@ def serve(folder: Path, port: int, open_browser: bool, seconds: float) -> None:
         seconds: Between two looks at the folder.
 
     Raises:
-        OSError: If the port is taken, or not for everybody.
+        OSError: If the port is taken, or needs rights that the user lacks.
     """
     import panel as pn
 
