@@ -112,7 +112,8 @@ def make_simulator(
         hard_reset=False,
         reward_shaping=True,
     )
-    wanted = {"frontview_image", *(f"robot0_{name}" for name in PROPRIOCEPTION)}
+    # Without the joints' positions, robosuite would give zeros for their cosines and sines.
+    wanted = {f"robot0_{name}" for name in (*PROPRIOCEPTION, "joint_pos")} | {"frontview_image"}
     for name in simulator.observation_names:
         if name not in wanted and not (objects and _is_of_an_object(simulator, name)):
             simulator.modify_observable(name, "enabled", False)

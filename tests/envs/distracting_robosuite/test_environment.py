@@ -242,3 +242,36 @@ def test_many_at_once(make: Make, mode: str) -> None:
     for name in first:
         np.testing.assert_array_equal(observed[name], np.stack([first[name], second[name]]))
     envs.close()
+
+
+@pytest.mark.parametrize(
+    ("task", "robot"),
+    [
+        ("Door", "Panda"),
+        ("Door", "Jaco"),
+        *(
+            pytest.param(task, ROBOTS[number % len(ROBOTS)], marks=pytest.mark.slow)
+            for number, task in enumerate(TASKS)
+            if task != "Door"
+        ),
+    ],
+)
+def test_what_is_observed_is_what_robosuite_observes_with_all_observables_on(
+    task: str, robot: str
+) -> None:
+    pytest.importorskip("robosuite")
+    from core_repr.envs.distracting_robosuite.simulator import make_simulator
+
+    simulator = make_simulator(task, robot, look="1.5", objects=True)
+    simulator.reset()
+    for _ in range(3):
+        simulator.step(0.5 * np.ones(simulator.action_dim))
+    observed = simulator._get_observations(force_update=True)
+    for name in simulator.observation_names:
+        simulator.modify_observable(name, "enabled", True)
+    whole = simulator._get_observations(force_update=True)
+    simulator.close()
+    values = {name: value for name, value in observed.items() if not name.endswith("-state")}
+    assert len(values) > 5
+    for name, value in values.items():
+        np.testing.assert_array_equal(value, whole[name], err_msg=name)
