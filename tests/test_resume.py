@@ -85,9 +85,10 @@ def logs(run: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def tiny_config(tiny_config: Callable[..., CoReConfig]) -> Callable[..., CoReConfig]:
-    """The tiny config with updates of the world model alone at first, and averaged weights."""
+    """The tiny config with all that is carried from update to update."""
     return lambda agent={}: tiny_config(
-        agent={"initial_updates": 3, "averaging_rate": 0.1, **agent}
+        objectives={"reward": {"normalized": True}},
+        agent={"initial_updates": 3, "averaging_rate": 0.1, **agent},
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core_repr.config import EnvironmentConfig
 from core_repr.environments import make_environment
 from core_repr.envs import task_names
-from core_repr.envs.distracting_control.simulator import load_task
+from core_repr.envs.distracting_control.simulator import action_space, load_task
 from core_repr.envs.distracting_control.tasks import TASKS
 from core_repr.envs.distracting_robosuite import simulator as robosuite
 from core_repr.envs.distracting_robosuite.tasks import EPISODE_STEPS as CONTROL_STEPS
@@ -88,10 +88,7 @@ class PhysicsEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._suite = load_task(TASKS[task].domain, TASKS[task].task)
         self._repeat = action_repeat
         self._steps = 0
-        actions = self._suite.action_spec()
-        self.action_space = gym.spaces.Box(
-            actions.minimum.astype(np.float32), actions.maximum.astype(np.float32)
-        )
+        self.action_space = action_space(self._suite)
         size = sum(int(np.prod(spec.shape)) for spec in self._suite.observation_spec().values())
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (size,))
 
@@ -142,8 +139,8 @@ class RobosuiteStateEnv(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, size)
 
     def _observe(self, observed: Mapping[str, Any]) -> NDArray[np.float32]:
-        objects = _flat({name: observed[name] for name in self._objects})
-        return np.concatenate([robosuite.proprioception(observed), objects])
+        objects = [observable.value(observed) for observable in self._objects]
+        return np.concatenate([robosuite.proprioception(observed), *objects]).astype(np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

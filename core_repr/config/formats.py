@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
-FORMAT_VERSION = 13
+FORMAT_VERSION = 14
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -146,6 +146,8 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     10: _adding(**{"world_model.encoder": {"gate": None}}),
     11: _upgrade_feed_forward,
     12: _upgrade_imagination,
+    # Up to version 13, rewards are predicted as they are.
+    13: _adding(**{"objectives.reward": {"normalized": False}}),
 }
 """Version → what makes the next version of it, in place."""
 

@@ -426,10 +426,13 @@ class RewardConfig:
         kind: ``"smooth-l1"``.
         weight: α_r.
         layers: Hidden layers of the head.
+        normalized: The head predicts rewards of mean 0 and variance 1, so that the loss counts
+            the same for an environment whose rewards are smaller or larger.
     """
 
     weight: NonNegative = 1.0
     layers: Layers = (128, 128)
+    normalized: bool = False
     kind: Kind[Literal["smooth-l1"]] = "smooth-l1"
 
 

@@ -15,7 +15,7 @@ from core_repr.envs.checks import require_choice, require_integer
 from core_repr.envs.clips.clip import Clip
 from core_repr.envs.distracting_control.arguments import RENDER_MODES, Arguments
 from core_repr.envs.distracting_control.quantities import PhysicalQuantities
-from core_repr.envs.distracting_control.simulator import load_task
+from core_repr.envs.distracting_control.simulator import action_space, load_task
 from core_repr.envs.distracting_control.tasks import EPISODE_STEPS, TASKS
 from core_repr.envs.mujoco.background import Background
 from core_repr.envs.mujoco.camera import Camera
@@ -177,12 +177,7 @@ class DistractingControlEnv(ViewEnv[NDArray[np.uint8]]):
             "render_fps": 1 / (simulator_step * self.action_repeat),
         }
         self.observation_space = Box(0, 255, (self.frame_size, self.frame_size, 3), np.uint8)
-        action = self._suite.action_spec()
-        self._actions = self.action_space = Box(
-            np.broadcast_to(action.minimum, action.shape).astype(np.float32),
-            np.broadcast_to(action.maximum, action.shape).astype(np.float32),
-            dtype=np.float32,
-        )
+        self._actions = self.action_space = action_space(self._suite)
         self._env_steps = 0
 
     @staticmethod

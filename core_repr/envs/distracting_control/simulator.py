@@ -8,6 +8,8 @@ from importlib import metadata
 from typing import Any
 
 import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
 
 from core_repr.envs.rendering import importing_opengl, select_backend
 
@@ -51,6 +53,25 @@ def load_task(domain: str, task: str, **options: Any) -> Any:
             f"dm_control {installed[0]} does not work with MuJoCo {installed[1]} ({reason}); "
             f"dm_control {DM_CONTROL} works with MuJoCo {MUJOCO}: {install_command()}."
         ) from error
+
+
+def action_space(suite: Any) -> Box[np.float32]:
+    """Returns what the actions of a task of the suite are.
+
+    An actuator without limits, such as each of `lqr`'s, takes −1 to 1: for MuJoCo, no limit is
+    one of 1e10, and actions drawn from there are of no use.
+
+    Args:
+        suite: What `load_task` returned.
+    """
+    spec = suite.action_spec()
+    bounds = (np.broadcast_to(bound, spec.shape) for bound in (spec.minimum, spec.maximum))
+    low, high = (np.where(abs(bound) < _NO_LIMIT, bound, np.sign(bound)) for bound in bounds)
+    return Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+
+
+_NO_LIMIT = 1e10
+"""MuJoCo's `mjMAXVAL`."""
 
 
 def fit(versions: tuple[str, str]) -> bool:

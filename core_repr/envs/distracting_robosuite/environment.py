@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from core_repr.envs.distracting_robosuite.randomization import (
 )
 from core_repr.envs.distracting_robosuite.simulator import (
     LOOKS,
+    Observable,
     make_simulator,
     object_observables,
     proprioception,
@@ -100,18 +101,17 @@ class Quantities:
         names: One for each number.
     """
 
-    def __init__(self, observables: Mapping[str, int]) -> None:
+    def __init__(self, observables: Sequence[Observable]) -> None:
         self._observables = observables
         self.names = [
             name if size == 1 else f"{name} {index}"
-            for name, size in observables.items()
+            for name, size, _ in observables
             for index in range(size)
         ]
 
     def __call__(self, observed: Mapping[str, Any]) -> NDArray[np.float64]:
         """Returns their values."""
-        values = [np.ravel(observed[name]) for name in self._observables]
-        return np.concatenate(values).astype(np.float64)
+        return np.concatenate([observable.value(observed) for observable in self._observables])
 
 
 class DistractingRobosuiteEnv(ViewEnv[Observation]):
@@ -210,7 +210,7 @@ class DistractingRobosuiteEnv(ViewEnv[Observation]):
         self.model = self._simulator.sim.model._model
         self.data = self._simulator.sim.data._data
         self.quantities = Quantities(
-            object_observables(self._simulator) if arguments.physics_state else {}
+            object_observables(self._simulator) if arguments.physics_state else []
         )
         coarse = None
         if arguments.rendering == "fast":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import gymnasium
@@ -118,7 +118,20 @@ def make_simulator(
         if name not in wanted and not (objects and _is_of_an_object(simulator, name)):
             simulator.modify_observable(name, "enabled", False)
             simulator.modify_observable(name, "active", False)
+    simulator.rng = _SameInEachProcess(simulator.rng.bit_generator)
     return simulator
+
+
+class _SameInEachProcess(np.random.Generator):
+    """Chooses from names in the order of the alphabet.
+
+    Tasks that draw their object make a list of a set, whose order differs from process to process.
+    """
+
+    def choice(self, a: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(a, list) and all(isinstance(name, str) for name in a):
+            a = sorted(a)
+        return super().choice(a, *args, **kwargs)
 
 
 def seed(simulator: Any, number: int) -> None:
@@ -129,15 +142,52 @@ def seed(simulator: Any, number: int) -> None:
     simulator.rng.bit_generator.state = np.random.default_rng(number).bit_generator.state
 
 
-def object_observables(simulator: Any) -> Mapping[str, int]:
-    """Returns what is observed of the objects: name → number of values."""
+class Observable(NamedTuple):
+    """Something that is observed of the objects.
+
+    Attributes:
+        name: Its name.
+        size: Number of values.
+        sources: Names that robosuite has for it: one for each object of a task that has another
+            object in each episode, of which one is there at a time.
+    """
+
+    name: str
+    size: int
+    sources: tuple[str, ...]
+
+    def value(self, observed: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Returns its values."""
+        value = next(observed[name] for name in self.sources if name in observed)
+        return np.ravel(value).astype(np.float64)
+
+
+def object_observables(simulator: Any) -> list[Observable]:
+    """Returns what is observed of the objects."""
+    taking_turns = _observables_taking_turns(simulator)
     # The names that robosuite gives are a set, in another order in each process.
     names = simulator.observation_names
-    return {
-        name: np.size(value)
-        for name, value in simulator.observation_spec().items()
-        if name in names and _is_of_an_object(simulator, name)
-    }
+    found = {}
+    for own, value in simulator.observation_spec().items():
+        if own in names and _is_of_an_object(simulator, own):
+            name, sources = taking_turns.get(own, (own, (own,)))
+            found[name] = Observable(name, np.size(value), sources)
+    return list(found.values())
+
+
+def _observables_taking_turns(simulator: Any) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Name → the common name, and the names for all objects, where a task draws its object."""
+    if getattr(simulator, "single_object_mode", 0) != 1:
+        return {}
+    if hasattr(simulator, "nuts"):
+        objects, sensors = simulator.nuts, simulator.nut_id_to_sensors
+    else:
+        objects, sensors = simulator.objects, simulator.object_id_to_sensors
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for sources in zip(*(sensors[index] for index in range(len(objects))), strict=True):
+        name = sources[0].replace(objects[0].name, "object")
+        found |= dict.fromkeys(sources, (name, sources))
+    return found
 
 
 def proprioception(observed: Mapping[str, Any]) -> NDArray[np.float32]:

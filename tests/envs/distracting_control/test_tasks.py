@@ -82,6 +82,18 @@ def test_lqr_ends_although_the_suite_sets_it_no_limit(make) -> None:
     assert ends == [(False, False)] * 4 + [(False, True)]
 
 
+@pytest.mark.parametrize("task", ["lqr-lqr_2_1", "lqr-lqr_6_2"])
+def test_an_actuator_without_limits_takes_actions_between_minus_1_and_1(task: str, make) -> None:
+    env = make(task, physics_state=True)
+    assert env.action_space.low.tolist() == [-1] * len(env.action_space.low)
+    assert env.action_space.high.tolist() == [1] * len(env.action_space.high)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(20):
+        info = env.step(env.action_space.sample())[-1]
+    assert abs(info["physics_state"]).max() < 100
+
+
 def test_near_misses_are_named() -> None:
     with pytest.raises(ValueError, match=r"task='walker-wok' is unknown: did you mean walker-walk"):
         gymnasium.make("distracting_control/walker-walk-v0", task="walker-wok")

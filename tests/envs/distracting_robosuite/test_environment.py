@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -275,3 +277,51 @@ def test_what_is_observed_is_what_robosuite_observes_with_all_observables_on(
     assert len(values) > 5
     for name, value in values.items():
         np.testing.assert_array_equal(value, whole[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("NutAssemblySingle", ["RoundNut", "SquareNut"]),
+        pytest.param("PickPlaceSingle", ["Bread", "Can", "Cereal", "Milk"], marks=pytest.mark.slow),
+    ],
+)
+def test_quantities_are_those_of_the_object_that_an_episode_draws(
+    task: str, names: list[str], make: Make
+) -> None:
+    env: Any = make(f"distracting_robosuite/{task}-v0", physics_state=True, proprioception=False)
+    drawn = set()
+    for seed in range(12):
+        env.reset(seed=seed)
+        simulator = env.unwrapped._simulator
+        drawn.add(simulator.obj_to_use)
+        info = env.step(np.zeros(7, np.float32))[-1]
+        told = dict(zip(env.unwrapped.quantities.names, info["physics_quantities"], strict=True))
+        body = simulator.obj_body_id[simulator.obj_to_use]
+        place = [told[f"object_pos {axis}"] for axis in range(3)]
+        np.testing.assert_allclose(place, simulator.sim.data.body_xpos[body])
+        assert not any(name in each for each in told for name in names)
+    assert sorted(drawn) == names
+
+
+@pytest.mark.slow
+def test_the_object_that_an_episode_draws_does_not_depend_on_the_process() -> None:
+    pytest.importorskip("robosuite")
+    code = """
+import gymnasium, core_repr
+env = gymnasium.make("distracting_robosuite/PickPlaceSingle-v0", frame_size=24)
+for seed in range(8):
+    env.reset(seed=seed)
+    print(env.unwrapped._simulator.obj_to_use)
+"""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "012"
+    }
+    assert len(told) == 1 and len(set(told.pop().split())) > 1
