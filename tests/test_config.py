@@ -403,6 +403,17 @@ def test_an_agent_of_version_12_learned_once_a_mini_batch_in_imagination() -> No
     assert CoReConfig.from_json(json.dumps(old)) == config
 
 
+@pytest.mark.parametrize("variant", ["core", "no-reward"])
+def test_a_model_of_version_13_predicted_rewards_as_they_are(variant: str) -> None:
+    environment = EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,))
+    config = make_variant(PRESETS["compact"](), variant).replace(environment=environment)
+    old = json.loads(config.to_json())
+    old["format_version"] = 13
+    if variant == "core":
+        assert old["objectives"]["reward"].pop("normalized") is False
+    assert CoReConfig.from_json(json.dumps(old)) == config
+
+
 @pytest.mark.parametrize(
     ("part", "path", "change"),
     [

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,10 +85,10 @@ def test_what_is_only_scored_does_not_move_the_moments(
 
 
 def test_moments_are_saved_with_the_model_and_learning_goes_on_from_them(
-    normalized: CoReWorldModel, random_batch: Callable[..., SequenceBatch], tmp_path: object
+    normalized: CoReWorldModel, random_batch: Callable[..., SequenceBatch], tmp_path: Path
 ) -> None:
     normalized.losses(normalized.observe_batch(random_batch()))
-    normalized.save_pretrained(str(tmp_path))
+    normalized.save_pretrained(tmp_path)
     loaded = CoReWorldModel.from_pretrained(str(tmp_path))
     state = normalized.observe_batch(random_batch()).posterior
     torch.testing.assert_close(loaded.predict_reward(state), normalized.predict_reward(state))
