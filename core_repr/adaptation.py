@@ -62,6 +62,14 @@ class AdaptingWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
             raise TypeError(
                 f"AdaptingWrapper goes around a CoReWrapper, not a {type(env).__name__}."
             )
+        inner: gym.Env[Any, Any] = env
+        while isinstance(inner, gym.Wrapper):
+            if isinstance(inner, gym.wrappers.Autoreset):
+                raise ValueError(
+                    "AdaptingWrapper learns when reset() tells that an episode has ended; leave "
+                    "out Autoreset."
+                )
+            inner = inner.env
         for name, number in (("updates_per_episode", updates_per_episode), ("episodes", episodes)):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name}={number!r} does not do: expected a number, at least 1.")

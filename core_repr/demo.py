@@ -78,6 +78,7 @@ def demo(
     validation = make_environment(
         environment, render_mode="rgb_array", **split_arguments(environment, "val", source)
     )
+    core_agent.set_env(validation)
     latent_validation = CoReWrapper(validation, core_agent.world_model)
     results = {}
     _console.print("\n[bold]1. Validation backgrounds, which no training has seen[/]")

@@ -71,6 +71,8 @@ LABELS = {
     "imagination-std-range": "imagination, std from 0.1 to 1",
     "imagination-two-updates": "imagination, 2 updates a step",
     "imagination-four-agent-updates": "imagination, 1 update in 16 steps, 4 of the agent in each",
+    "imagination-update-each-step": "imagination, 1 update a step",
+    "imagination-two-agent-updates": "imagination, 1 update in 8 steps, 2 of the agent in each",
     "two-updates": "2 updates a step",
     "imagination-one-update": "imagination, 1 update in 4 steps",
     "imagination-episodes-of-50-steps": "imagination, episodes of 50 steps",

@@ -70,6 +70,9 @@ def test_what_cannot_be_adapted(
     for options in ({"updates_per_episode": 0}, {"episodes": True}, {"learning_rate": 0}):
         with pytest.raises(ValueError, match="does not do"):
             AdaptingWrapper(env, **options)  # type: ignore[arg-type]
+    restarted = gym.wrappers.Autoreset(make_pixels())
+    with pytest.raises(ValueError, match="leave out Autoreset"):
+        AdaptingWrapper(CoReWrapper(restarted, CoReWorldModel(tiny_config())))
     rsac = CoReWorldModel(make_variant(tiny_config(), "rsac"))
     with pytest.raises(ValueError, match="nothing to adjust its encoder by"):
         AdaptingWrapper(CoReWrapper(make_pixels(), rsac))

@@ -79,6 +79,10 @@ def test_settings_from_a_file(
     of_model = zoo.find("walker-walk-medium-v1") / "config.json"
     assert cli.main(["train", "--config", str(of_model)]) == 0
     assert trainings[-1][1] == load_config(of_model.parent).replace(environment=None)
+    # Whatever names every part makes one system.
+    assert cli.main(["train", "--config", str(whole), "--variant", "rsac"]) == 0
+    assert cli.main(["train", "--config", str(of_model), "--variant", "recon"]) == 1
+    assert "names the parts of 'core'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -86,11 +90,12 @@ def test_settings_from_a_file(
     [
         ("agent: {batch: 4}", "'agent.batch' is not known"),
         ("agent: {batch_size: 0}", "'agent.batch_size' does not fit"),
-        ("agent: {batch_size: [", "line 1 is not YAML"),
+        ("agent: {batch_size: [", "line 1, is not valid YAML"),
         ("- agent", "holds no settings"),
         ("batch_size: 4", "holds no settings"),
         ("agent: 4", "agent"),
-        ("agent: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("agent: !!python/object/apply:os.system [ls]", "is not valid YAML"),
+        ("agent: {batch_size: 4}\nagent: {discount: 0.9}", "line 2, is not valid YAML: 'agent' st"),
         (None, "There is no file"),
     ],
 )

@@ -200,10 +200,15 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
     ) -> tuple[Float32[np.ndarray, "n z"], dict[str, Any]]:
-        """Starts episodes in all environments; of several seeds, the first one counts."""
+        """Starts episodes; of several seeds, the first one counts.
+
+        Args:
+            seed: Draws where they start.
+            options: Of ``"reset_mask"``, whose episodes; all of them without.
+        """
         first = seed if seed is None or isinstance(seed, int) else seed[0]
         self._imagination.seed(first)
-        self._imagination.start()
+        self._imagination.start((options or {}).get("reset_mask"))
         return self._imagination.observations, {}
 
     def step(

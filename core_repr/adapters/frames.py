@@ -78,7 +78,7 @@ class FrameReader:
         if frames.dtype != np.uint8:
             frames = self._to_bytes(frames)
         if self.resized_from is not None:
-            return _reduce(frames, self.side)
+            return reduce_frames(frames, self.side)
         # Renderers give views that run backwards, simulators read-only ones: PyTorch takes neither.
         plain = frames.flags.c_contiguous and frames.flags.writeable
         return frames if plain else frames.copy()
@@ -169,7 +169,7 @@ def _highest(box: spaces.Box) -> float:
     )
 
 
-def _reduce(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def reduce_frames(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Makes frames smaller; every pixel of theirs counts."""
     tensor = torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2)
     reduced = F.interpolate(tensor, (side, side), mode="bilinear", antialias=True)

@@ -24,6 +24,9 @@ class Collecting(SequenceLearner):
 
     _recurrent_state: RecurrentState | None = None
 
+    def _tell_of_termination(self) -> None:
+        """Called when an episode has terminated, for algorithms that must say something then."""
+
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         before = self._last_obs
         result = super()._setup_learn(*args, **kwargs)
@@ -86,6 +89,8 @@ class Collecting(SequenceLearner):
                 if done:
                     truncated = info.get("TimeLimit.truncated", False)
                     self.replay_buffer.end_episode(i, *last[i], terminated=not truncated)
+                    if not truncated:
+                        self._tell_of_termination()
             observation = next_observation
 
             callback.update_locals(locals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -139,6 +140,18 @@ class CoReSAC(SequenceAlgorithm):
         others = OtherViews(batch.frames, views[1] if len(views) > 1 else None)
         return batch._replace(frames=views[0]), others
 
+    def _tell_of_termination(self) -> None:
+        if self._settings.imagination is not None and not self._told_of_termination:
+            self._told_of_termination = True
+            warnings.warn(
+                "An episode terminated, but the world model does not predict that: actor and "
+                "value learn in imagination as if episodes went on. Where terminating is what the "
+                "agent must avoid or seek, take the variant core.",
+                stacklevel=2,
+            )
+
+    _told_of_termination = False
+
     def _follow(self) -> None:
         """A step of the slow copies."""
         with torch.no_grad():
@@ -270,7 +283,10 @@ class CoReSAC(SequenceAlgorithm):
         """A step of actor, entropy weight and value for what the world model imagines."""
         assert posterior is not None
         networks, generator = self.actor_critic, self.policy.generator
-        seen = batch.mask.flatten().nonzero().squeeze(-1)
+        # Nothing follows what an episode terminated in.
+        ended = torch.zeros_like(batch.mask)
+        ended[1:] = batch.terminated[:-1]
+        seen = (batch.mask & ~ended).flatten().nonzero().squeeze(-1)
         chosen = torch.randint(len(seen), (settings.starts,), generator=generator)
         start = posterior.map(lambda field: field.flatten(0, 1)).at(seen[chosen.to(seen.device)])
         with self._autocast():

@@ -50,6 +50,7 @@ def roll_out(
     """
     size = (len(state.h), model.dynamics.stochastic_size)
     features, rewards, log_densities = [state.features], [], []
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.requires_grad_(False)
     for _ in range(horizon):
         action, log_density = actor.sample(features[-1], generator)
@@ -58,7 +59,8 @@ def roll_out(
         features.append(state.features)
         rewards.append(model.predict_reward(state))
         log_densities.append(log_density)
-    model.requires_grad_(True)
+    for parameter in learning:
+        parameter.requires_grad_(True)
     return Rollout(torch.stack(features), torch.stack(rewards), torch.stack(log_densities))
 
 

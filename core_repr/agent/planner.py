@@ -89,7 +89,8 @@ class PlanningActor(Acts):
             elites = actions.gather(1, best[..., None, None].expand(-1, -1, *mean.shape[1:]))
             weights = torch.ones_like(scores)
             if self._method == "mppi":
-                spread = scores.std(1, keepdim=True) + 1e-6
+                correction = int(self._elites > 1)
+                spread = scores.std(1, keepdim=True, correction=correction) + 1e-6
                 weights = ((scores - scores[:, :1]) / (self._temperature * spread)).exp()
             weights = (weights / weights.sum(1, keepdim=True))[..., None, None]
             mean = (weights * elites).sum(1)

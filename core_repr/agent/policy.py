@@ -156,7 +156,7 @@ class CoRePolicy(BasePolicy):
                 parameter.copy_(part.view(parameter.shape))
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        read = self.reader(observation)
+        read = self.reader.finite(observation)
         state = self.initial_state(len(read.frames))
         is_first = torch.ones(len(read.frames), dtype=torch.bool, device=self.device)
         return self.advance(state, read, is_first, deterministic).action
@@ -261,7 +261,7 @@ class CoRePolicy(BasePolicy):
         deterministic: bool,
     ) -> tuple[NDArray[np.float32], RecurrentState]:
         """:meth:`predict` with another actor in place of the policy's own one."""
-        read = self.reader(observation)
+        read = self.reader.finite(observation)
         batch_size = len(read.frames)
         if not batch_size:
             raise ValueError("Expected one observation or a batch of them, not an empty batch.")

@@ -20,8 +20,8 @@ from core_repr.files.names import (
 )
 from core_repr.files.reading import read_bounded
 
-DEEPEST = 4
-"""Folders below the one that was named."""
+DEEPEST = 5
+"""Folders below the one that was named; a campaign's runs lie so deep."""
 
 WITHIN_A_RUN = frozenset({"model", "checkpoints", "replay", "tensorboard", "wandb"})
 NOT_COMPARED = ("versions", "commit", "dataset")
@@ -63,8 +63,9 @@ class Run:
     def goal(self) -> int | None:
         """How far it is to go."""
         for name in ("schedule.env_steps", "schedule.updates"):
-            if name in self.settings:
-                return int(self.settings[name])
+            goal = self.settings.get(name)
+            if isinstance(goal, int | float):
+                return int(goal)
         return None
 
 
@@ -90,10 +91,13 @@ def find_runs(folder: str | os.PathLike[str]) -> list[Run]:
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    # Such as lost+found, where runs have a disk of their own.
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return
     if (folder / SETTINGS_FILE).is_file():
         yield folder
         return
-    if depth and os.access(folder, os.R_OK):
+    if depth:
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink() and path.name not in WITHIN_A_RUN:
                 yield from _folders(path, depth - 1)

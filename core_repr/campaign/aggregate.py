@@ -37,12 +37,13 @@ def interquartile_mean(returns: Sequence[Sequence[float]]) -> Interval | None:
         returns: Of each task, one for each seed.
 
     Returns:
-        ``None`` where a task has fewer than two seeds.
+        ``None`` where a task has fewer than two seeds, or another number of them: the middle half
+        would be that of the tasks with more.
 
     Raises:
         ModuleNotFoundError: If SciPy is missing.
     """
-    if not returns or min(map(len, returns)) < 2:
+    if len({*map(len, returns)}) != 1 or len(returns[0]) < 2:
         return None
     try:
         from scipy import stats

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from core_repr.campaign.aggregate import Interval
 from core_repr.campaign.results import Row, published, title_of
 
@@ -178,20 +180,25 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_curve(axes: Axes, rows: Sequence[Row], label: str, colour: str) -> None:
-    at: defaultdict[int, dict[int, float]] = defaultdict(dict)
-    for row in rows:
-        at[row.env_steps][row.seed] = row.mean
-    # Where a seed is missing, the mean would jump.
-    seeds = max(map(len, at.values()))
-    points = [(steps, [*at[steps].values()]) for steps in sorted(at) if len(at[steps]) == seeds]
-    steps, returns = [list(each) for each in zip(*points, strict=True)]
-    means = [fmean(each) for each in returns]
+    of_seed: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    for row in sorted(rows, key=lambda row: row.env_steps):
+        of_seed[row.seed][row.env_steps] = row.mean
+    # From where the last seed begins to where the first ends: beyond it, the mean would jump.
+    # Episodes that end early bring each seed's evaluations at steps of its own.
+    begin, end = max(map(min, of_seed.values())), min(map(max, of_seed.values()))
+    steps = sorted({step for curve in of_seed.values() for step in curve if begin <= step <= end})
+    if not steps:
+        return
+    returns = np.array(
+        [np.interp(steps, [*curve], [*curve.values()]) for curve in of_seed.values()]
+    )
+    means = returns.mean(0)
     axes.plot(steps, means, color=colour, label=label, marker=".", markersize=4, linewidth=1.2)
-    if seeds > 1:
-        errors = [_error(each) for each in returns]
-        low = [mean - error for mean, error in zip(means, errors, strict=True)]
-        high = [mean + error for mean, error in zip(means, errors, strict=True)]
-        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    if len(returns) > 1:
+        errors = np.array([_error(each) for each in returns.T])
+        axes.fill_between(
+            steps, means - errors, means + errors, color=colour, alpha=0.2, linewidth=0
+        )
 
 
 def _of_environment(

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from core_repr.config import PRESETS, CoReConfig, make_variant
 from core_repr.config.fields import STRICT, Size, refuses_in_a_sentence, sentence
 from core_repr.environments import EnvironmentChoice, require_registered
+from core_repr.files.yaml_text import parse_yaml
 from core_repr.training.settings import RunSettings, Schedule
 
 MAX_BYTES = 1_000_000
@@ -235,21 +236,14 @@ def read_grid(grid: str | Path) -> Grid:
         grid: The name of one of the package's own, or a YAML file.
 
     Raises:
-        ModuleNotFoundError: If PyYAML is missing.
         FileNotFoundError: If there is no such grid.
         ValueError: If it is not one. The message is one sentence that names the field.
     """
     text = _text(grid)
     try:
-        import yaml
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            'Reading a grid needs PyYAML: pip install "core-repr[campaign]".', name="yaml"
-        ) from None
-    try:
-        fields = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(f"{grid} is not valid YAML: {' '.join(str(error).split())}.") from None
+        fields = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{grid}{error}.") from None
     if not isinstance(fields, Mapping):
         raise ValueError(f"{grid} is not a grid: expected names and values, such as 'seeds: [0]'.")
     try:

@@ -73,15 +73,10 @@ def write(rows: Sequence[Row], curves: Sequence[Row], output: Path) -> list[Path
         OSError: If they cannot be written.
     """
     tables = report(rows)
-    # Of a training that went on, the newest result; its curve goes through all.
-    last = {
-        (row.setting, row.system, row.environment, row.seed): row
-        for row in sorted(rows, key=lambda row: row.env_steps)
-    }
     drawn: dict[str, tuple[str, Figure]] = {}
     if curves:
         drawn["curves"] = "Learning curves", figures.learning_curves(_in_order(curves))
-    drawn["returns"] = "Returns", figures.final_returns(_in_order([*last.values()]))
+    drawn["returns"] = "Returns", figures.final_returns(_in_order(_comparable(rows)))
     if tables.intervals:
         drawn["intervals"] = "Interquartile means", figures.intervals(tables.intervals)
     folder = output.with_suffix("")
@@ -93,6 +88,23 @@ def write(rows: Sequence[Row], curves: Sequence[Row], output: Path) -> list[Path
         lines.append(f"![{title}]({folder.name}/{path.name})\n")
     write_atomically(output, "\n".join(lines).encode())
     return paths
+
+
+def _comparable(rows: Sequence[Row]) -> list[Row]:
+    """Returns, of each setting, the rows of one number of steps: that of most trainings.
+
+    Of several, it is the greatest one. Trainings that went on have rows of others, too.
+    """
+    of_setting: defaultdict[str, defaultdict[int, list[Row]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for row in rows:
+        of_setting[row.setting][row.env_steps].append(row)
+    return [
+        row
+        for at in of_setting.values()
+        for row in at[max(at, key=lambda steps: (len(at[steps]), steps))]
+    ]
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:

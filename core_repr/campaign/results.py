@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core_repr.config import VARIANTS
+from core_repr.envs.levels import LEVELS
 from core_repr.evaluation.results import COLUMNS
 from core_repr.files.places import user_path
 
@@ -117,12 +118,21 @@ def published(row: Row) -> list[tuple[float, float, str]]:
     """Returns the paper's figures for what a row is of: mean, standard error, and which videos.
 
     Those of a background alone are all of them: a row does not tell its training videos. The
-    videos are empty elsewhere.
+    videos are empty elsewhere. There is none for what the paper does not have, such as other
+    scales, or the camera alone.
     """
-    setting = row.arguments.get("difficulty") or "none"
-    if not (row.arguments.get("camera", True) or row.arguments.get("color", True)):
-        setting = "background-only"
-    dynamic = bool(row.arguments.get("dynamic"))
+    arguments = row.arguments
+    setting = arguments.get("difficulty") or "none"
+    camera, color = (bool(arguments.get(name, True)) for name in ("camera", "color"))
+    if arguments.get("action_repeat") is not None:
+        return []
+    if setting != "none":
+        of_level = LEVELS[setting].scale if setting in LEVELS else None
+        usual = arguments.get("scale") in (None, of_level) and arguments.get("background", True)
+        if not usual or camera != color or arguments.get("lighting"):
+            return []
+        setting = setting if camera else "background-only"
+    dynamic = bool(arguments.get("dynamic"))
     key = (setting, row.env_steps, title_of(row.system), row.environment)
     static_too = setting in ("none", "background-only")
     return [

@@ -273,7 +273,13 @@ def _check_run(cell: Cell, run: Path) -> None:
         known = RunSettings.read(run)
     except (OSError, ValueError):
         return  # The training itself says what is wrong with it, and the others go on.
-    schedule = replace(known.schedule, env_steps=cell.settings.schedule.env_steps)
+    wanted = cell.settings.schedule.env_steps
+    if known.schedule.env_steps > wanted and not (run / EVALUATION_FILE.format(wanted)).exists():
+        raise ValueError(
+            f"{run} holds a training of {known.schedule.env_steps:,} environment steps, more than "
+            f"the grid's {wanted:,}; choose another folder for the campaign, or move it away."
+        )
+    schedule = replace(known.schedule, env_steps=wanted)
     # What the run records of its environment is what it was made of.
     config = known.config.replace(environment=None)
     if _lacks_pairs(cell.settings.config):

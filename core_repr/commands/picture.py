@@ -52,6 +52,7 @@ class Picture:
         from core_repr import zoo
         from core_repr.agent import load_agent
         from core_repr.environments import known_arguments, make_environment
+        from core_repr.envs.pace import agent_steps_per_second
         from core_repr.evaluation import pictures
         from core_repr.evaluation.recording import FPS
 
@@ -82,8 +83,7 @@ class Picture:
                 updates=self.updates,
                 progress=progress,
             )
-        fps = validation.unwrapped.metadata.get("render_fps") or FPS
-        pictures.write(self.output, episodes, fps)
+        pictures.write(self.output, episodes, agent_steps_per_second(validation, FPS))
         training.close()
         validation.close()
         print(f"{self.output} shows {self.model}")

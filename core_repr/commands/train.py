@@ -28,6 +28,7 @@ from core_repr.config import (
     SACConfig,
     WorldModelConfig,
     make_variant,
+    variant_of,
 )
 from core_repr.config.settings_file import read_settings
 from core_repr.environments import EnvironmentChoice, require_registered
@@ -70,7 +71,7 @@ class Train:
         seed: Seeds everything that is random; several, such as 0 1 2, make a run each.
         episode_steps: Agent steps after which a training episode is cut short; the next one has
             another start and other distractions. By default, episodes are whole.
-        evaluation_interval: Training episodes between two evaluations.
+        evaluation_interval: Training episodes between two evaluations; updates with `--dataset`.
         evaluation_episodes: Episodes of an evaluation on the validation videos.
         import_: Module to import first, which registers the environment that the run or the model
             was trained in.
@@ -144,10 +145,10 @@ class Train:
         from core_repr import training
         from core_repr.hub.model_folder import load_config
 
-        plain = make_variant(PRESETS[self.preset](), self.variant)
+        make_variant(PRESETS[self.preset](), self.variant)
         if self.config is not None:
             # Or says what is wrong with it.
-            read_settings(self.config, plain)
+            settings_of(self.config, self.preset, self.variant)
         if self.recipe is not None:
             self._refuse_beside_recipe()
         if self.resume is not None:
@@ -212,6 +213,8 @@ class Train:
                     f"{typed}."
                 )
         chosen = {} if self.updates is None else {"updates": self.updates}
+        if self.evaluation_interval != plain.evaluation_interval:
+            chosen["evaluation_interval"] = self.evaluation_interval
         schedule = training.DatasetSchedule(
             str(Path(dataset).resolve()) if Path(dataset).is_dir() else dataset,
             self.dataset_camera,
@@ -340,7 +343,7 @@ def train_with_settings(path: str, preset: str, variant: str = "core") -> Train:
         ValueError: If it does not fit.
     """
     plain = train_with_preset(preset, variant)
-    config = read_settings(path, make_variant(PRESETS[preset](), variant))
+    config = settings_of(path, preset, variant)
     return replace(
         plain,
         world_model=config.world_model,
@@ -348,6 +351,23 @@ def train_with_settings(path: str, preset: str, variant: str = "core") -> Train:
         augmentation=config.augmentation,
         agent=config.agent,
     )
+
+
+def settings_of(path: str | Path, preset: str, variant: str) -> CoReConfig:
+    """Returns a variant of a preset with the settings of a file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not fit, or makes another system.
+    """
+    base = make_variant(PRESETS[preset](), variant)
+    config = read_settings(path, base)
+    if variant != "core" and variant_of(config) != variant_of(base):
+        raise ValueError(
+            f"{path} names the parts of {variant_of(config)!r}, so --variant {variant} would "
+            "change nothing: leave out one of them."
+        )
+    return config
 
 
 def train_from(model: str) -> Train:

@@ -12,6 +12,7 @@ import yaml
 from core_repr.config.core import CoReConfig
 from core_repr.files.places import user_path
 from core_repr.files.reading import read_bounded
+from core_repr.files.yaml_text import parse_yaml
 
 MAX_BYTES = 1_000_000
 SECTIONS = ("world_model", "objectives", "augmentation", "agent")
@@ -34,13 +35,9 @@ def read_settings(path: str | Path, base: CoReConfig) -> CoReConfig:
     if not place.is_file():
         raise FileNotFoundError(f"There is no file {str(place)!r} with settings.")
     try:
-        # Plain values alone, whatever the file says.
-        given = yaml.safe_load(read_bounded(place, MAX_BYTES))
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = "" if where is None else f", line {where.line + 1}"
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise ValueError(f"{place}{line} is not YAML: {problem}.") from None
+        given = parse_yaml(read_bounded(place, MAX_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{place}{error}.") from None
     if not isinstance(given, dict) or not given.keys() & {*SECTIONS}:
         raise ValueError(
             f"{place} holds no settings; expected some of the sections {', '.join(SECTIONS)}, as "

@@ -259,7 +259,9 @@ VARIANTS = {
         {
             "agent": {
                 "imagination": ImaginationConfig(),
+                "updates_per_step": 1.0,
                 "agent_updates": 1,
+                "averaging_rate": 0.02,
                 "critic_weight": 0.0,
             }
         },

@@ -49,6 +49,11 @@ class MinariEpisodes(EpisodeDataset):
                 if key == pixels_key or len(part.shape or ()) == 1
             }
             space = gym.spaces.Dict(kept)
+        wrappers = () if self.spec is None else self.spec.additional_wrappers
+        if isinstance(space, gym.spaces.Dict) and "CoReWrapper" in {w.name for w in wrappers}:
+            # What an earlier model made of the frames is not what a new one is to see.
+            kept = {key: part for key, part in space.spaces.items() if key != "latent"}
+            space = gym.spaces.Dict(kept)
         self.observation_space = space
         self._keys = list(space.spaces) if isinstance(space, gym.spaces.Dict) else None
         actions = self._dataset.action_space

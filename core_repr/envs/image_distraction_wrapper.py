@@ -23,6 +23,7 @@ from core_repr.envs.image.sheet import SheetMount
 from core_repr.envs.image.tint import Tint
 from core_repr.envs.moving_distractions import MOVES_A_SECOND, MovingDistractions
 from core_repr.envs.mujoco.camera import Camera
+from core_repr.envs.pace import agent_steps_per_second
 
 
 class ImageDistractionWrapper(MovingDistractions):
@@ -110,6 +111,11 @@ class ImageDistractionWrapper(MovingDistractions):
         self._pixels_key = pixels_key
         height, width = self._frame_shape(env.observation_space)
         known = colors is not None or mask_key is not None
+        if difficulty is not None and not (known or camera or color):
+            raise ValueError(
+                f"difficulty={difficulty!r} has nothing to distract with: camera and color are "
+                "off, and neither background_colors nor mask_key says what is background."
+            )
         self._arguments = arguments = DistractionArguments(
             difficulty=difficulty,
             scale=scale,
@@ -146,8 +152,7 @@ class ImageDistractionWrapper(MovingDistractions):
         self._tolerance, self._mask_key = tolerance, mask_key
         self._mount = SheetMount()
         self.distractions = self._build(max(height, width) if known else None)
-        fps = env.metadata.get("render_fps")
-        self._step_seconds = 1 / (fps or MOVES_A_SECOND)
+        self._step_seconds = 1 / agent_steps_per_second(env, MOVES_A_SECOND)
 
     @staticmethod
     def describe_distractions(arguments: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
 from core_repr.adapters import Observation
+from core_repr.adapters.frames import reduce_frames
 from core_repr.agent import SequenceAlgorithm
 from core_repr.evaluation.episodes import RandomAgent
 from core_repr.world_model import LatentState, Noise
@@ -78,14 +79,22 @@ def record(
         told.append(_told(info))
         over = terminated or truncated
     quantities, clean = zip(*told, strict=True)
+    frames, proprioception = joined(seen)
     return Recording(
         seed,
-        *joined(seen),
+        frames,
+        proprioception,
         np.stack(actions),
         np.array(rewards),
         np.stack(quantities),
-        None if clean[0] is None else np.stack(clean),
+        None if clean[0] is None else _of_size(frames.shape[1], np.stack(clean)),
     )
+
+
+def _of_size(side: int, clean_frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Makes clean frames as large as those that the model sees, which may have been reduced."""
+    whole = clean_frames.shape[1] == side
+    return clean_frames if whole else reduce_frames(clean_frames, side)
 
 
 def replay(

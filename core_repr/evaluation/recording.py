@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core_repr.adapters import ObservationReader, find_pixels
+from core_repr.envs.pace import agent_steps_per_second
 from core_repr.evaluation.episodes import Agent, evaluate
 from core_repr.evaluation.video import (
     check_place,
@@ -72,4 +73,4 @@ def record_episode(
         frames.append(downscale(side_by_side([scene, upscale(seen, factor)]), shrink))
 
     evaluate(agent, env, episodes=1, seed=seed, on_step=collect)
-    return write_video(path, frames, env.unwrapped.metadata.get("render_fps") or FPS)
+    return write_video(path, frames, agent_steps_per_second(env, FPS))

@@ -101,7 +101,10 @@ def conditions(
     usual = {"dynamic": True, **{part: part not in OFF for part in PARTS}}
     own = {name: value for name, value in trained.items() if value is not None and name in usual}
     own = {**usual, **own, "difficulty": level, "scale": trained.get("scale")}
-    parts = [name for name in PARTS if name in known]
+    # A wrapper of pictures plays clips only where something tells what is background.
+    shows = "mask_key" not in known or trained.get("mask_key") or trained.get("background_colors")
+    has_clips = shows and trained.get("backgrounds", "procedural") is not None
+    parts = [name for name in PARTS if name in known and (has_clips or name != "background")]
     found = [Condition("reference", CLEAN, {"difficulty": None})]
 
     def add(group: str, name: str, **changes: Any) -> None:
@@ -113,14 +116,17 @@ def conditions(
             found.append(Condition(group, name, changes))
 
     add("reference", "as trained" if trained.get("difficulty") else level)
-    add("reference", "training backgrounds", split="train")
+    count = {"num_videos": trained["num_videos"]} if trained.get("num_videos") else {}
+    if has_clips:
+        add("reference", "training backgrounds", split="train", **count)
     if videos is not None:
+        if not shows:
+            raise ValueError("The environment has no backgrounds that videos could be.")
         place = os.fspath(videos)
         fewer = {}
         if place not in DATA_SETS:
             there = len(clip_folder.find(Path(place).expanduser(), "val"))
-            usual_count = trained.get("num_videos") or LEVELS[level].num_videos["val"]
-            fewer = {"num_videos": there} if there < usual_count else {}
+            fewer = {"num_videos": there if there < LEVELS[level].num_videos["val"] else None}
         add("reference", f"videos of {Path(place).name}", backgrounds=place, **fewer)
     for difficulty in LEVELS:
         new = {name: None for name in ("scale", "num_videos") if trained.get(name) is not None}
@@ -327,6 +333,10 @@ def robustness(
     leveled = any("difficulty" in condition.changes for condition in tried)
     usual = {"difficulty": None} if leveled else {}
     clean = next((c.changes for c in tried if c.name == CLEAN), usual)
+    # What cannot be made is said before anything is played.
+    for position, condition in enumerate(tried):
+        if condition.changes not in [earlier.changes for earlier in tried[:position]]:
+            make_env(**condition.changes).close()
     found: list[Result] = []
     for condition in tried:
         report = None if progress is None else _counter(progress, condition)

@@ -1,11 +1,13 @@
 import dataclasses
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from stable_baselines3.common.logger import Logger
 
-from core_repr.agent import CoReSAC
+from core_repr.agent import CoReSAC, core_sac
 from core_repr.agent.imagination import lambda_returns, roll_out
 from core_repr.agent.value import GREATEST, Value, symexp, symlog
 from core_repr.config import (
@@ -189,6 +191,44 @@ def test_the_policy_climbs_an_imagined_reward(
     for _ in range(60):
         agent._imagination_update(batch, posterior.detach(), settings)
     assert imagined() > before + 0.05
+
+
+def test_nothing_starts_where_an_episode_terminated(
+    agent: CoReSAC, hand_made: Callable[..., SequenceBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = hand_made(length=5, batch_size=8)
+    terminated = torch.zeros_like(batch.terminated)
+    terminated[1] = True
+    batch = batch._replace(terminated=terminated, mask=torch.ones_like(batch.mask))
+    _, posterior = agent._model_losses(batch)
+    started: list[torch.Tensor] = []
+    original = core_sac.roll_out
+
+    def spy(model: Any, actor: Any, state: LatentState, *rest: Any) -> Any:
+        started.append(state.h)
+        return original(model, actor, state, *rest)
+
+    monkeypatch.setattr(core_sac, "roll_out", spy)
+    agent._imagination_update(batch, posterior.detach(), agent.config.agent.imagination)
+    last = posterior.h[2].detach()
+    assert torch.cdist(started[0].float(), last.float()).min() > 0
+
+
+def test_a_termination_is_told_once(agent: CoReSAC) -> None:
+    with pytest.warns(UserWarning, match="as if episodes went on"):
+        agent._tell_of_termination()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agent._tell_of_termination()
+
+
+def test_what_was_frozen_stays_so(agent: CoReSAC) -> None:
+    model = agent.world_model
+    model.encoder.requires_grad_(False)
+    start = model.initial_state(4)
+    roll_out(model, agent.actor_critic.actor, start, 2, torch.Generator().manual_seed(0))
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert all(p.requires_grad for p in model.dynamics.parameters())
 
 
 def test_the_actor_explores_within_its_range(agent: CoReSAC) -> None:

@@ -96,6 +96,9 @@ def test_it_acts_like_an_agent(make_agent: Make) -> None:
     assert after.shape == (2, 2) and alone.shape == (1, 2)
     sampled = [planner.predict(frames[:, 0])[0] for _ in range(2)]
     assert not np.array_equal(*sampled)
+    # The best one alone, too.
+    best = Planner(agent, samples=8, elites=1, iterations=2)
+    assert np.isfinite(best.predict(frames[:, 0])[0]).all()
     env = gym.make("core-repr-tests/Pixels-v0")
     assert len(evaluate(planner, env, 2, seed=0).returns) == 2
 

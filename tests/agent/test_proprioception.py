@@ -72,6 +72,10 @@ def test_a_robot_learns_from_frames_and_proprioception(
     arm = batch.proprioception[..., 1]
     np.testing.assert_allclose(arm[1:] - arm[:-1], 0.1, atol=1e-6)
     assert evaluate_policy(agent, agent.env, 2)[0] < np.inf
+    broken = {name: part.copy() for name, part in agent.env.reset().items()}
+    broken["arm"][0, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        agent.predict(broken)
 
 
 @pytest.mark.parametrize("variant", ["sac-rad", "curl", "qt-opt-rad", "rcurl", "recon"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -50,6 +51,19 @@ def runs(tmp_path: Path) -> Path:
     broken.mkdir()
     (broken / "settings.json").write_text("{")
     return tmp_path
+
+
+def test_a_campaign_s_runs_are_found_and_what_cannot_be_read_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = "runs/cartpole-swingup/medium/core/seed-0"
+    make_run(tmp_path / deep, 0, [1], schedule={"env_steps": None})
+    locked = tmp_path / "lost+found"
+    locked.mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and may(path, mode))
+    (found,) = find_runs(tmp_path)
+    assert found.name == deep and found.goal is None
 
 
 def test_what_is_found(runs: Path) -> None:

@@ -123,6 +123,7 @@ def test_what_is_wrong_is_said_before_anything_starts(
         ("- a\n- b\n", "is not a grid: expected names and values"),
         ("seeds: [0\n", "is not valid YAML"),
         ("!!python/object/apply:os.system ['true']\n", "is not valid YAML"),
+        ("seeds: [0]\nseeds: [1]\n", "line 2, is not valid YAML: 'seeds' stands twice"),
         ("seeds: [0]\n", "the grid lacks the field 'title'"),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 from core_repr import cli
 from core_repr.campaign.aggregate import interquartile_mean
 from core_repr.campaign.figures import final_returns, learning_curves
-from core_repr.campaign.report import report
-from core_repr.campaign.results import Row, read_rows
+from core_repr.campaign.report import _comparable, report
+from core_repr.campaign.results import Row, published, read_rows
 from core_repr.evaluation.results import COLUMNS
 
 MEDIUM = {"difficulty": "medium", "dynamic": True, "backgrounds": "procedural", "task": "x"}
@@ -123,6 +123,7 @@ def test_the_interquartile_mean_is_that_of_a_stratified_bootstrap() -> None:
     ]
     assert (found.low, found.high) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=3)
     assert interquartile_mean([[1.0, 2.0], [3.0]]) is None
+    assert interquartile_mean([[1.0, 2.0], [3.0, 4.0, 5.0]]) is None
     assert interquartile_mean([]) is None
 
 
@@ -162,6 +163,45 @@ def test_curves_are_means_over_the_seeds_that_are_there() -> None:
         for steps, mean in zip((1_000, 2_000, 3_000), means, strict=False)
     ]
     assert panels(rows) == {"walker-walk": {"CoRe": [20, 30]}}
+
+
+def test_curves_of_seeds_that_were_evaluated_at_other_steps_are_interpolated() -> None:
+    rows = [
+        row("core", mean, seed, env_steps=steps)
+        for seed, curve in enumerate(
+            ({1_000: 10, 2_000: 20, 4_000: 40}, {1_500: 115, 2_500: 125, 3_500: 135})
+        )
+        for steps, mean in curve.items()
+    ]
+    (axes,) = learning_curves(rows).axes
+    (line,) = [line for line in axes.lines if line.get_label() == "CoRe"]
+    assert list(line.get_xdata()) == [1_500, 2_000, 2_500, 3_500]
+    assert list(line.get_ydata()) == [65, 70, 75, 85]
+    assert len(axes.collections) == 1  # the band
+
+
+def test_bars_are_of_one_number_of_steps() -> None:
+    rows = [row("core", 100, seed, env_steps=100_000) for seed in range(3)]
+    rows.append(row("core", 700))
+    assert _comparable(rows) == rows[:3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({}, 1),
+        ({"scale": 0.2}, 1),
+        ({"scale": 0.0}, 0),
+        ({"camera": False}, 0),
+        ({"background": False}, 0),
+        ({"lighting": True}, 0),
+        ({"action_repeat": 1}, 0),
+    ],
+)
+def test_the_paper_s_figure_is_of_its_own_settings_alone(
+    changes: dict[str, Any], figures: int
+) -> None:
+    assert len(published(row("core", 300.0, arguments={**MEDIUM, **changes}))) == figures
 
 
 TWO = ("core", "curl")

@@ -99,6 +99,10 @@ def test_a_grid_is_trained_once_whatever_happens(tmp_path: Path) -> None:
     assert {row["episodes"] for row in curve} == {"1"}
     settings = json.loads((tmp_path / "runs" / name / "settings.json").read_text())
     assert settings["schedule"]["env_steps"] == 3_000
+    # A row of fewer steps is there; one that is not would be of the longer training.
+    assert run_campaign(small(seeds=(0,)), tmp_path) == []
+    with pytest.raises(ValueError, match=r"training of 3,000 environment steps, more.*2,500"):
+        run_campaign(small(seeds=(0,), env_steps=2_500), tmp_path)
     other = small(seeds=(0,), options={**small().options, "agent.batch_size": 3})
     with pytest.raises(ValueError, match="holds a training with other settings than the grid's"):
         run_campaign(other, tmp_path)

@@ -73,6 +73,8 @@ def test_latents_and_pixels_beside_them(
     assert cli.main([*typed[:2], "mine/both-v0", "--observations", "both", "--episodes", "1"]) == 0
     both = minari.load_dataset("mine/both-v0")[0].observations
     assert both["pixels"].shape == (7, 16, 16, 3) and both["latent"].shape[0] == 7
+    # A new model does not see what the earlier one made of the frames.
+    assert "latent" not in open_dataset("mine/both-v0", 16).observation_space.spaces
 
 
 TINY = (

@@ -13,6 +13,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from core_repr import ImageDistractionWrapper
 from core_repr.envs.image.sheet import SheetMount
+from core_repr.envs.pace import agent_steps_per_second
 from core_repr.wrapping import worn, wrap
 
 GREEN = (100, 200, 100)
@@ -132,6 +133,27 @@ def test_time_is_that_of_the_environments_pictures(fps: int | None, moves: int) 
     assert len(seen) == moves
 
 
+def test_time_goes_on_while_a_wrapper_holds_an_action() -> None:
+    class ActionRepeat(gym.Wrapper):
+        action_repeat = 3
+
+    env = Lawn()
+    env.metadata = {**Lawn.metadata, "render_fps": 60}
+    held = ActionRepeat(gym.wrappers.TimeLimit(ActionRepeat(env), 20))
+    assert agent_steps_per_second(env, 30) == 60
+    assert agent_steps_per_second(held, 30) == pytest.approx(60 / 9)
+    held.metadata = {**env.metadata, "render_fps": 20}
+    assert agent_steps_per_second(held, 30) == 20
+    assert agent_steps_per_second(ActionRepeat(Lawn()), 30) == 10
+    wrapped = make("hard", ActionRepeat(env), dynamic=True, **ONLY_BACKGROUND)
+    wrapped.reset(seed=0)
+    seen = []
+    wrapped.distractions["background"].step = lambda: seen.append(1)
+    for _ in range(8):
+        wrapped.step(np.zeros(1))
+    assert len(seen) == 12  # 30 times in a second, 8 steps of 3/60 s
+
+
 def test_in_a_dictionary_the_rest_stays() -> None:
     env = make("hard", Lawn(in_dictionary=True))
     assert env.observation_space == Lawn(in_dictionary=True).observation_space
@@ -188,6 +210,7 @@ def test_the_camera_turns_nears_and_sees_from_the_side() -> None:
     [
         ({"difficulty": "huge"}, "difficulty='huge' is unknown"),
         ({"camera": False, "color": False, "background": False}, "nothing to distract with"),
+        ({"camera": False, "color": False}, "nor mask_key says what is background"),
         ({"background_colors": [[1, 2]]}, "expected a list of colours"),
         ({"background_colors": []}, "expected a list of colours"),
         ({"background_colors": "green"}, "expected a list of colours"),

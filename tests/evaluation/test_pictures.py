@@ -74,6 +74,24 @@ def test_a_recording_holds_what_there_is_without_distractions(make_agent: MakeAg
     assert record(agent, Bar(clean_frames=False), 0).clean_frames is None
 
 
+def test_clean_frames_are_reduced_as_the_frames_are(make_agent: MakeAgent) -> None:
+    agent = make_agent("core")
+
+    class LargeBar(Bar):
+        observation_space = spaces.Box(0, 255, (32, 32, 3), np.uint8)
+
+        def _observe(self) -> Any:
+            frame, info = super()._observe()
+            larger = {"clean_frame": info["clean_frame"].repeat(2, 0).repeat(2, 1)}
+            return frame.repeat(2, 0).repeat(2, 1), larger
+
+    agent.set_env(LargeBar())
+    recording = record(agent, LargeBar(), 0)
+    assert recording.clean_frames is not None
+    assert recording.clean_frames.shape == recording.frames.shape == (15, 16, 16, 3)
+    assert (recording.clean_frames[5].argmax(1) == 5).all()
+
+
 def fitted(
     agent: SequenceAlgorithm, updates: int = 2, **fields: Any
 ) -> tuple[pictures.ProbeDecoder, Recording]:

@@ -52,7 +52,8 @@ def test_what_is_tried_of_the_suite() -> None:
     assert named(tried, "reference")["without distractions"] == {"difficulty": None}
     trained = named(tried, "reference")["as trained"]
     assert trained["scale"] == 0.2 and trained["dynamic"] is False and trained["lighting"] is False
-    assert named(tried, "reference")["training backgrounds"] == {**trained, "split": "train"}
+    seen = {**trained, "split": "train", "num_videos": 2}
+    assert named(tried, "reference")["training backgrounds"] == seen
     hard = named(tried, "level")["hard"]
     assert hard == {**trained, "difficulty": "hard", "scale": 0.3, "num_videos": None}
     assert list(named(tried, "scale")) == ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]
@@ -70,6 +71,14 @@ def test_what_an_environment_does_not_know_is_not_tried() -> None:
     assert {c.group for c in tried} == {"reference", "level", "alone", "movement"}
     assert list(named(tried, "alone")) == ["camera", "textures"]
     assert "training backgrounds" not in named(tried, "reference")
+    # Clips need a place: backgrounds, and in a picture what tells where it is.
+    known = {"difficulty", "split", "camera", "background", "backgrounds", "mask_key"}
+    for trained in ({"backgrounds": None, "mask_key": "grass"}, {"mask_key": None}):
+        tried = conditions({"difficulty": "hard", **trained}, known)
+        assert list(named(tried, "alone")) == ["camera"]
+        assert "training backgrounds" not in named(tried, "reference")
+    with pytest.raises(ValueError, match="no backgrounds"):
+        conditions({"difficulty": "hard"}, known, "clips")
     with pytest.raises(ValueError, match=r"no argument 'difficulty'.*DistractionWrapper"):
         conditions({}, {"frame_size"})
 
@@ -99,6 +108,19 @@ def test_an_environment_without_levels_is_tried_with_each_choice() -> None:
         conditions({}, {"distractions"}, "clips", choices)
 
 
+def test_what_cannot_be_made_is_said_before_anything_is_played() -> None:
+    played: list[int] = []
+
+    def make(**changes: Any) -> Foggy:
+        if changes.get("difficulty") == "hard":
+            raise ValueError("the fog is too thick")
+        return Foggy(**{"scale": 0.5, **changes})
+
+    with pytest.raises(ValueError, match="too thick"):
+        robustness(Always(), make, progress=lambda *_: played.append(1))
+    assert not played
+
+
 def test_real_videos(tmp_path: Path) -> None:
     street = tmp_path / "street"
     street.mkdir()
@@ -107,6 +129,9 @@ def test_real_videos(tmp_path: Path) -> None:
     few = named(conditions(videos=street), "reference")["videos of street"]
     assert few["backgrounds"] == str(street) and few["num_videos"] == 2
     assert few["difficulty"] == "medium" and few["scale"] == 0.2
+    # However many clips the training was validated with.
+    more = named(conditions({"num_videos": 9}, videos=street), "reference")["videos of street"]
+    assert more == few
     davis = named(conditions(videos="davis"), "reference")["videos of davis"]
     assert davis["backgrounds"] == "davis" and "num_videos" not in davis
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -120,9 +145,11 @@ def test_a_report_of_returns_that_are_known() -> None:
     report = robustness(
         Always(), Foggy, tried, episodes=2, progress=lambda c, n: asked.append((c.name, n))
     )
-    # Every condition counts, and what is the same is made once; one more for random actions.
+    # Every condition counts, and what is the same is made once, to see whether it can be, and once
+    # to play; one more is for random actions.
+    different = len({json.dumps(c.changes) for c in tried})
     assert len(asked) == 2 * len(tried)
-    assert len(Foggy.made) == 1 + len({json.dumps(c.changes) for c in tried}) < len(tried)
+    assert len(Foggy.made) == 1 + 2 * different and different < len(tried)
     returned = {(r.condition.group, r.condition.name): r.evaluation.mean for r in report.results}
     assert returned["reference", "without distractions"] == LENGTH
     assert returned["scale", "0.4"] == pytest.approx(0.6 * LENGTH)

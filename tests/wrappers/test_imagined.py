@@ -56,6 +56,12 @@ def test_a_step_is_one_of_the_prior(model: CoReWorldModel, starts: LatentState) 
     assert info["_final_obs"].all()
     fresh = (starts.features[None] - torch.from_numpy(observations)[:, None]).abs().sum(-1)
     assert (fresh.min(1).values == 0).all()
+    envs.step(actions(5))
+    before = envs.step(actions(5))[0]
+    mask = np.array([True, False, False, True, False])
+    after, _ = envs.reset(options={"reset_mask": mask})
+    np.testing.assert_array_equal(after[~mask], before[~mask])
+    assert (after[mask] != before[mask]).any(1).all()
 
 
 def test_sb3_s_form_says_the_same(model: CoReWorldModel, starts: LatentState) -> None:
