@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Difficulty = Literal["none", "easy", "medium", "hard"]
 Rendering = Literal["fast", "full"]
 DISTRACTIONS = ("background", "camera", "color", "lighting")
+OF_A_LEVEL = (*DISTRACTIONS, "scale", "dynamic", "backgrounds", "num_videos")
+"""Arguments that change nothing where there are no distractions."""
 
 Import = Annotated[str | None, tyro.conf.arg(name="import", metavar="MODULE")]
 """A module that registers environments of one's own."""
@@ -225,10 +227,15 @@ class EnvironmentChanges:
             folder: Where the model lies.
 
         Raises:
-            ValueError: If the environment has no such argument.
+            ValueError: If the environment has no such argument, or it changes nothing.
             gymnasium.error.Error: If it is not registered.
         """
-        from core_repr.environments import known_arguments, split_arguments, unknown_arguments
+        from core_repr.environments import (
+            known_arguments,
+            recorded_argument,
+            split_arguments,
+            unknown_arguments,
+        )
 
         changes = split_arguments(environment, split, folder)
         chosen = self._chosen()
@@ -238,6 +245,14 @@ class EnvironmentChanges:
             raise ValueError(
                 f"The model was trained in {environment.id}, which has no argument {name!r}; leave "
                 f"it out, or name one of {', '.join(sorted(known))}."
+            )
+        level = chosen.get("difficulty", recorded_argument(environment, "difficulty"))
+        idle = [name for name in OF_A_LEVEL if chosen.get(name) not in (None, False)]
+        if level is None and idle and "difficulty" in known_arguments(environment):
+            option = idle[0].replace("_", "-")
+            raise ValueError(
+                f"--{option} changes nothing without distractions; choose their level with "
+                "--difficulty."
             )
         recorded = (environment.arguments, *(w.arguments for w in environment.wrappers), changes)
         if "difficulty" in chosen:

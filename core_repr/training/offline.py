@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -271,6 +272,7 @@ class _Run:
         self.schedule, self.stop = schedule, stop
         self.held_out: list[Recording] = []
         self.validation = self._buffer(None)
+        self._rewards: set[float] = set()
         self.started = self.saved = time.monotonic()
         self.last: dict[str, float] = {}
 
@@ -307,6 +309,14 @@ class _Run:
                 self._store(self.validation, recording)
             elif checkpoint is None:
                 self._store(buffer, self._read(number))
+        predicts = self.agent.config.objectives.reward is not None
+        if checkpoint is None and predicts and len(self._rewards) == 1:
+            (reward,) = self._rewards
+            warnings.warn(
+                f"All rewards of {self.dataset.name} that have a frame after them are {reward:g}, "
+                "so there is nothing to predict; --variant no-reward learns without them.",
+                stacklevel=2,
+            )
         if checkpoint is not None:
             buffer.restore(read_json(checkpoint / MANIFEST_FILE))
             self.started -= float(read_json(checkpoint / RUN_FILE)["seconds"])
@@ -340,6 +350,8 @@ class _Run:
             )
         if not (np.isfinite(episode.actions).all() and np.isfinite(episode.rewards).all()):
             raise ValueError(f"{where} has actions or rewards that are not finite.")
+        # Two of them say all that is asked of them.
+        self._rewards |= {*np.unique(episode.rewards)[:2].tolist()}
         actions = np.asarray(episode.actions, np.float32)
         return Recording(
             number,

@@ -242,6 +242,24 @@ def test_changes_of_a_model_s_own_environment(
     assert expected.items() <= found.items()
 
 
+@pytest.mark.parametrize(
+    "changes", [{"scale": 0.3}, {"camera": True}, {"dynamic": True}, {"num_videos": 2}]
+)
+def test_a_change_of_distractions_that_are_not_there_is_refused(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    for environment, more in (
+        (recorded(difficulty=None), {}),
+        (recorded(difficulty="easy"), {"difficulty": "none"}),
+    ):
+        with pytest.raises(ValueError, match="changes nothing without distractions"):
+            EnvironmentChanges(**changes, **more).apply(environment, "val", tmp_path)
+    EnvironmentChanges(camera=False).apply(recorded(difficulty=None), "val", tmp_path)
+    EnvironmentChanges(**changes, difficulty="easy").apply(
+        recorded(difficulty=None), "val", tmp_path
+    )
+
+
 def test_a_change_that_an_environment_does_not_know_is_refused(tmp_path: Path) -> None:
     own = EnvironmentConfig("core-repr-tests/Pixels-v0", {}, (-1.0,), (1.0,), 1)
     with pytest.raises(

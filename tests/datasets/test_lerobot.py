@@ -155,6 +155,23 @@ def test_a_world_model_learns_from_it(
     assert config["environment"]["id"] == "dataset/lerobot"
 
 
+@pytest.mark.slow
+def test_rewards_that_come_with_the_last_row_alone_are_told_to_be_lost(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = numbers
+
+    def rewarded_at_the_end(episode: int) -> dict[str, Any]:
+        columns = made(episode)
+        return {**columns, "next.reward": [*[0.0] * (LENGTHS[episode] - 1), 1.0]}
+
+    monkeypatch.setitem(globals(), "numbers", rewarded_at_the_end)
+    typed = ["train", "--dataset", str(make()), "--updates", "1", "--run", str(tmp_path / "run")]
+    typed += ["--world-model.frame-size", "40", "--world-model.crop-size", "36"]
+    with pytest.warns(UserWarning, match="All rewards of lerobot that have a frame after them are"):
+        assert cli.main([*typed, "--agent.batch-size", "2"]) == 0
+
+
 def test_what_is_refused(make: Make, tmp_path: Path) -> None:
     two = make(cameras=(CAMERA, "observation.images.wrist"))
     with pytest.raises(ValueError, match=r"several cameras .*top, observation.images.wrist"):

@@ -198,7 +198,7 @@ def test_from_the_command_line(
     assert cli.main([*typed, "--output", str(output)]) == 0
     told = capsys.readouterr().out
     assert "| reference | without distractions |" in told and "as trained" in told
-    assert [changes["split"] for changes in made] == ["val"] * 3
+    assert [changes["split"] for changes in made] == ["val"] * 5
     assert {path.name for path in output.iterdir()} == {
         f"robustness.{ending}" for ending in ("md", "png", "json")
     }
