@@ -55,8 +55,12 @@ class PlanningActor(Acts):
         self._initial_std: float = settings["initial_std"]
 
     def mode(self, features: Float[Tensor, "*batch z"]) -> Float[Tensor, "*batch a"]:
-        """Returns the first action that was found, with the same draws every time."""
-        return self.search(features, torch.Generator().manual_seed(0))[0]
+        """Returns the first action that was found, with the same draws every time.
+
+        Each row has a search of its own, so that the others do not count.
+        """
+        found = [self.search(row[None], torch.Generator().manual_seed(0))[0] for row in features]
+        return torch.cat(found)
 
     def sample(
         self, features: Float[Tensor, "*batch z"], generator: torch.Generator | None = None

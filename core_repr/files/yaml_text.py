@@ -33,7 +33,11 @@ def parse_yaml(text: str | bytes) -> Any:
             the file: "line 3, is not valid YAML: ...".
     """
     try:
-        return yaml.load(text, _Loader)
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f", line {mark.line + 1},"

@@ -64,11 +64,11 @@ def test_it_finds_the_action_with_the_greatest_reward(make_agent: Make, method: 
 
     class Known(type(Planner(agent)._actor)):  # type: ignore[misc]
         def score(self, features: Any, actions: Any) -> Any:
-            return -(actions[:, :, 0] - best[:, None]).square().sum(-1)
+            return -(actions[:, :, 0] - features[:, None, :2]).square().sum(-1)
 
     planner = Planner(agent, method=method, samples=256, elites=16, iterations=6, horizon=2)
     planner._actor.__class__ = Known
-    found = planner._actor.mode(torch.randn(2, 14))
+    found = planner._actor.mode(torch.cat([best, torch.randn(2, 12)], 1))
     torch.testing.assert_close(found, best, atol=0.06, rtol=0)
 
 
@@ -96,6 +96,9 @@ def test_it_acts_like_an_agent(make_agent: Make) -> None:
     assert after.shape == (2, 2) and alone.shape == (1, 2)
     sampled = [planner.predict(frames[:, 0])[0] for _ in range(2)]
     assert not np.array_equal(*sampled)
+    # In a batch, each acts as it does alone.
+    second, _ = planner.predict(frames[1:, 0], deterministic=True)
+    np.testing.assert_allclose(second, one[0][1:], atol=1e-4)
     # The best one alone, too.
     best = Planner(agent, samples=8, elites=1, iterations=2)
     assert np.isfinite(best.predict(frames[:, 0])[0]).all()

@@ -67,6 +67,7 @@ def test_the_search_finds_what_a_grid_finds() -> None:
     search = CrossEntropySearch(critic, 2, QTOptConfig(iterations=5, samples=200, elites=20))
     centres = torch.tensor([[0.0, 0.0], [0.7, -0.6], [0.95, 0.2], [2.0, -2.0]])
     found = search.mode(centres)
+    torch.testing.assert_close(search.mode(centres[2:]), found[2:])
     line = torch.linspace(-1, 1, 401)
     grid = torch.cartesian_prod(line, line)
     for centre, action in zip(centres, found, strict=True):

@@ -146,8 +146,9 @@ class CrossEntropySearch(Acts):
         self._action_size, self._config = action_size, config
 
     def mode(self, features: Float[Tensor, "*batch z"]) -> Float[Tensor, "*batch a"]:
-        """Returns the action that was found, with the same draws every time."""
-        return self.search(self._critic[0], features, torch.Generator().manual_seed(0))
+        """Returns the action that was found, with the same draws every time, for each row."""
+        generator = torch.Generator().manual_seed(0)
+        return self.search(self._critic[0], features, generator, same_draws=True)
 
     def sample(
         self, features: Float[Tensor, "*batch z"], generator: torch.Generator | None = None
@@ -163,7 +164,12 @@ class CrossEntropySearch(Acts):
 
     @torch.no_grad()
     def search(
-        self, critic: TwinCritic, features: Float[Tensor, "*batch z"], generator: torch.Generator
+        self,
+        critic: TwinCritic,
+        features: Float[Tensor, "*batch z"],
+        generator: torch.Generator,
+        *,
+        same_draws: bool = False,
     ) -> Float[Tensor, "*batch a"]:
         """Returns the best action that was found for each latent state.
 
@@ -171,6 +177,7 @@ class CrossEntropySearch(Acts):
             critic: Two critics, of which the first one's values count.
             features: Of the latent states.
             generator: Draws the actions.
+            same_draws: Whether all rows have the same ones, so that the others do not count.
         """
         config, size = self._config, self._action_size
         shape = (*features.shape[:-1], config.samples, size)
@@ -178,7 +185,8 @@ class CrossEntropySearch(Acts):
         mean = features.new_zeros(*features.shape[:-1], 1, size)
         variance = torch.full_like(mean, config.initial_variance)
         for _ in range(config.iterations):
-            noise = torch.randn(shape, generator=generator).to(features.device)
+            drawn = shape[-2:] if same_draws else shape
+            noise = torch.randn(drawn, generator=generator).to(features.device)
             actions = mean + variance.clamp(min=MIN_VARIANCE).sqrt() * noise
             actions = actions.clamp(-1, 1)
             values = critic(repeated, actions)[0]
