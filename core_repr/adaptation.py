@@ -40,7 +40,8 @@ class AdaptingWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
     Raises:
         TypeError: If ``env`` is not a ``CoReWrapper``.
-        ValueError: If the model has neither L_c nor a KL divergence, or a number does not do.
+        ValueError: If the model has neither L_c nor a KL divergence, a number does not do, or
+            ``Autoreset`` is inside.
 
     Example:
         >>> import gymnasium as gym

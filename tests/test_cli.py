@@ -94,6 +94,7 @@ def test_settings_from_a_file(
         ("- agent", "holds no settings"),
         ("batch_size: 4", "holds no settings"),
         ("agent: 4", "agent"),
+        ("#" * 1_000_001, "core-repr: {path} is larger than"),
         ("agent: !!python/object/apply:os.system [ls]", "is not valid YAML"),
         ("agent: {batch_size: 4}\nagent: {discount: 0.9}", "line 2, is not valid YAML: 'agent' st"),
         (None, "There is no file"),
@@ -112,7 +113,7 @@ def test_settings_that_do_not_fit(
     for typed in (["train", "--config"], ["config", "check"]):
         assert cli.main([*typed, str(path)]) == 1
         error = capsys.readouterr().err
-        assert message in error and len(error.splitlines()) == 1
+        assert message.replace("{path}", str(path)) in error and len(error.splitlines()) == 1
     assert not trainings
 
 

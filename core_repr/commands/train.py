@@ -356,6 +356,11 @@ def train_with_settings(path: str, preset: str, variant: str = "core") -> Train:
 def settings_of(path: str | Path, preset: str, variant: str) -> CoReConfig:
     """Returns a variant of a preset with the settings of a file.
 
+    Args:
+        path: The file.
+        preset: For what the file does not name.
+        variant: The system of the paper that the preset is changed to.
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it does not fit, or makes another system.

@@ -34,8 +34,9 @@ def read_settings(path: str | Path, base: CoReConfig) -> CoReConfig:
     place = user_path(path)
     if not place.is_file():
         raise FileNotFoundError(f"There is no file {str(place)!r} with settings.")
+    text = read_bounded(place, MAX_BYTES)
     try:
-        given = parse_yaml(read_bounded(place, MAX_BYTES))
+        given = parse_yaml(text)
     except ValueError as error:
         raise ValueError(f"{place}{error}.") from None
     if not isinstance(given, dict) or not given.keys() & {*SECTIONS}:
