@@ -347,6 +347,7 @@ def before_parts(config: CoReConfig) -> dict[str, Any]:
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_configs_of_earlier_versions_mean_what_they_meant(version: int) -> None:
     config = PRESETS["compact"]()
+    config = config.replace(objectives=dataclasses.replace(config.objectives, continuation=None))
     scaling = "standardized" if version >= 4 else "centered"
     encoder = dataclasses.replace(config.world_model.encoder, pixel_scaling=scaling)
     limit = config.agent.latent_max_gradient_norm if version >= 3 else 1e9
@@ -443,6 +444,18 @@ def test_earlier_sequential_updates_took_the_whole_gradient_of_the_critics() -> 
     assert CoReConfig.from_json(json.dumps(old)).agent.critic_weight == 1
 
 
+@pytest.mark.parametrize("variant", ["core", "imagination", "curl"])
+def test_nothing_foresaw_a_termination_up_to_version_14(variant: str) -> None:
+    environment = EnvironmentConfig("an/Env-v0", {}, (-1.0,), (1.0,))
+    config = make_variant(PRESETS["compact"](), variant).replace(environment=environment)
+    config = config.replace(objectives=dataclasses.replace(config.objectives, continuation=None))
+    old = json.loads(config.to_json())
+    del old["objectives"]["continuation"]
+    old["format_version"] = 14
+    assert CoReConfig.from_json(json.dumps(old)) == config
+    assert variant_of(config) == variant
+
+
 def test_the_number_of_proprioceptive_values_is_their_sum() -> None:
     environment = EnvironmentConfig(
         "an/Env-v0", {}, (-1.0,), (1.0,), 1, "camera", {"arm": 3, "gripper": 1}
@@ -463,6 +476,15 @@ def test_every_variant_of_every_preset_is_valid(preset: str, variant: str) -> No
     # Compact keeps the critics' gradient out of Θ as it is.
     same = variant == "core" or (preset, variant) == ("compact", "no-critic-gradient")
     assert (config == PRESETS[preset]()) == same
+
+
+def test_the_settings_of_its_agent_do_not_tell_a_variant() -> None:
+    config = make_variant(PRESETS["compact"](), "imagination")
+    agent = dataclasses.replace(config.agent, updates_per_step=2.0, averaging_rate=0.005)
+    assert variant_of(config.replace(agent=agent)) == "imagination"
+    config = make_variant(PRESETS["paper"](), "rsac")
+    agent = dataclasses.replace(config.agent, initial_updates=7)
+    assert variant_of(config.replace(agent=agent)) == "rsac"
 
 
 def test_another_kind_of_part_keeps_the_sizes_that_both_have() -> None:

@@ -64,7 +64,9 @@ def test_it_learns_and_logs_the_terms_that_there_are(
 ) -> None:
     before = {name: p.clone() for name, p in agent.policy.named_parameters()}
     for _ in range(2):
-        agent.update(agent._sample())
+        batch = agent._sample()
+        # There are terminations to learn from.
+        agent.update(batch._replace(terminated=torch.ones_like(batch.terminated)))
     agent.read_losses()
     untouched = {n for n, p in agent.policy.named_parameters() if torch.equal(p, before[n])}
     # Everything that is built learns, but biases whose gradient happens to be zero.
@@ -142,4 +144,6 @@ def test_a_training_of_it_is_resumed(config: CoReConfig, tmp_path: Path) -> None
     resumed = resume(tmp_path / "run", 110, "cpu")
     assert resumed.env_steps >= 110
     saved = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
-    assert saved["objectives"].keys() == {"frames", "kl", "reward", "inverse_dynamics"}
+    assert saved["objectives"].keys() == {
+        *("frames", "kl", "reward", "inverse_dynamics", "continuation")
+    }

@@ -124,14 +124,15 @@ class Imagination:
     @torch.inference_mode()
     def step(
         self, actions: Shaped[np.ndarray, "n ..."]
-    ) -> tuple[Float32[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    ) -> tuple[Float32[np.ndarray, " n"], Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         """Takes a step.
 
         Args:
             actions: In the environment's units.
 
         Returns:
-            The predicted rewards, and whose episode has had its number of steps.
+            The predicted rewards, whose episode terminated, and whose has had its number of
+            steps.
         """
         model = self.model
         action = torch.from_numpy(self._scaler.to_model(actions)).to(model.device)
@@ -140,7 +141,17 @@ class Imagination:
         self._state = model.dynamics.predict(self._state, action, noise)
         rewards: Float32[np.ndarray, " n"] = model.predict_reward(self._state).cpu().numpy()
         self._ages += 1
-        return rewards, self._ages >= self._horizon
+        return rewards, self._terminations(), self._ages >= self._horizon
+
+    def _terminations(self) -> Bool[np.ndarray, " n"]:
+        """Draws whose episode terminates, as likely as the model says."""
+        if self.model.config.objectives.continuation is None:
+            return np.zeros(self._num_envs, np.bool_)
+        goes_on = self.model.predict_continuation(self._state).cpu()
+        over: Bool[np.ndarray, " n"] = (
+            torch.rand(self._num_envs, generator=self._generator) >= goes_on
+        ).numpy()
+        return over
 
 
 class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
@@ -148,9 +159,10 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
 
     An episode starts at a latent state that was recorded. An action leads to a sample of the prior;
     the reward is the one that the model predicts, the observation [h, mean of the prior], and so an
-    agent that learns here acts in the real environment in :class:`~core_repr.CoReWrapper`. After
-    ``horizon`` steps an episode is truncated, and the next one starts at once: the last
-    observations are in ``info["final_obs"]``.
+    agent that learns here acts in the real environment in :class:`~core_repr.CoReWrapper`. An
+    episode terminates with the probability that the model predicts; a model without the objective
+    ``continuation`` foresees no termination. After ``horizon`` steps an episode is truncated. The
+    next one starts at once: the last observations are in ``info["final_obs"]``.
 
     Args:
         model: A zoo name, a model folder, a Hub repository, or a
@@ -221,7 +233,8 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         dict[str, Any],
     ]:
         """Takes a step; ``actions`` are in the environment's units."""
-        rewards, over = self._imagination.step(actions)
+        rewards, terminated, truncated = self._imagination.step(actions)
+        over = terminated | truncated
         info: dict[str, Any] = {}
         if over.any():
             last, seen = np.full(self.num_envs, None, object), self._imagination.observations
@@ -230,8 +243,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             info = {"final_obs": last, "_final_obs": over.copy()}
             info |= {"final_info": {}, "_final_info": over.copy()}
             self._imagination.start(over)
-        nothing = np.zeros(self.num_envs, np.bool_)
-        return self._imagination.observations, rewards, nothing, over, info
+        return self._imagination.observations, rewards, terminated, truncated, info
 
 
 def record_states(

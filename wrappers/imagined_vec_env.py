@@ -79,12 +79,16 @@ class ImaginedVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Takes a step; episodes that end make room for new ones at once."""
         assert self._taken is not None
-        rewards, over = self._imagination.step(self._taken)
+        rewards, terminated, truncated = self._imagination.step(self._taken)
+        over = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if over.any():
             last = self._imagination.observations
             for row in np.flatnonzero(over):
-                infos[row] = {"terminal_observation": last[row], "TimeLimit.truncated": True}
+                infos[row] = {
+                    "terminal_observation": last[row],
+                    "TimeLimit.truncated": not terminated[row],
+                }
             self._imagination.start(over)
         return self._imagination.observations, rewards, over, infos
 

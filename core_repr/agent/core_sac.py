@@ -141,12 +141,13 @@ class CoReSAC(SequenceAlgorithm):
         return batch._replace(frames=views[0]), others
 
     def _tell_of_termination(self) -> None:
-        if self._settings.imagination is not None and not self._told_of_termination:
+        foresees = self.config.objectives.continuation is not None
+        if self._settings.imagination is not None and not (foresees or self._told_of_termination):
             self._told_of_termination = True
             warnings.warn(
                 "An episode terminated, but the world model does not predict that: actor and "
-                "value learn in imagination as if episodes went on. Where terminating is what the "
-                "agent must avoid or seek, take the variant core.",
+                "value learn in imagination as if episodes went on. Train anew with "
+                "objectives.continuation, which the variant imagination has.",
                 stacklevel=2,
             )
 
@@ -296,14 +297,14 @@ class CoReSAC(SequenceAlgorithm):
             networks.value.requires_grad_(False)
             values = networks.value(imagined.features)
             networks.value.requires_grad_(True)
-        discounts = torch.full_like(imagined.rewards, self.gamma)
+        discounts, weights = self.gamma * imagined.continuations, imagined.weights
         decay = settings.trace_decay
         returns = lambda_returns(imagined.rewards, values, discounts, decay)
         scaled = returns / networks.value.scale(returns.detach())
-        loss = (networks.entropy_weight * imagined.log_densities - scaled).mean()
+        loss = (weights * (networks.entropy_weight * imagined.log_densities - scaled)).mean()
         self.optimizers.actor.zero_grad()
         loss.backward()
-        entropy = -imagined.log_densities.detach().mean()
+        entropy = -(weights * imagined.log_densities.detach()).sum() / weights.sum()
         self.note({"actor_loss": loss.detach(), "policy_entropy": entropy})
         self._clip("actor", self._actor_parameters, self._settings.actor_max_gradient_norm)
         self.optimizers.actor.step()
@@ -311,11 +312,11 @@ class CoReSAC(SequenceAlgorithm):
 
         features = imagined.features[:-1].detach()
         with self._autocast():
-            value_loss = networks.value.loss(features, returns.detach()).mean()
+            value_loss = networks.value.loss(features, returns.detach())
             # Near its slow copy.
             with torch.no_grad():
                 slow = networks.value_target(features)
-            value_loss = value_loss + networks.value.loss(features, slow).mean()
+            value_loss = (weights * (value_loss + networks.value.loss(features, slow))).mean()
             replayed = self._replayed_value_loss(batch, posterior.features, decay)
             value_loss = value_loss + settings.replay_weight * replayed
         self.optimizers.value.zero_grad()

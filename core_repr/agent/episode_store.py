@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,8 @@ SEGMENT_SLOTS = 512
 FORMAT_VERSION = 1
 
 
-class Episode(NamedTuple):
+@dataclass(frozen=True)
+class Episode:
     """Where an episode lies: ``length`` frames from ``start`` on in a segment."""
 
     segment: Segment
@@ -29,6 +32,11 @@ class Episode(NamedTuple):
     def records(self) -> Records:
         """A view of the episode."""
         return self.segment.records(self.start, self.length)
+
+    @cached_property
+    def terminated(self) -> bool:
+        """Whether it terminated, rather than being cut off."""
+        return bool(self.records["terminated"][-2])
 
 
 class EpisodeStore:
@@ -84,11 +92,11 @@ class EpisodeStore:
 
     def drop_oldest(self) -> None:
         """Lets the oldest episode give way."""
-        segment, _, length = self.episodes.popleft()
-        self._slots -= length
-        still_used = self.episodes and self.episodes[0].segment is segment
-        if not still_used and segment is not self._segment:
-            self._delete(segment)
+        oldest = self.episodes.popleft()
+        self._slots -= oldest.length
+        still_used = self.episodes and self.episodes[0].segment is oldest.segment
+        if not still_used and oldest.segment is not self._segment:
+            self._delete(oldest.segment)
 
     def _segment_for(self, length: int) -> Segment:
         segment = self._segment
@@ -130,8 +138,8 @@ class EpisodeStore:
         if self._segment is not None:
             self._segment.sync()
         segments: dict[Segment, list[list[int]]] = {}
-        for segment, start, length in self.episodes:
-            segments.setdefault(segment, []).append([start, length])
+        for episode in self.episodes:
+            segments.setdefault(episode.segment, []).append([episode.start, episode.length])
         return {
             "format_version": FORMAT_VERSION,
             "record": _describe(self.dtype),

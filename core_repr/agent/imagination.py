@@ -22,12 +22,20 @@ class Rollout(NamedTuple):
     Attributes:
         features: What agents see of the states, ``(H + 1, N, Z)``.
         rewards: Predicted rewards of the steps, ``(H, N)``.
+        continuations: Probability that an episode goes on after each step, ``(H, N)``.
         log_densities: Of the actions, in nats, ``(H, N)``.
     """
 
     features: Float[Tensor, "states n z"]
     rewards: Float[Tensor, "h n"]
+    continuations: Float[Tensor, "h n"]
     log_densities: Float[Tensor, "h n"]
+
+    @property
+    def weights(self) -> Float[Tensor, "h n"]:
+        """Probability that there is each step: that no earlier one terminated the episode."""
+        goes_on = self.continuations[:-1].detach().cumprod(0)
+        return torch.cat([torch.ones_like(self.continuations[:1]), goes_on])
 
 
 def roll_out(
@@ -49,7 +57,8 @@ def roll_out(
         generator: Draws actions and states.
     """
     size = (len(state.h), model.dynamics.stochastic_size)
-    features, rewards, log_densities = [state.features], [], []
+    features = [state.features]
+    rewards, continuations, log_densities = [], [], []
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.requires_grad_(False)
     for _ in range(horizon):
@@ -58,10 +67,12 @@ def roll_out(
         state = model.dynamics.predict(state, action, noise.to(action.device))
         features.append(state.features)
         rewards.append(model.predict_reward(state))
+        continuations.append(model.predict_continuation(state))
         log_densities.append(log_density)
     for parameter in learning:
         parameter.requires_grad_(True)
-    return Rollout(torch.stack(features), torch.stack(rewards), torch.stack(log_densities))
+    lists = (features, rewards, continuations, log_densities)
+    return Rollout(*(torch.stack(steps) for steps in lists))
 
 
 def lambda_returns(

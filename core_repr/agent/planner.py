@@ -104,16 +104,21 @@ class PlanningActor(Acts):
     def score(
         self, features: Float[Tensor, "b z"], actions: Float[Tensor, "b n h a"]
     ) -> Float[Tensor, "b n"]:
-        """Returns the imagined returns of actions: rewards, and the value of the last state."""
+        """Returns the imagined returns of actions: rewards, and the value of the last state.
+
+        What would come after a termination counts as little as it is likely.
+        """
         model, _ = self._parts
         batch, count, horizon, _ = actions.shape
         state = self._state(features.repeat_interleave(count, 0))
         taken = actions.flatten(0, 1)
         score = torch.zeros(batch * count, device=features.device)
+        weight = torch.ones_like(score)
         for t in range(horizon):
             state = model.dynamics.predict(state, taken[:, t], None)
-            score += self._discount**t * model.predict_reward(state)
-        score += self._discount**horizon * self._value(state.features)
+            score += weight * model.predict_reward(state)
+            weight = weight * self._discount * model.predict_continuation(state)
+        score += weight * self._value(state.features)
         scores: Tensor = score.view(batch, count)
         return scores
 

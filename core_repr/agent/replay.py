@@ -122,6 +122,10 @@ class SequenceReplayBuffer(EpisodeStore):
     def sample(self, batch_size: int, length: int, lead: int = 0) -> SequenceBatch:
         """Samples sequences of frames, their starts uniform inside the episodes.
 
+        Of an episode that terminated, a sequence that starts too late to be whole is moved to its
+        end: what it terminated in, which is to be learned, comes as often as what is in its
+        middle, and short episodes as often as long ones.
+
         Args:
             batch_size: Number of sequences B.
             length: Frames in a sequence T. A shorter episode is padded and masked.
@@ -137,8 +141,15 @@ class SequenceReplayBuffer(EpisodeStore):
         if not self.episodes:
             raise ValueError("The replay buffer holds no finished episode to sample from.")
         starts = np.array([max(1, episode.length - length + 1 + lead) for episode in self.episodes])
+        # Each start, and of episodes that terminated, each frame that an action follows.
+        draws = np.array(
+            [
+                max(own, episode.length - 1) if episode.terminated else own
+                for own, episode in zip(starts, self.episodes, strict=True)
+            ]
+        )
         chosen = np.searchsorted(
-            starts.cumsum(), self.rng.integers(starts.sum(), size=batch_size), side="right"
+            draws.cumsum(), self.rng.integers(draws.sum(), size=batch_size), side="right"
         )
         frames = np.zeros((length, batch_size, *self.dtype["frame"].shape), np.uint8)
         actions = np.zeros((length, batch_size, *self.dtype["action"].shape), np.float32)
@@ -147,7 +158,7 @@ class SequenceReplayBuffer(EpisodeStore):
         mask = np.zeros((length, batch_size), np.bool_)
         proprioception = np.zeros((length, batch_size, self.proprioception_size), np.float32)
         for b, index in enumerate(chosen):
-            first = self.rng.integers(starts[index]) - lead
+            first = min(self.rng.integers(draws[index]), starts[index] - 1) - lead
             records = self.episodes[index].records[max(first, 0) : first + length]
             before = max(-first, 0)
             kept = slice(before, before + len(records))

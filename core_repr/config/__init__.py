@@ -19,6 +19,7 @@ from core_repr.config.learning import (
 from core_repr.config.parts import (
     AugmentationConfig,
     BisimulationConfig,
+    ContinuationConfig,
     ContrastiveConfig,
     EncoderConfig,
     FeedForwardDynamicsConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "AugmentationConfig",
     "BisimulationConfig",
     "CoReConfig",
+    "ContinuationConfig",
     "ContrastiveConfig",
     "EncoderConfig",
     "EnvironmentConfig",

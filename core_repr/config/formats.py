@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
-FORMAT_VERSION = 14
+FORMAT_VERSION = 15
 """Version of the layout of ``config.json``; :func:`upgrade` reads the older ones."""
 
 
@@ -148,6 +148,8 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     12: _upgrade_imagination,
     # Up to version 13, rewards are predicted as they are.
     13: _adding(**{"objectives.reward": {"normalized": False}}),
+    # Up to version 14, nothing predicts that an episode terminates.
+    14: _adding(objectives={"continuation": None}),
 }
 """Version → what makes the next version of it, in place."""
 

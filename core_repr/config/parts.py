@@ -454,6 +454,24 @@ class InverseDynamicsConfig:
 
 @refuses_in_a_sentence
 @dataclass(frozen=True, config=STRICT)
+class ContinuationConfig:
+    """The continuation loss, and the head that it trains: whether an episode goes on.
+
+    Not of the paper, whose tasks never terminate. Until an episode does, nothing is learned.
+
+    Attributes:
+        kind: ``"cross-entropy"``.
+        weight: Of the loss in J_M.
+        layers: Hidden layers of the head.
+    """
+
+    weight: NonNegative = 1.0
+    layers: Layers = (128, 128)
+    kind: Kind[Literal["cross-entropy"]] = "cross-entropy"
+
+
+@refuses_in_a_sentence
+@dataclass(frozen=True, config=STRICT)
 class ObjectivesConfig:
     """The terms of J_M, with the heads that they train; ``None`` for a term that there is not.
 
@@ -462,12 +480,14 @@ class ObjectivesConfig:
         kl: What keeps posterior and prior together.
         reward: What predicts rewards.
         inverse_dynamics: What tells the action between two states.
+        continuation: What predicts whether an episode goes on or terminates.
     """
 
     frames: FramesConfig = ContrastiveConfig()
     kl: KLConfig | None = KLConfig()
     reward: RewardConfig | None = RewardConfig()
     inverse_dynamics: InverseDynamicsConfig | None = InverseDynamicsConfig()
+    continuation: ContinuationConfig | None = None
 
     @property
     def use_prior(self) -> bool:

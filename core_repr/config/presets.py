@@ -4,6 +4,7 @@ from core_repr.config.core import CoReConfig
 from core_repr.config.learning import SACConfig
 from core_repr.config.parts import (
     AugmentationConfig,
+    ContinuationConfig,
     ContrastiveConfig,
     EncoderConfig,
     ObjectivesConfig,
@@ -44,6 +45,7 @@ def compact() -> CoReConfig:
         objectives=ObjectivesConfig(
             frames=ContrastiveConfig(weight=0.3, layers=(256,), proprioception=False),
             reward=RewardConfig(weight=3.0),
+            continuation=ContinuationConfig(),
         ),
         augmentation=AugmentationConfig(texture_opacity=1.0, color_jitter=0.3),
         agent=SACConfig(

@@ -18,6 +18,7 @@ from core_repr.config.learning import (
 from core_repr.config.parts import (
     AugmentationConfig,
     BisimulationConfig,
+    ContinuationConfig,
     FeedForwardDynamicsConfig,
     GateConfig,
     IdentityDynamicsConfig,
@@ -58,20 +59,33 @@ class Same:
         self.field = field
 
 
+class Extra:
+    """A part that a variant brings, but that does not tell it from others.
+
+    Args:
+        part: Its config.
+    """
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+
 class Variant(NamedTuple):
     """A system as a change of CoRe.
 
     Attributes:
         title: Its name in the paper.
         about: What it is, and where it is our reading.
-        changes: Field → value, a :class:`Part`, :class:`Same` as another field, or the changes
-            of the part that the field holds.
+        changes: Field → value, a :class:`Part`, :class:`Extra`, :class:`Same` as another field, or
+            the changes of the part that the field holds.
     """
 
     title: str
     about: str
     changes: Mapping[str, Any]
 
+
+_WITHOUT_A_WORLD_MODEL = dict.fromkeys(("kl", "reward", "inverse_dynamics", "continuation"))
 
 _OF_CRITICS_ALONE = {
     "initial_updates": 0,
@@ -106,10 +120,7 @@ def _feed_forward(
             "dynamics": IdentityDynamicsConfig(),
             **({"frame_size": size, "crop_size": size} if whole else {}),
         },
-        "objectives": {
-            "frames": frames,
-            **dict.fromkeys(("kl", "reward", "inverse_dynamics")),
-        },
+        "objectives": {"frames": frames, **_WITHOUT_A_WORLD_MODEL},
         "augmentation": AugmentationConfig(shift=shift),
         "agent": agent,
     }
@@ -138,7 +149,7 @@ VARIANTS = {
         "CoRe's recurrent network without any world-model loss and without a prior: the "
         "critics alone train it.",
         {
-            "objectives": dict.fromkeys(("frames", "kl", "reward", "inverse_dynamics")),
+            "objectives": {"frames": None, **_WITHOUT_A_WORLD_MODEL},
             "agent": _OF_CRITICS_ALONE,
         },
     ),
@@ -161,10 +172,7 @@ VARIANTS = {
         "every world-model loss; the critics train the rest. The rates of that loss and of "
         "the slow copy of the encoder are CURL's, for RCURL's are published nowhere.",
         {
-            "objectives": {
-                "frames": MomentumContrastConfig(),
-                **dict.fromkeys(("kl", "reward", "inverse_dynamics")),
-            },
+            "objectives": {"frames": MomentumContrastConfig(), **_WITHOUT_A_WORLD_MODEL},
             "agent": {**_OF_CRITICS_ALONE, "encoder_learning_rate": 1e-3},
         },
     ),
@@ -257,13 +265,14 @@ VARIANTS = {
         "CoRe whose actor learns from roll-outs of the world model, with a value of states in "
         "place of the critics. This one is ours.",
         {
+            "objectives": {"continuation": Extra(ContinuationConfig())},
             "agent": {
                 "imagination": ImaginationConfig(),
                 "updates_per_step": 1.0,
                 "agent_updates": 1,
                 "averaging_rate": 0.02,
                 "critic_weight": 0.0,
-            }
+            },
         },
     ),
     "gated": Variant(
@@ -308,19 +317,22 @@ def variant_of(config: CoReConfig) -> str:
 
     Settings of the algorithm alone make none: they differ between presets.
     """
-    parts = {
-        name: variant.changes
-        for name, variant in VARIANTS.items()
-        if not variant.changes or _has_parts(variant.changes)
-    }
+    parts = {name: _parts_of(variant.changes) for name, variant in VARIANTS.items()}
+    # What changes settings of the algorithm alone is not told from CoRe.
+    parts = {name: own for name, own in parts.items() if own or name == "core"}
     fitting = [name for name, changes in parts.items() if _holds(config, changes)]
     return max(fitting, key=lambda name: (_size(parts[name]), _likeness(config, parts[name])))
 
 
-def _has_parts(changes: Mapping[str, Any]) -> bool:
-    agent = changes.get("agent", {})
-    settings = agent.values() if isinstance(agent, Mapping) else [agent]
-    return bool(changes.keys() - {"agent"}) or any(map(dataclasses.is_dataclass, settings))
+def _parts_of(changes: Mapping[str, Any], field: str = "") -> Mapping[str, Any]:
+    """Returns the changes that tell a system from others: not the plain settings of its agent."""
+    telling = {}
+    for name, value in changes.items():
+        own = _parts_of(value, name) if isinstance(value, Mapping) else value
+        is_setting = field == "agent" and not dataclasses.is_dataclass(own)
+        if not (isinstance(own, Extra) or own == {} or is_setting):
+            telling[name] = own
+    return telling
 
 
 def _holds(part: Any, changes: Mapping[str, Any]) -> bool:
@@ -382,4 +394,6 @@ def _change(part: Any, changes: Mapping[str, Any]) -> Any:
 def _changed(before: Any, change: Any) -> Any:
     if isinstance(change, Mapping):
         return _change(before, change)
+    if isinstance(change, Extra):
+        return change.part
     return change.of(before) if isinstance(change, Part) else change

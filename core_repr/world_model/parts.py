@@ -10,6 +10,7 @@ from core_repr.world_model.encoders import Encoder, SharedEncoder
 from core_repr.world_model.objectives import (
     KL,
     Bisimulation,
+    Continuation,
     Contrastive,
     InverseDynamics,
     MomentumContrast,
@@ -30,6 +31,7 @@ PARTS: dict[type, type[nn.Module]] = {
     config.KLConfig: KL,
     config.RewardConfig: Reward,
     config.InverseDynamicsConfig: InverseDynamics,
+    config.ContinuationConfig: Continuation,
 }
 
 

@@ -22,6 +22,7 @@ from core_repr.world_model.encoders.frames import center_crop, join_past, stack_
 from core_repr.world_model.latent import LatentState, StackedState
 from core_repr.world_model.layers import mlp
 from core_repr.world_model.objectives import (
+    Continuation,
     Contrastive,
     Objectives,
     Reward,
@@ -327,6 +328,16 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
             ValueError: If the model has no reward head.
         """
         return self.objectives.objective("reward", Reward).predict(state)
+
+    def predict_continuation(self, state: LatentState) -> Float[Tensor, "*batch"]:
+        """Returns the probability that an episode goes on after the step that led to ``state``.
+
+        It is 1 for a model without the objective ``continuation``, and for one that has not seen
+        an episode terminate.
+        """
+        if "continuation" not in self.objectives:
+            return torch.ones(state.h.shape[:-1], device=state.h.device)
+        return self.objectives.objective("continuation", Continuation).predict(state)
 
     def losses(self, observed: Observed) -> WorldModelLosses:
         """Returns J_M for a mini-batch.

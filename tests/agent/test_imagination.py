@@ -8,7 +8,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from core_repr.agent import CoReSAC, core_sac
-from core_repr.agent.imagination import lambda_returns, roll_out
+from core_repr.agent.imagination import Rollout, lambda_returns, roll_out
 from core_repr.agent.value import GREATEST, Value, symexp, symlog
 from core_repr.config import (
     CoReConfig,
@@ -108,6 +108,15 @@ def test_a_roll_out_is_the_prior_under_the_actor(agent: CoReSAC) -> None:
         state = model.dynamics.predict(state, action, torch.randn(6, 5, generator=generator))
         torch.testing.assert_close(rollout.rewards[t], model.predict_reward(state))
         torch.testing.assert_close(rollout.log_densities[t], log_density)
+    assert torch.equal(rollout.continuations, torch.ones(3, 6))
+    assert torch.equal(rollout.weights, torch.ones(3, 6))
+
+
+def test_a_step_counts_as_much_as_it_is_likely_that_it_comes() -> None:
+    goes_on = torch.tensor([[0.5, 1.0], [0.2, 0.0], [0.3, 1.0]], requires_grad=True)
+    rollout = Rollout(torch.zeros(4, 2, 1), torch.zeros(3, 2), goes_on, torch.zeros(3, 2))
+    torch.testing.assert_close(rollout.weights, torch.tensor([[1, 1], [0.5, 1], [0.1, 0]]))
+    assert not rollout.weights.requires_grad
 
 
 def test_the_gradient_of_later_rewards_reaches_the_actor_and_not_the_model(agent: CoReSAC) -> None:
@@ -193,6 +202,35 @@ def test_the_policy_climbs_an_imagined_reward(
     assert imagined() > before + 0.05
 
 
+def test_the_policy_stays_where_episodes_go_on(
+    agent: CoReSAC, hand_made: Callable[..., SequenceBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step is worth the same; half of the stochastic state terminates the episode."""
+    model, networks = agent.world_model, agent.actor_critic
+    monkeypatch.setattr(model, "predict_reward", lambda state: torch.ones_like(state.h[..., 0]))
+
+    def goes_on(state: LatentState) -> torch.Tensor:
+        return (3 * state.sample[..., 0]).sigmoid()
+
+    monkeypatch.setattr(model, "predict_continuation", goes_on)
+    agent.optimizers.actor.param_groups[0]["lr"] = 1e-2
+    batch, settings = hand_made(length=5, batch_size=8), agent.config.agent.imagination
+    _, posterior = agent._model_losses(batch)
+    # Where an episode terminates, nothing follows: values are looked at through the same weights.
+    monkeypatch.setattr(networks.value, "forward", lambda z: torch.full(z.shape[:-1], 10.0))
+
+    def imagined() -> float:
+        start = posterior.detach().map(lambda field: field.flatten(0, 1))
+        with torch.no_grad():
+            rollout = roll_out(model, networks.actor, start, 5, torch.Generator().manual_seed(0))
+        return rollout.continuations.mean().item()
+
+    before = imagined()
+    for _ in range(60):
+        agent._imagination_update(batch, posterior.detach(), settings)
+    assert imagined() > before + 0.03
+
+
 def test_nothing_starts_where_an_episode_terminated(
     agent: CoReSAC, hand_made: Callable[..., SequenceBatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +252,12 @@ def test_nothing_starts_where_an_episode_terminated(
     assert torch.cdist(started[0].float(), last.float()).min() > 0
 
 
-def test_a_termination_is_told_once(agent: CoReSAC) -> None:
+def test_a_termination_that_is_not_foreseen_is_told_once(agent: CoReSAC) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agent._tell_of_termination()
+    objectives = dataclasses.replace(agent.config.objectives, continuation=None)
+    agent = CoReSAC("CoRePolicy", None, agent.config.replace(objectives=objectives), device="cpu")
     with pytest.warns(UserWarning, match="as if episodes went on"):
         agent._tell_of_termination()
     with warnings.catch_warnings():

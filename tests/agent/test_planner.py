@@ -57,6 +57,21 @@ def test_a_plan_is_worth_its_rewards_and_what_follows(make_agent: Make, judge: s
             assert scores[b, n].item() == pytest.approx(score, abs=1e-4)
 
 
+def test_what_comes_after_a_termination_counts_as_little_as_it_is_likely(
+    make_agent: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent(discount=0.9)
+    actor = Planner(agent, horizon=3)._actor
+    model = agent.world_model
+    goes_on = iter([torch.tensor([1.0, 0.5]), torch.tensor([0.5, 1.0]), torch.tensor([0.0, 1.0])])
+    monkeypatch.setattr(model, "predict_continuation", lambda _: next(goes_on))
+    monkeypatch.setattr(model, "predict_reward", lambda state: torch.ones(len(state.h)))
+    monkeypatch.setattr(actor, "_value", lambda z: torch.full((len(z),), 10.0))
+    scores = actor.score(torch.randn(1, 14), torch.zeros(1, 2, 3, 2))
+    expected = [1 + 0.9 + 0.81 * 0.5, 1 + 0.45 + 0.45 * 0.9 + 0.45 * 0.81 * 10]
+    torch.testing.assert_close(scores, torch.tensor([expected]))
+
+
 @pytest.mark.parametrize("method", ["mppi", "cem"])
 def test_it_finds_the_action_with_the_greatest_reward(make_agent: Make, method: Any) -> None:
     agent = make_agent()

@@ -155,6 +155,35 @@ def test_starts_are_uniform_inside_the_episodes() -> None:
     assert all(abs(count - 6_000 / 13) < 5 * 21 for count in counts.values())
 
 
+def test_what_an_episode_terminated_in_comes_as_often_as_the_rest() -> None:
+    buffer = make_buffer(80)
+    episodes = {0: make_episode(0, 15, True), 1: make_episode(1, 2, True)}
+    episodes[2] = make_episode(2, 12, False)
+    for episode in episodes.values():
+        add(buffer, episode)
+    batch = buffer.sample(9_000, 4)
+    seen = np.zeros((3, 16))
+    for b in range(9_000):
+        number, first = check_sequence(batch, b, episodes)
+        seen[number, first : first + int(batch.mask[:, b].sum())] += 1
+    # Of 15 + 2 + 10 places to start at, each is hit 333 ± 18 times.
+    place = 9_000 / 27
+    whole = [1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 6, 5, 4, 3]
+    cut_off = [1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 3, 2, 1, 0, 0, 0]
+    for number, expected in ((0, whole), (1, [2, 2, 2] + [0] * 13), (2, cut_off)):
+        assert np.abs(seen[number] / place - expected).max() < 0.7, number
+
+
+def test_steps_and_stacks_of_an_episode_that_terminated_are_as_likely_as_others() -> None:
+    for terminated in (False, True):
+        buffer = make_buffer()
+        add(buffer, make_episode(0, 5, terminated))
+        batch = buffer.sample(4_000, 4, lead=2)
+        steps = batch.frames[2, :, 0, 0, 1].div(16, rounding_mode="floor").bincount(minlength=6)
+        # The last two of four frames are a step; there are five.
+        assert steps.tolist()[5] == 0 and (steps[:5] - 800).abs().max() < 130
+
+
 def test_truncation_is_not_termination() -> None:
     for terminated in (False, True):
         buffer = make_buffer()

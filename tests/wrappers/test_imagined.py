@@ -13,6 +13,7 @@ from stable_baselines3 import PPO, SAC
 
 from core_repr import CoReWorldModel, CoReWrapper, LatentState
 from core_repr.config import CoReConfig, make_variant
+from core_repr.world_model.objectives import Continuation
 from core_repr.wrappers import ImaginedVecEnv, ImaginedVectorEnv, record_states
 
 
@@ -87,6 +88,44 @@ def test_sb3_s_form_says_the_same(model: CoReWorldModel, starts: LatentState) ->
     assert venv.env_is_wrapped(gym.Wrapper) == [False] * 4
     with pytest.raises(AttributeError, match="has no method 'render_it'"):
         venv.env_method("render_it")
+
+
+@pytest.fixture
+def terminating(tiny_config: Callable[..., CoReConfig]) -> CoReWorldModel:
+    """A model that foresees terminations, half of the steps."""
+    config = make_variant(tiny_config(agent={"sequence_length": 6}), "imagination")
+    model = CoReWorldModel(config).eval()
+    head = model.objectives.objective("continuation", Continuation)
+    head.terminations.fill_(1)
+    with torch.no_grad():
+        head.head[-1].weight.zero_()
+        head.head[-1].bias.zero_()
+    return model
+
+
+def test_episodes_terminate_as_often_as_the_model_says(
+    terminating: CoReWorldModel, starts: LatentState
+) -> None:
+    envs = ImaginedVectorEnv(terminating, starts, horizon=2, num_envs=400)
+    venv = ImaginedVecEnv(terminating, starts, horizon=2, num_envs=400)
+    venv.seed(0)
+    envs.reset(seed=0)
+    venv.reset()
+    _, _, terminated, truncated, info = envs.step(actions(400))
+    _, _, dones, infos = venv.step(actions(400))
+    assert 150 < terminated.sum() < 250 and not truncated.any()
+    np.testing.assert_array_equal(info["_final_obs"], terminated)
+    np.testing.assert_array_equal(dones, terminated)
+    # Those that went on are at their last step.
+    _, _, later, truncated, _ = envs.step(actions(400))
+    np.testing.assert_array_equal(truncated, ~terminated)
+    _, _, dones, after = venv.step(actions(400))
+    np.testing.assert_array_equal(dones, later | truncated)
+    for row in range(400):
+        if terminated[row]:
+            assert infos[row]["TimeLimit.truncated"] is False
+        if dones[row]:
+            assert after[row]["TimeLimit.truncated"] == (not later[row])
 
 
 @pytest.mark.parametrize("algorithm", [PPO, SAC])

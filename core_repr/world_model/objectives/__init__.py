@@ -1,6 +1,7 @@
 """The terms of J_M, each with the head that it trains."""
 
 from core_repr.world_model.objectives.bisimulation import Bisimulation
+from core_repr.world_model.objectives.continuation import Continuation
 from core_repr.world_model.objectives.contrastive import Contrastive
 from core_repr.world_model.objectives.inverse_dynamics import InverseDynamics
 from core_repr.world_model.objectives.kl import KL
@@ -13,6 +14,7 @@ from core_repr.world_model.objectives.reward import Reward
 __all__ = [
     "KL",
     "Bisimulation",
+    "Continuation",
     "Contrastive",
     "InverseDynamics",
     "MomentumContrast",
