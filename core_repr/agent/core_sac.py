@@ -106,7 +106,7 @@ class CoReSAC(SequenceAlgorithm):
         for further in range(settings.agent_updates):
             if further:
                 self._critic_update(features, batch)
-            self._actor_update(features, batch.mask)
+            self._actor_update(features, batch.follows)
             self._follow()
 
     def update_world_model(self, batch: SequenceBatch) -> None:
@@ -241,7 +241,7 @@ class CoReSAC(SequenceAlgorithm):
             target = batch.rewards[:-1] + self.gamma * value
         first, second = networks.critic(features[:-1], batch.actions[:-1])
         error = (first - target).square() + (second - target).square()
-        loss = masked_mean(error, batch.mask[1:])
+        loss = masked_mean(error, batch.follows)
         self.note({"critic_loss": loss.detach()})
         return loss
 
@@ -257,22 +257,23 @@ class CoReSAC(SequenceAlgorithm):
         self._clip("critic", self._critic_parameters, self._settings.critic_max_gradient_norm)
         self.optimizers.critic.step()
 
-    def _actor_update(self, features: Float[Tensor, "t b z"], mask: Bool[Tensor, "t b"]) -> None:
+    def _actor_update(
+        self, features: Float[Tensor, "t b z"], follows: Bool[Tensor, "pairs b"]
+    ) -> None:
         """A step of the actor for J_π, equation (5), and of the entropy weight.
 
         Both are means over the frames that an action follows, as J_Q is.
         """
-        networks = self.actor_critic
-        acting, mask = features[:-1], mask[1:]
+        networks, acting = self.actor_critic, features[:-1]
         with self._autocast():
             action, log_density = networks.actor.sample(acting, self.policy.generator)
             networks.critic.requires_grad_(False)
             value = torch.min(*networks.critic(acting, action))
             networks.critic.requires_grad_(True)
-            loss = masked_mean(networks.entropy_weight * log_density - value, mask)
+            loss = masked_mean(networks.entropy_weight * log_density - value, follows)
         self.optimizers.actor.zero_grad()
         loss.backward()
-        entropy = -masked_mean(log_density.detach(), mask)
+        entropy = -masked_mean(log_density.detach(), follows)
         self.note({"actor_loss": loss.detach(), "policy_entropy": entropy})
         self._clip("actor", self._actor_parameters, self._settings.actor_max_gradient_norm)
         self.optimizers.actor.step()
@@ -330,18 +331,15 @@ class CoReSAC(SequenceAlgorithm):
         self, batch: SequenceBatch, features: Float[Tensor, "t b z"], decay: float
     ) -> Float[Tensor, ""]:
         """The value's loss for the λ-returns of the rewards that there were."""
-        networks = self.actor_critic
-        following = batch.mask[1:]
+        networks, follows = self.actor_critic, batch.follows
         with torch.no_grad():
-            # After the end of a short sequence, the value of its last state stays.
-            steps = torch.arange(len(batch.mask), device=features.device)[:, None]
-            last = torch.minimum(steps, batch.mask.sum(0) - 1)
-            values = networks.value_target(features).gather(0, last)
-            rewards = batch.rewards[:-1].masked_fill(~following, 0)
+            values = networks.value_target(features)
             discounts = self.gamma * (~batch.terminated[:-1]).float()
-            discounts = discounts.masked_fill(~following, 1)
+            # What nothing follows is worth its value.
+            rewards = torch.where(follows, batch.rewards[:-1], values[:-1])
+            discounts = discounts.masked_fill(~follows, 0)
             returns = lambda_returns(rewards, values, discounts, decay)
-        return masked_mean(networks.value.loss(features[:-1], returns), batch.mask[1:])
+        return masked_mean(networks.value.loss(features[:-1], returns), follows)
 
     def _entropy_weight_update(self, entropy: Float[Tensor, ""]) -> None:
         """A step of the entropy weight α for α · (H − H̄), with the entropy H in nats."""

@@ -124,13 +124,14 @@ class SequenceReplayBuffer(EpisodeStore):
 
         Of an episode that terminated, a sequence that starts too late to be whole is moved to its
         end: what it terminated in, which is to be learned, comes as often as what is in its
-        middle, and short episodes as often as long ones.
+        middle. After an episode that is too short, others follow in the same sequence.
 
         Args:
             batch_size: Number of sequences B.
-            length: Frames in a sequence T. A shorter episode is padded and masked.
+            length: Frames in a sequence T.
             lead: So many frames at the start of a sequence may lie before its episode: the
-                episode's first frame stands for them, and they are masked.
+                episode's first frame stands for them, and they are masked. A short episode is
+                then padded and masked.
 
         Returns:
             A batch on the CPU, with whole frames.
@@ -141,38 +142,49 @@ class SequenceReplayBuffer(EpisodeStore):
         if not self.episodes:
             raise ValueError("The replay buffer holds no finished episode to sample from.")
         starts = np.array([max(1, episode.length - length + 1 + lead) for episode in self.episodes])
-        # Each start, and of episodes that terminated, each frame that an action follows.
-        draws = np.array(
-            [
-                max(own, episode.length - 1) if episode.terminated else own
-                for own, episode in zip(starts, self.episodes, strict=True)
-            ]
-        )
-        chosen = np.searchsorted(
-            draws.cumsum(), self.rng.integers(draws.sum(), size=batch_size), side="right"
-        )
+        # A step in the middle of an episode is in so many sequences; one at the end is in a single.
+        to_move = length - 2 - lead
+        draws = starts + [
+            to_move if episode.terminated or episode.length < length else 0
+            for episode in self.episodes
+        ]
+        chosen = self._choose(draws, batch_size)
         frames = np.zeros((length, batch_size, *self.dtype["frame"].shape), np.uint8)
         actions = np.zeros((length, batch_size, *self.dtype["action"].shape), np.float32)
         rewards = np.zeros((length, batch_size), np.float32)
         terminated = np.zeros((length, batch_size), np.bool_)
         mask = np.zeros((length, batch_size), np.bool_)
         proprioception = np.zeros((length, batch_size, self.proprioception_size), np.float32)
+        is_first = np.zeros((length, batch_size), np.bool_)
+        is_first[0] = True
         for b, index in enumerate(chosen):
             first = min(self.rng.integers(draws[index]), starts[index] - 1) - lead
             records = self.episodes[index].records[max(first, 0) : first + length]
             before = max(-first, 0)
-            kept = slice(before, before + len(records))
-            frames[kept, b] = records["frame"]
-            actions[kept, b] = records["action"]
-            rewards[kept, b] = records["reward"]
-            terminated[kept, b] = records["terminated"]
-            mask[kept, b] = True
-            proprioception[kept, b] = records["proprioception"]
             frames[:before, b] = records["frame"][0]
-        is_first = np.zeros((length, batch_size), np.bool_)
-        is_first[0] = True
+            pieces, end = [(before, records)], before + len(records)
+            while not lead and end + 1 < length:
+                (index,) = self._choose(draws, 1)
+                first = min(self.rng.integers(draws[index]), starts[index] - 1)
+                records = self.episodes[index].records[first : first + length - end]
+                pieces.append((end, records))
+                is_first[end, b] = True
+                end += len(records)
+            for place, records in pieces:
+                kept = slice(place, place + len(records))
+                frames[kept, b] = records["frame"]
+                actions[kept, b] = records["action"]
+                rewards[kept, b] = records["reward"]
+                terminated[kept, b] = records["terminated"]
+                mask[kept, b] = True
+                proprioception[kept, b] = records["proprioception"]
         arrays = (frames, actions, rewards, is_first, terminated, mask, proprioception)
         return SequenceBatch(*(torch.from_numpy(array) for array in arrays))
+
+    def _choose(self, draws: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Draws episodes by number, each as often as ``draws`` says."""
+        chosen = self.rng.integers(draws.sum(), size=count)
+        return np.searchsorted(draws.cumsum(), chosen, side="right")
 
     def load(self, folder: Path) -> None:
         """Takes a copy of the episodes that :meth:`save` wrote, instead of its own.

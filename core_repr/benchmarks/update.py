@@ -187,7 +187,7 @@ def _parts(agent: CoReSAC, batch: SequenceBatch) -> dict[str, Callable[[], objec
 
     def actor() -> None:
         for _ in range(agent._settings.agent_updates):
-            agent._actor_update(features, batch.mask)
+            agent._actor_update(features, batch.follows)
 
     def optimisers() -> None:
         for name in ("model", "critic", "actor"):

@@ -10,16 +10,17 @@ from core_repr.world_model.latent import LatentState
 
 
 class SequenceBatch(NamedTuple):
-    """A time-major mini-batch of sequences; none crosses the end of an episode.
+    """A time-major mini-batch of sequences, each from one episode or from several in a row.
 
     Attributes:
         frames: ``(T, B, side, side, 3)`` uint8.
         actions: ``(T, B, A)`` in [−1, 1]; ``actions[t]`` follows ``frames[t]``.
         rewards: ``(T, B)``; ``rewards[t]`` follows ``actions[t]``.
-        is_first: ``(T, B)``; the recurrent state starts afresh at this frame.
+        is_first: ``(T, B)``; the recurrent state starts afresh at this frame, which does not follow
+            the one before.
         terminated: ``(T, B)``; the episode terminated (was not just cut off) after
             ``actions[t]``.
-        mask: ``(T, B)``; false for the padding after the end of a short episode.
+        mask: ``(T, B)``; false for padding.
         proprioception: ``(T, B, P)``, together with the frames; P is 0 if there is none.
     """
 
@@ -30,6 +31,11 @@ class SequenceBatch(NamedTuple):
     terminated: Bool[Tensor, "t b"]
     mask: Bool[Tensor, "t b"]
     proprioception: Float[Tensor, "t b p"]
+
+    @property
+    def follows(self) -> Bool[Tensor, "pairs b"]:
+        """Whether each frame but the first comes after the one before it, in the same episode."""
+        return self.mask[1:] & ~self.is_first[1:]
 
     def to(self, device: torch.device) -> "SequenceBatch":
         """Returns the batch on ``device``."""

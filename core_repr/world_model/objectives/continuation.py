@@ -50,7 +50,7 @@ class Continuation(Objective):
     def forward(self, observed: Observed) -> Term:
         """Predicts from the posterior after each action."""
         logits = self._logits(observed.posterior.at(slice(1, None)))
-        terminated, mask = observed.batch.terminated[:-1], observed.batch.mask[1:]
+        terminated, mask = observed.batch.terminated[:-1], observed.batch.follows
         if logits.requires_grad:
             self.terminations += (terminated & mask).sum()
         loss = F.binary_cross_entropy_with_logits(logits, (~terminated).float(), reduction="none")

@@ -47,14 +47,17 @@ class Contrastive(Objective):
 
     def forward(self, observed: Observed) -> Term:
         """Compares as much of the encodings as g predicts."""
-        mask, x, state = observed.batch.mask, observed.x, observed.posterior
+        batch, x, state = observed.batch, observed.x, observed.posterior
+        columns = torch.arange(batch.mask.shape[1], device=x.device)
+        # Those of another episode in the same column are another sequence.
+        mask, sequences = batch.mask, columns + len(columns) * batch.is_first.cumsum(0)
         if self._from_prior:
-            # The prior of the first frame knows nothing and is not scored.
+            # The prior of a frame that follows none knows nothing and is not scored.
             assert observed.prior is not None
-            mask, x, state = mask[1:], x[1:], observed.prior.at(slice(1, None))
+            mask, x, state = batch.follows, x[1:], observed.prior.at(slice(1, None))
+            sequences = sequences[1:]
         pairs = mask.flatten()
         y = self.decode(state)
-        sequences = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
         excluded = self._excluded(sequences.flatten()[pairs])
         loss = info_nce(
             x[:, :, : y.shape[-1]].flatten(0, 1)[pairs],

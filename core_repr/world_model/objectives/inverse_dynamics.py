@@ -30,4 +30,4 @@ class InverseDynamics(Objective):
         features = observed.posterior.sample_features
         action = self.head(torch.cat([features[:-1], features[1:]], -1)).float()
         error = inverse_dynamics_loss(action, observed.batch.actions[:-1])
-        return Term(masked_mean(error, observed.batch.mask[1:]))
+        return Term(masked_mean(error, observed.batch.follows))

@@ -22,8 +22,8 @@ class KL(Objective):
         self._free_nats = config.free_nats
 
     def forward(self, observed: Observed) -> Term:
-        """Compares the states of all frames but the first, whose prior knows nothing."""
+        """Compares the states of frames that follow another; other priors know nothing."""
         assert observed.prior is not None
         later = slice(1, None)
         kl = balanced_kl(observed.posterior.at(later), observed.prior.at(later), self._free_nats)
-        return Term(masked_mean(kl, observed.batch.mask[1:]))
+        return Term(masked_mean(kl, observed.batch.follows))

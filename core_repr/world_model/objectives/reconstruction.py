@@ -46,9 +46,9 @@ class Reconstruction(Objective):
         whole = batch.frames if observed.others.whole is None else observed.others.whole
         target, mask = as_target(center_crop(whole, self.pixels.side)), batch.mask
         if self._from_prior:
-            # The prior of the first frame knows nothing and is not scored.
+            # The prior of a frame that follows none knows nothing and is not scored.
             assert observed.prior is not None
-            target, mask, state = target[1:], mask[1:], observed.prior.at(slice(1, None))
+            target, mask, state = target[1:], batch.follows, observed.prior.at(slice(1, None))
 
         def loss(decoded: Tensor) -> Tensor:
             errors = F.smooth_l1_loss(decoded, target, reduction="none")

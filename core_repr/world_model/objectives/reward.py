@@ -36,7 +36,7 @@ class Reward(Objective):
     def forward(self, observed: Observed) -> Term:
         """Predicts from the posterior after each action."""
         predicted = self._predict(observed.posterior.at(slice(1, None)))
-        rewards, mask = observed.batch.rewards[:-1], observed.batch.mask[1:]
+        rewards, mask = observed.batch.rewards[:-1], observed.batch.follows
         if self.moments is not None:
             if predicted.requires_grad:
                 self.moments.update(rewards, mask)
