@@ -49,6 +49,7 @@ from core_repr.config import (  # noqa: E402
 )
 from core_repr.files.json_files import write_json  # noqa: E402
 from core_repr.files.names import MANIFEST_FILE  # noqa: E402
+from core_repr.world_model import SequenceBatch  # noqa: E402
 
 # Before torchrl, which would choose another way for all tests.
 multiprocessing.get_start_method()
@@ -250,5 +251,23 @@ def tiny_config() -> Callable[..., CoReConfig]:
             SACConfig(**{**settings, **(agent or {})}),
             EnvironmentConfig(PIXELS, {}, (-2.0,) * action_size, (3.0,) * action_size, 4),
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def joined_and_apart() -> Callable[[SequenceBatch], tuple[SequenceBatch, SequenceBatch]]:
+    """Makes of a mini-batch one whose columns go on with a second episode at half of their length.
+
+    The other one holds the halves as sequences of their own.
+    """
+
+    def make(batch: SequenceBatch) -> tuple[SequenceBatch, SequenceBatch]:
+        half = len(batch.mask) // 2
+        is_first = batch.is_first.clone()
+        is_first[half] = True
+        joined = batch._replace(is_first=is_first)
+        halves = (torch.cat([field[:half], field[half:]], 1) for field in joined)
+        return joined, SequenceBatch(*halves)
 
     return make

@@ -150,6 +150,25 @@ def test_actor_and_value_learn_and_padding_teaches_nothing(
     assert not hasattr(agent.actor_critic, "critic")
 
 
+def test_the_value_of_what_ends_in_a_sequence_is_that_of_its_last_state(
+    agent: CoReSAC,
+    hand_made: Callable[..., SequenceBatch],
+    joined_and_apart: Callable[[SequenceBatch], tuple[SequenceBatch, SequenceBatch]],
+) -> None:
+    batch = hand_made(length=6, batch_size=2)
+    batch.terminated[1, 0] = True
+    features = torch.randn(6, 2, agent.world_model.latent_size)
+    with torch.no_grad():
+        for parameter in agent.actor_critic.value_target.parameters():
+            parameter.normal_()
+    joined, apart = joined_and_apart(batch)
+    halves = torch.cat([features[:3], features[3:]], 1)
+    torch.testing.assert_close(
+        agent._replayed_value_loss(joined, features, 0.9),
+        agent._replayed_value_loss(apart, halves, 0.9),
+    )
+
+
 def test_the_agent_may_learn_more_often_than_the_world_model(
     tiny_config: Callable[..., CoReConfig], hand_made: Callable[..., SequenceBatch]
 ) -> None:

@@ -395,6 +395,29 @@ def test_padding_teaches_nothing(make_agent: MakeAgent, hand_made: HandMade, joi
         assert close.float().mean() > 0.99, name
 
 
+def test_nothing_follows_the_end_of_an_episode_in_a_sequence(
+    make_agent: MakeAgent,
+    hand_made: HandMade,
+    joined_and_apart: Callable[[SequenceBatch], tuple[SequenceBatch, SequenceBatch]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = hand_made(length=6, batch_size=2)
+    batch.terminated[4, 0] = True
+    features = torch.randn(6, 2, 14)
+    losses = []
+    for half, each in zip((6, 3), joined_and_apart(batch), strict=True):
+        agent = make_agent()
+        actor = agent.actor_critic.actor
+        # The same draw for the same state, wherever it stands.
+        monkeypatch.setattr(actor, "sample", lambda z, _, actor=actor: (actor.mode(z), z.sum(-1)))
+        seen = features if half == 6 else torch.cat([features[:3], features[3:]], 1)
+        losses.append(agent._critic_loss(seen, each))
+        agent._actor_update(seen, each.follows)
+        agent.read_losses()
+        losses.append(torch.tensor(agent.logger.name_to_value["train/policy_entropy"]))
+    torch.testing.assert_close(losses[:2], losses[2:])
+
+
 # Actor and entropy weight
 
 

@@ -1,12 +1,21 @@
+import dataclasses
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from core_repr.config import PRESETS, CoReConfig, EnvironmentConfig
+from core_repr.config import (
+    PRESETS,
+    ContinuationConfig,
+    ContrastiveConfig,
+    CoReConfig,
+    EnvironmentConfig,
+    ReconstructionConfig,
+)
 from core_repr.world_model import (
     CoReWorldModel,
     LatentState,
@@ -356,6 +365,37 @@ def test_a_padded_sequence_has_the_losses_of_the_same_without_padding(
     padded = losses_of(model, batch, noise)
     plain = losses_of(model, short, Noise(*(draw[:4] for draw in noise)))
     torch.testing.assert_close(padded.named(), plain.named())
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        ContrastiveConfig(),
+        ContrastiveConfig(decoded="posterior"),
+        ContrastiveConfig(negatives="same-sequence"),
+        ReconstructionConfig(layers=(8,), filters=(8, 8)),
+    ],
+    ids=["contrast", "posterior", "same-sequence", "reconstruction"],
+)
+def test_episodes_in_one_sequence_have_the_losses_of_episodes_apart(
+    tiny_config: Callable[..., CoReConfig],
+    random_batch: Callable[..., SequenceBatch],
+    joined_and_apart: Callable[[SequenceBatch], tuple[SequenceBatch, SequenceBatch]],
+    frames: Any,
+) -> None:
+    config = tiny_config()
+    objectives = dataclasses.replace(
+        config.objectives, frames=frames, continuation=ContinuationConfig()
+    )
+    model = CoReWorldModel(config.replace(objectives=objectives))
+    batch = random_batch(length=8)
+    batch.terminated[2, 0] = batch.terminated[6, 1] = True
+    noise = noise_for(model, 8, 3)
+    joined, apart = joined_and_apart(batch)
+    halves = Noise(*(torch.cat([draw[:4], draw[4:]], 1) for draw in noise))
+    one, two = losses_of(model, joined, noise).named(), losses_of(model, apart, halves).named()
+    assert len(one) >= 6
+    torch.testing.assert_close(one, two)
 
 
 def test_total_is_the_weighted_sum(
