@@ -32,6 +32,7 @@ class Recording(NamedTuple):
         rewards: That followed them, ``(T,)``.
         quantities: Physical quantities, ``(T + 1, Q)``; Q is 0 where there are none.
         clean_frames: The frames without distractions; ``None`` where there are none.
+        terminated: Whether it terminated, rather than being cut off.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class Recording(NamedTuple):
     rewards: Float[np.ndarray, " t"]
     quantities: Float[np.ndarray, "n q"]
     clean_frames: UInt8[np.ndarray, "n height height 3"] | None = None
+    terminated: bool = False
 
 
 def record(
@@ -88,6 +90,7 @@ def record(
         np.array(rewards),
         np.stack(quantities),
         None if clean[0] is None else _of_size(frames.shape[1], np.stack(clean)),
+        bool(terminated),
     )
 
 

@@ -360,6 +360,7 @@ class _Run:
             actions.reshape(steps, *self.dataset.action_space.shape),
             episode.rewards,
             np.zeros((steps + 1, 0)),
+            terminated=episode.terminated,
         )
 
     def _store(self, buffer: SequenceReplayBuffer, recording: Recording) -> None:
@@ -368,8 +369,7 @@ class _Run:
         for action, reward in zip(actions, recording.rewards, strict=True):
             frame, proprioception = next(seen)
             buffer.add(0, frame, action, float(reward), proprioception)
-        # Nothing is learned from how an episode ended.
-        buffer.end_episode(0, *next(seen), terminated=False)
+        buffer.end_episode(0, *next(seen), terminated=recording.terminated)
 
     def learn(self) -> None:
         """Makes the updates, and all that comes between them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from core_repr import CoReWorldModel, CoReWrapper, cli
 from core_repr.agent import CoReSAC
-from core_repr.config import CoReConfig
+from core_repr.config import ContinuationConfig, CoReConfig
 from core_repr.datasets import open_dataset
 from core_repr.datasets.recording import record_dataset
 
@@ -113,6 +114,24 @@ def test_a_world_model_learns_from_it_and_resumes(
     # One of four episodes is held out.
     assert sum(e.length for e in whole.replay_buffer.episodes) == 3 * 7
     CoReWrapper(make_pixels(length=6), model).reset(seed=0)
+
+
+@pytest.mark.slow
+def test_a_world_model_learns_which_states_terminate_an_episode(
+    make_pixels: Callable[..., Any], tmp_path: Path, tiny_config: Callable[..., CoReConfig]
+) -> None:
+    from core_repr.training import DatasetSchedule, train_from_dataset
+
+    env = make_pixels(length=6, frame_size=40, terminates=True)
+    record_dataset(env, "mine/pixels-v0", Up(), 4, 0.5, seed=3)
+    config = tiny_config()
+    objectives = replace(config.objectives, continuation=ContinuationConfig(layers=(8,)))
+    config = config.replace(objectives=objectives)
+    schedule = DatasetSchedule("mine/pixels-v0", updates=3, evaluation_interval=3)
+    agent = train_from_dataset(config, tmp_path / "run", schedule, "cpu")
+    assert all(episode.terminated for episode in agent.replay_buffer.episodes)
+    state = agent.world_model.initial_state(2)
+    assert (agent.world_model.predict_continuation(state) < 1).all()
 
 
 @pytest.mark.slow
