@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -12,9 +13,10 @@ from torch.optim import Adam
 from core_repr.agent.augmentation import Pipeline
 from core_repr.agent.replay import SequenceReplayBuffer
 from core_repr.world_model import OtherViews
+from core_repr.world_model.objectives import KL, Contrastive
 from core_repr.wrappers import CoReWrapper
 
-SLOTS = ("frames", "kl")
+TEACHERS = {"frames": Contrastive, "kl": KL}
 """Objectives that need no rewards: L_c, and the KL divergence from posterior to prior."""
 
 
@@ -74,8 +76,10 @@ class AdaptingWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         for name, number in (("updates_per_episode", updates_per_episode), ("episodes", episodes)):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name}={number!r} does not do: expected a number, at least 1.")
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate={learning_rate} does not do: it must be above 0.")
+        if not 0 < learning_rate < math.inf:
+            raise ValueError(
+                f"learning_rate={learning_rate} does not do: it must be above 0, and finite."
+            )
         gym.utils.RecordConstructorArgs.__init__(
             self,
             updates_per_episode=updates_per_episode,
@@ -86,7 +90,11 @@ class AdaptingWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         gym.Wrapper.__init__(self, env)
         self._latents = env
         self.model = model = env.model
-        self._terms = [slot for slot in SLOTS if slot in model.objectives]
+        self._terms = [
+            slot
+            for slot, kind in TEACHERS.items()
+            if slot in model.objectives and isinstance(model.objectives[slot], kind)
+        ]
         if not self._terms:
             raise ValueError(
                 "The model was trained without L_c and without a KL divergence, so there is "

@@ -181,13 +181,14 @@ def split_arguments(
         ValueError: If ``settings.json`` is broken, or a wrapper is not there.
     """
     arguments: dict[str, Any] = {}
-    if "split" in known_arguments(environment):
+    recorded = _recorded_validation(folder) if split == "val" else None
+    if recorded is None and "split" in known_arguments(environment):
         arguments["split"] = split
     if split == "val":
         for layer in _layers(environment):
             own = layer.told.get("split_arguments", ())
             arguments |= {name: None for name in own if name in layer.arguments}
-        arguments |= _recorded_validation(folder)
+        arguments |= recorded or {}
     return arguments
 
 
@@ -303,10 +304,10 @@ def label(environment: EnvironmentConfig) -> str:
     return ", ".join(filter(None, (task(environment), distractions(environment))))
 
 
-def _recorded_validation(folder: Path | None) -> dict[str, Any]:
-    """What ``settings.json`` says of the arguments that a training was validated with."""
+def _recorded_validation(folder: Path | None) -> dict[str, Any] | None:
+    """What ``settings.json`` says of the arguments that a training was validated with, if any."""
     if folder is None:
-        return {}
+        return None
     whole = folder.resolve()
     places = [whole]
     if whole.name == MODEL_FOLDER:
@@ -318,8 +319,8 @@ def _recorded_validation(folder: Path | None) -> dict[str, Any]:
             settings = read_json(place / SETTINGS_FILE, MAX_RECORD_BYTES)
             recorded = settings.get("environment")
             validation = recorded.get("validation") if isinstance(recorded, dict) else None
-            return dict(decode(validation)) if isinstance(validation, dict) else {}
-    return {}
+            return dict(decode(validation)) if isinstance(validation, dict) else None
+    return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,6 +72,7 @@ LABELS = {
     "imagination-two-updates": "imagination, 2 updates a step",
     "imagination-four-agent-updates": "imagination, 1 update in 16 steps, 4 of the agent in each",
     "imagination-update-each-step": "imagination, 1 update a step",
+    "imagination-without-contrast": "imagination, 1 update a step, without L_c",
     "imagination-two-agent-updates": "imagination, 1 update in 8 steps, 2 of the agent in each",
     "two-updates": "2 updates a step",
     "imagination-one-update": "imagination, 1 update in 4 steps",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -67,14 +68,22 @@ def test_what_cannot_be_adapted(
     with pytest.raises(TypeError, match="goes around a CoReWrapper"):
         AdaptingWrapper(make_pixels())
     env = CoReWrapper(make_pixels(), CoReWorldModel(tiny_config()))
-    for options in ({"updates_per_episode": 0}, {"episodes": True}, {"learning_rate": 0}):
+    for options in (
+        {"updates_per_episode": 0},
+        {"episodes": True},
+        {"learning_rate": 0},
+        {"learning_rate": math.inf},
+    ):
         with pytest.raises(ValueError, match="does not do"):
             AdaptingWrapper(env, **options)  # type: ignore[arg-type]
     restarted = gym.wrappers.Autoreset(make_pixels())
     with pytest.raises(ValueError, match="leave out Autoreset"):
         AdaptingWrapper(CoReWrapper(restarted, CoReWorldModel(tiny_config())))
-    rsac = CoReWorldModel(make_variant(tiny_config(), "rsac"))
-    with pytest.raises(ValueError, match="nothing to adjust its encoder by"):
-        AdaptingWrapper(CoReWrapper(make_pixels(), rsac))
+    # DBC's losses need rewards, which there are none of here.
+    for variant in ("rsac", "dbc", "curl"):
+        model = CoReWorldModel(make_variant(tiny_config(), variant))
+        side = model.config.world_model.frame_size
+        with pytest.raises(ValueError, match="nothing to adjust its encoder by"):
+            AdaptingWrapper(CoReWrapper(make_pixels(frame_size=side), model))
     with pytest.raises(ValueError, match="call reset"):
         _ = CoReWrapper(make_pixels(), CoReWorldModel(tiny_config())).last_input

@@ -298,6 +298,7 @@ def test_from_takes_environment_and_settings_of_the_model(
         (["--resume", "here", "--task", "walker-walk"], "the environment's options"),
         (["--resume", "here", "--agent.batch-size", "16"], "--agent"),
         (["--resume", "here", "--from", MODEL], "--from"),
+        (["--resume", "here", "--variant", "rsac"], "--variant"),
         (["--from", MODEL, "--difficulty", "hard"], "the environment's options"),
         (["--from", MODEL, "--preset", "paper"], "--preset"),
         (["--from", MODEL, "--world-model.crop-size", "60"], "--world-model"),

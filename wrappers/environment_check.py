@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from core_repr.adapters.layers import ask, attribute, layers
+from core_repr.adapters.layers import action_repeat, ask, layers
 from core_repr.config import EnvironmentConfig, WrapperConfig
 from core_repr.environments import arguments_to_ignore, default_arguments
 from core_repr.wrapping import argument_differences, worn
@@ -36,7 +36,7 @@ def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
         found = _different_arguments(specs[-1], trained) + _different_wrappers(env, trained)
     else:
         found = []
-    repeat = attribute(env, "action_repeat", 1)
+    repeat = action_repeat(env)
     if repeat != trained.action_repeat:
         found.append(f"its action repeat is {repeat}, not {trained.action_repeat}")
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from core_repr.adapters import last_observations
+from core_repr.adapters import keep_last, last_observations
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
@@ -90,6 +90,7 @@ class CoReVecEnvWrapper(VecEnvWrapper):
             surprise=surprise,
         )
         super().__init__(venv, observer.observation_space)
+        keep_last(venv)
         self.model = observer.model
         self._observer = observer
         self._actions: NDArray[Any] | None = None

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from core_repr.adapters import keep_last
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers.latent_observer import LatentObserver
 from core_repr.wrappers.latent_tracker import Features
@@ -99,6 +100,8 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         self.single_observation_space = self._observer.observation_space
         self.observation_space = batch_space(self.single_observation_space, envs.num_envs)
         self._autoreset = _autoreset_mode(envs)
+        if self._autoreset == AutoresetMode.SAME_STEP:
+            keep_last(envs)
         self._ended = np.zeros(envs.num_envs, np.bool_)
 
     def reset(

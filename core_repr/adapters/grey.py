@@ -35,8 +35,17 @@ def is_from_grayscale(env: Any) -> bool:
         if isinstance(layer, gym.wrappers.AddRenderObservation):
             # In the place of whatever the environment below observes.
             break
+    # A smaller table is not the frame, but what a wrapper draws one of.
+    side = _side(seen[0])
+    grey = any(is_grayscale(space) and _side(space) >= side for space in seen)
     # The attribute of gymnasium.wrappers.GrayscaleObservation tells of it in other processes too.
-    return any(map(is_grayscale, seen)) or attribute(env, "keep_dim", None) is not None
+    return grey or attribute(env, "keep_dim", None) is not None
+
+
+def _side(space: spaces.Space[Any]) -> int:
+    """Returns the greatest side of what a space holds; 0 where there are no tables."""
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    return max((max(part.shape) for part in parts if part.shape and len(part.shape) > 1), default=0)
 
 
 def is_grayscale(space: spaces.Space[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,58 @@ def attribute(env: Any, name: str, otherwise: Any) -> Any:
     if ask(layer, "has_wrapper_attr", name):
         return ask(layer, "get_wrapper_attr", name)
     return otherwise
+
+
+def action_repeat(env: Any) -> int:
+    """Returns how many steps an action is held for: what all layers that tell it make together."""
+    repeat, held = 1, 1
+    for layer in layers(env):
+        own = getattr(layer, "action_repeat", 1) if isinstance(layer, gym.Env) else 1
+        repeat, held = repeat * int(own), layer
+    if ask(held, "has_wrapper_attr", "action_repeat"):
+        repeat *= int(ask(held, "get_wrapper_attr", "action_repeat"))
+    return repeat
+
+
+def held_by_wrappers(env: Any) -> int:
+    """Returns how many steps of the environment the wrappers within the time limit hold an action.
+
+    Args:
+        env: See :func:`layers`; 1 where it has no time limit in this process.
+    """
+    repeat, limited = 1, False
+    for layer in layers(env):
+        if isinstance(layer, gym.wrappers.TimeLimit):
+            repeat, limited = 1, True
+        elif isinstance(layer, gym.Wrapper):
+            repeat *= int(getattr(layer, "action_repeat", 1))
+    return repeat if limited else 1
+
+
+class KeepsLast(gym.Wrapper[Any, Any, Any, Any]):
+    """Copies the last observation of an episode, which a reset may write over."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Takes a step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            observation = copy.deepcopy(observation)
+        return observation, reward, terminated, truncated, info
+
+
+def keep_last(vector: Any) -> None:
+    """Makes a vector that resets by itself tell what an episode ended in, not what came next.
+
+    Vectors in this process hand on the last observation as it is, and reset the environment, which
+    may write the next one into the same array. Those of other processes copy it on the way.
+
+    Args:
+        vector: Of Gymnasium or of SB3; its environments are wrapped in place.
+    """
+    for layer in layers(vector):
+        envs = vars(layer).get("envs") if hasattr(layer, "num_envs") else None
+        if isinstance(envs, list):
+            envs[:] = [env if isinstance(env, KeepsLast) else KeepsLast(env) for env in envs]
 
 
 def ask(last: Any, method: str, *arguments: Any) -> Any:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from core_repr.adapters import (
+    KeepsLast,
     ObservationReader,
+    action_repeat,
     bounded,
     find_pixels,
     find_proprioception,
+    held_by_wrappers,
     refuse_grey,
 )
 from core_repr.config import CoReConfig, EnvironmentConfig, WorldModelConfig
@@ -26,7 +29,7 @@ from core_repr.wrapping import worn
 _log = logging.getLogger(__name__)
 
 
-class CheckedSteps(gym.Wrapper[Any, Any, Any, Any]):
+class CheckedSteps(KeepsLast):
     """Refuses observations and rewards that are not what the environment's spaces promise.
 
     Args:
@@ -50,7 +53,7 @@ class CheckedSteps(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes a step."""
         self._step += 1
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = super().step(action)
         self._check(observation)
         number = np.asarray(reward, np.float64)
         if number.size != 1 or not np.isfinite(number).all():
@@ -189,17 +192,19 @@ def describe_environment(env: VecEnv) -> EnvironmentConfig:
             name,
             spec.id,
         )
-    if not (wrappers and arguments.get("render_mode") == "rgb_array"):
+    if arguments.get("render_mode") != "rgb_array":
         arguments.pop("render_mode", None)
     registered = None if spec is None else gym.registry.get(spec.id)
     if registered is not None and spec.max_episode_steps != registered.max_episode_steps:
-        arguments["max_episode_steps"] = spec.max_episode_steps
+        # gym.make counts its own steps, and takes −1 for no limit.
+        limit = spec.max_episode_steps
+        arguments["max_episode_steps"] = -1 if limit is None else limit * held_by_wrappers(env)
     return EnvironmentConfig(
         id=env.env_method("__str__")[0] if spec is None else spec.id,
         arguments=plain_arguments(arguments),
         action_low=tuple(float(low) for low in action_space.low.flatten()),
         action_high=tuple(float(high) for high in action_space.high.flatten()),
-        action_repeat=env.get_attr("action_repeat")[0] if env.has_attr("action_repeat") else 1,
+        action_repeat=action_repeat(env),
         pixels_key=pixels_key,
         proprioception=find_proprioception(env.observation_space, pixels_key),
         wrappers=tuple(wrappers),

@@ -47,6 +47,7 @@ class LearningValues:
         episode_infos: Return, length and time of the newest episodes.
         action_space: State of the generator of random actions.
         generators: Python's and NumPy's own generators.
+        successes: Whether the newest episodes succeeded, where the environment tells.
     """
 
     format_version: int
@@ -61,6 +62,7 @@ class LearningValues:
     episode_infos: list[dict[str, float]]
     action_space: dict[str, Any]
     generators: GlobalGenerators
+    successes: list[bool] = dataclasses.field(default_factory=list)
 
 
 _values: TypeAdapter[LearningValues] = TypeAdapter(LearningValues)
@@ -94,6 +96,7 @@ def write(algorithm: SequenceLearner, folder: Path) -> None:
         ],
         action_space=dict(algorithm.action_space.np_random.bit_generator.state),
         generators=generators,
+        successes=[bool(success) for success in algorithm.ep_success_buffer or ()],
     )
     checkpoint.write_tensors(folder / TENSORS_FILE, tensors)
     write_json(folder / VALUES_FILE, dataclasses.asdict(values))
@@ -150,7 +153,7 @@ def restore(algorithm: SequenceLearner, folder: Path, with_global_generators: bo
     algorithm._current_progress_remaining = values.progress_remaining
     window = algorithm._stats_window_size
     algorithm.ep_info_buffer = deque(values.episode_infos, maxlen=window)
-    algorithm.ep_success_buffer = deque(maxlen=window)
+    algorithm.ep_success_buffer = deque(values.successes, maxlen=window)
     try:
         _restore_generators(algorithm, values, tensors, with_global_generators)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import Self
 
-from core_repr.adapters import bounded
+from core_repr.adapters import bounded, find_pixels, find_proprioception, keep_last
 from core_repr.agent import environment, learning_state
 from core_repr.agent.augmentation import Pipeline
 from core_repr.agent.averaging import MovingAverage
@@ -146,7 +146,10 @@ class SequenceAlgorithm(Collecting, Saving):
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """Makes a ``VecEnv`` of any environment, and leaves the frames as they are."""
-        if not isinstance(env, VecEnv):
+        if isinstance(env, VecEnv):
+            keep_last(env)
+        else:
+            find_proprioception(env.observation_space, find_pixels(env.observation_space))
             env = environment.CheckedSteps(env)
             if monitor_wrapper and not is_wrapped(env, Monitor):
                 env = Monitor(env)

@@ -60,7 +60,8 @@ class Value(nn.Module):
     ) -> Float[Tensor, "*batch"]:
         """Returns the cross-entropy to ``target``, shared by the two bins that it lies between."""
         place = (symlog(target).clamp(-GREATEST, GREATEST) + GREATEST) * (BINS - 1) / (2 * GREATEST)
-        lower = place.floor().long().clamp(max=BINS - 2)
+        # What is not finite stays so in the share, and is found in the loss.
+        lower = place.floor().long().clamp(0, BINS - 2)
         share = place - lower
         density = self.network(features).float().log_softmax(-1)
         below, above = (density.gather(-1, i[..., None]).squeeze(-1) for i in (lower, lower + 1))

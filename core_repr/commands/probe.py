@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from core_repr.commands.environment import EnvironmentChanges
+from core_repr.commands.environment import EnvironmentChanges, Import, import_module
 from core_repr.commands.threads import use_one_thread
 from core_repr.files.secrets import redact
 
@@ -23,6 +23,8 @@ class Probe:
             score them on.
         seed: Seed of the first episode.
         changes: What to change in the environment.
+        import_: Module to import first, which registers the environment that the model was
+            trained in.
         output: File to write the outcome to.
     """
 
@@ -32,6 +34,7 @@ class Probe:
     changes: Annotated[EnvironmentChanges, tyro.conf.arg(name="")] = field(
         default_factory=EnvironmentChanges
     )
+    import_: Import = None
     output: Path | None = None
 
     def __call__(self) -> int:
@@ -49,6 +52,7 @@ class Probe:
 
         if self.output is not None:
             check_file(self.output)
+        import_module(self.import_)
         use_one_thread()
         source = zoo.find(self.model)
         agent = load_agent(source, device="cpu")

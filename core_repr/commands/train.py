@@ -277,7 +277,7 @@ class Train:
             assert self.from_ is not None
             plain = train_from(self.from_)
         else:
-            plain = train_with_preset(self.preset, self.variant)
+            plain = train_with_preset("compact")
         allowed = {option, f"{option}_", "env_steps", "updates", "device", "logger", "import_"}
         if option != "resume":
             allowed |= {

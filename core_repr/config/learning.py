@@ -58,6 +58,8 @@ class ImaginationConfig:
 
     The actor's network then has LayerNorm and SiLU in place of ReLU.
 
+    A value lies within ±2,980: where returns, discounted, are greater, scale the rewards.
+
     Attributes:
         kind: ``"imagination"``.
         horizon: Agent steps that are imagined.

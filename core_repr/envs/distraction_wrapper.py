@@ -255,7 +255,8 @@ class DistractionWrapper(MovingDistractions):
             RuntimeError: The environment replaced its MuJoCo model during the episode.
             gymnasium.error.ResetNeeded: No episode was started.
         """
-        if not np.isfinite(np.asarray(action, np.float64)).all():
+        parts = action.values() if isinstance(action, dict) else [action]
+        if not all(np.isfinite(np.asarray(part, np.float64)).all() for part in parts):
             raise ValueError(f"the action {action!r} is not finite.")
         return super().step(action)
 

@@ -134,7 +134,7 @@ def evaluate(
         The returns, lengths and seeds of the episodes.
 
     Raises:
-        ValueError: If `episodes` is less than one, or an action is not finite.
+        ValueError: If `episodes` is less than one, or an action or a reward is not finite.
         TypeError: If `env` is a vector environment.
     """
     if episodes < 1:
@@ -165,6 +165,11 @@ def evaluate(
                     "observation, or for a model that has diverged"
                 )
             observation, reward, terminated, truncated, _ = env.step(action)
+            if not math.isfinite(float(reward)):
+                raise ValueError(
+                    f"the reward of step {length} of the episode with seed {episode_seed} is "
+                    f"{reward}, which is not finite: look at what the environment does there"
+                )
             if on_step is not None:
                 on_step(env, observation)
             episode_start = np.zeros(1, dtype=bool)

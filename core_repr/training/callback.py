@@ -28,6 +28,7 @@ from core_repr.files.names import (
 from core_repr.files.writing import append, new_folder, remove
 from core_repr.training.folders import copy_logs
 from core_repr.training.interruption import Interrupted, StopRequest
+from core_repr.training.loggers import pending, restore_pending
 from core_repr.training.origin import checkpoints, next_checkpoint
 from core_repr.training.settings import RunSettings
 
@@ -74,10 +75,7 @@ class RunCallback(BaseCallback):
         state = read_json(checkpoint / RUN_FILE)
         self.started = time.monotonic() - state["seconds"]
         self.last_return = state["last_return"]
-        for name, value in state["log"].items():
-            agent.logger.name_to_value[name] = value
-        for name, count in state["log_counts"].items():
-            agent.logger.name_to_count[name] = count
+        restore_pending(agent.logger, state)
         self._is_new = self._checkpoint_due = False
 
     def _on_training_start(self) -> None:
@@ -172,12 +170,7 @@ class RunCallback(BaseCallback):
             "env_steps": self.model.env_steps,
             "seconds": time.monotonic() - self.started,
             "last_return": self.last_return,
-            # NumPy's numbers as Python's.
-            "log": {
-                name: getattr(value, "item", lambda value=value: value)()
-                for name, value in self.logger.name_to_value.items()
-            },
-            "log_counts": dict(self.logger.name_to_count),
+            **pending(self.logger),
         }
 
     def _evaluate(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
@@ -52,6 +52,31 @@ class WandbOutput(KVWriter):
     def close(self) -> None:
         """Ends the run there."""
         self._run.finish()
+
+
+def pending(logger: Logger) -> dict[str, Any]:
+    """Returns what a logger holds for its next line, in JSON's terms."""
+    return {
+        # NumPy's numbers as Python's.
+        "log": {
+            name: getattr(value, "item", lambda value=value: value)()
+            for name, value in logger.name_to_value.items()
+        },
+        "log_counts": dict(logger.name_to_count),
+        "log_excluded": {
+            name: list(excluded) for name, excluded in logger.name_to_excluded.items()
+        },
+    }
+
+
+def restore_pending(logger: Logger, state: Mapping[str, Any]) -> None:
+    """Puts into a logger what :func:`pending` told of another one."""
+    for name, value in state.get("log", {}).items():
+        logger.name_to_value[name] = value
+        # Every output takes it for granted that each name has an entry.
+        logger.name_to_excluded[name] = tuple(state.get("log_excluded", {}).get(name, ()))
+    for name, count in state.get("log_counts", {}).items():
+        logger.name_to_count[name] = count
 
 
 def further_outputs(

@@ -45,7 +45,12 @@ from core_repr.training.folders import (
     restore_logs,
 )
 from core_repr.training.interruption import Interrupted, StopRequest
-from core_repr.training.loggers import LoggerName, further_outputs
+from core_repr.training.loggers import (
+    LoggerName,
+    further_outputs,
+    pending,
+    restore_pending,
+)
 from core_repr.training.origin import checkpoints, newest_checkpoint, next_checkpoint
 from core_repr.training.progress import ProgressFile
 from core_repr.training.settings import made_with
@@ -206,6 +211,8 @@ def _learn(
         further = further_outputs(loggers, folder, settings)
         agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE), *further]))
         at_end.callback(close_logger, agent.logger)
+        if checkpoint is not None:
+            restore_pending(agent.logger, read_json(checkpoint / RUN_FILE))
         run.learn()
     return agent
 
@@ -224,8 +231,8 @@ def _check(dataset: EpisodeDataset, config: CoReConfig) -> None:
         )
     if config.objectives.reward is not None and not dataset.has_rewards:
         raise ValueError(
-            f"{dataset.name} has no rewards to predict; take --variant no-reward, or "
-            "--objectives.reward None."
+            f"{dataset.name} has no rewards to predict; take --variant no-reward, or settings with "
+            "objectives: {reward: null}."
         )
 
 
@@ -450,7 +457,8 @@ class _Run:
             self.agent.save_checkpoint(checkpoint)
             write_json(checkpoint / MANIFEST_FILE, self.agent.replay_buffer.manifest())
             seconds = time.monotonic() - self.started
-            write_json(checkpoint / RUN_FILE, {"updates": self.agent.updates, "seconds": seconds})
+            state = {"updates": self.agent.updates, "seconds": seconds}
+            write_json(checkpoint / RUN_FILE, {**state, **pending(self.agent.logger)})
             copy_logs(self.folder, checkpoint)
         for path in older:
             remove(path)

@@ -31,6 +31,21 @@ class Map(gym.Env[Any, Any]):
         return np.zeros((16, 16, 3), np.uint8)
 
 
+class Table(Map):
+    """A grid of cells."""
+
+    observation_space = gym.spaces.Box(0, 255, (8, 8), np.uint8)
+
+
+class Drawn(gym.ObservationWrapper[Any, Any, Any]):
+    """Makes frames of what the environment below observes."""
+
+    observation_space = gym.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+
+    def observation(self, observation: Any) -> Any:
+        return np.zeros((16, 16, 3), np.uint8)
+
+
 def test_grey_frames_under_a_stack_are_found_out() -> None:
     def grey() -> gym.Env[Any, Any]:
         return gym.wrappers.GrayscaleObservation(gym.make(PIXELS), keep_dim=True)
@@ -43,6 +58,9 @@ def test_grey_frames_under_a_stack_are_found_out() -> None:
         assert is_from_grayscale(env)
     # What is rendered is not what the environment below observes.
     assert not is_from_grayscale(gym.wrappers.AddRenderObservation(Map()))
+    # A small table that a wrapper draws a frame of is none.
+    assert not is_from_grayscale(Drawn(Table()))
+    assert is_from_grayscale(Drawn(Map()))
     stacked = gym.wrappers.FrameStackObservation(gym.make(PIXELS), 3)
     for env in (stacked, DummyVecEnv([lambda: stacked]), SyncVectorEnv([lambda: stacked])):
         assert not is_from_grayscale(env)

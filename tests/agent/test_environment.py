@@ -10,11 +10,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
 from core_repr.adapters import FrameReader
 from core_repr.agent import CoReSAC
+from core_repr.agent.environment import describe_environment
 from core_repr.config import CoReConfig
 from core_repr.world_model import CoReWorldModel
 from core_repr.wrappers import CoReWrapper
@@ -267,6 +270,79 @@ def test_what_is_stored_is_what_was_seen_and_sent(make_robot_agent: MakeAgent) -
     assert len(plain) > 4
     for other in (learned(OneBuffer, False), learned(DummyVecEnv, True)):
         assert all(np.array_equal(one, two) for one, two in zip(plain, other, strict=True))
+
+
+class OneFrame(gym.ObservationWrapper[Any, Any, Any]):
+    """Writes every frame of an environment into the same array."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.frame = np.zeros(env.observation_space.shape, np.uint8)
+
+    def observation(self, observation: Any) -> Any:
+        self.frame[:] = observation
+        return self.frame
+
+
+@pytest.mark.parametrize("envs", [None, 2])
+def test_what_an_episode_ended_in_is_not_what_the_next_one_starts_with(
+    make_pixels: MakeEnv, make_agent: MakeAgent, envs: int | None
+) -> None:
+    def make() -> Any:
+        return OneFrame(make_pixels(length=6, terminates=True))
+
+    env = make() if envs is None else DummyVecEnv([make] * envs)
+    agent = make_agent(env).learn(60)
+    played = env if envs is None else env.envs[0]
+    whole = [frames for frames, actions, _ in played.unwrapped.episodes if len(actions) == 6]
+    stored = [episode.records["frame"] for episode in agent.replay_buffer.episodes]
+    assert len(stored) >= len(whole) > 3
+    for frames in whole:
+        assert any(np.array_equal(np.stack(frames), other) for other in stored)
+
+
+def test_steps_of_all_who_hold_an_action_are_counted(make_pixels: MakeEnv) -> None:
+    class Held(gym.Wrapper[Any, Any, Any, Any]):
+        action_repeat = 3
+
+    for make in (lambda: Held(make_pixels()), lambda: Monitor(Held(make_pixels()))):
+        assert describe_environment(DummyVecEnv([make])).action_repeat == 12
+
+
+def test_a_time_limit_around_a_held_action_is_recorded_in_the_steps_of_the_environment(
+    make_pixels: MakeEnv,
+) -> None:
+    class Held(gym.Wrapper[Any, Any, Any, Any]):
+        action_repeat = 3
+
+    def limit(env: Any) -> Any:
+        return describe_environment(DummyVecEnv([lambda: env])).arguments["max_episode_steps"]
+
+    assert limit(gym.wrappers.TimeLimit(Held(make_pixels()), 5)) == 15
+    assert limit(Held(make_pixels(max_episode_steps=6))) == 6
+
+
+def test_that_an_environment_renders_its_own_frames_is_recorded(
+    make_pixels: MakeEnv, make_agent: MakeAgent
+) -> None:
+    for mode, expected in (("rgb_array", {"render_mode": "rgb_array"}), ("human", {})):
+        env = make_pixels()
+        env.unwrapped.spec.kwargs["render_mode"] = mode
+        assert make_agent(env).environment_config.arguments == expected
+
+
+def test_a_dict_within_a_dict_is_refused_in_a_sentence(make_agent: MakeAgent) -> None:
+    class Nested(gym.Env[Any, Any]):
+        observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Box(0, 255, (16, 16, 3), np.uint8),
+                "more": spaces.Dict({"x": spaces.Box(-1, 1, (2,), np.float32)}),
+            }
+        )
+        action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+    with pytest.raises((TypeError, ValueError), match="'more'"):
+        make_agent(Nested())
 
 
 @pytest.mark.parametrize("terminated", [False, True])

@@ -84,6 +84,11 @@ def test_the_loss_is_least_for_the_value_and_every_state_is_worth_nothing_at_fir
     torch.testing.assert_close(far, edge)
 
 
+def test_a_target_that_is_not_finite_is_found_in_the_loss() -> None:
+    loss = Value(4, (16,)).loss(torch.randn(3, 4), torch.tensor([1.0, torch.nan, 2.0]))
+    assert loss.isnan().tolist() == [False, True, False]
+
+
 def test_returns_are_divided_by_their_spread_and_small_ones_stay() -> None:
     value = Value(4, (8,))
     assert value.scale(torch.linspace(0, 0.1, 101)) == 1
