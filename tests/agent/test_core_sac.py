@@ -327,7 +327,8 @@ def test_episodes_shorter_than_the_sequences_are_learned_from(
     assert_recorded(agent, env)
     assert {episode.length for episode in agent.replay_buffer.episodes} == {2, 4, 5}
     lengths = agent.replay_buffer.sample(64, 5).mask.sum(0)
-    assert set(lengths.tolist()) == {2, 4, 5}
+    # After one of a single step, another one follows.
+    assert set(lengths.tolist()) == {4, 5}
     for name, tensor in weights(agent).items():
         assert tensor.isfinite().all() and not torch.equal(tensor, before[name]), name
 

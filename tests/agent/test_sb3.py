@@ -385,7 +385,7 @@ class Wrapped(gym.Wrapper[Any, Any, Any, Any]):
     [
         ({"action_space": gym.spaces.Box(-2, 3, (3,))}, r"action_low \(-2\.0, -2\.0\).*has \(-2"),
         ({"action_space": gym.spaces.Box(-2, 1, (2,))}, r"action_high \(3\.0, 3\.0\).*\(1\.0, 1"),
-        ({"action_repeat": 2}, r"action_repeat 4.*has 2"),
+        ({"action_repeat": 2}, r"action_repeat 4.*has 8"),
     ],
 )
 def test_an_environment_that_the_config_is_not_for_is_refused(

@@ -433,7 +433,7 @@ def test_the_actors_loss_teaches_the_actor_alone(
         if "actor" not in name and "entropy" not in name
     }
     actor = copies(agent._actor_parameters)
-    agent._actor_update(features, batch.mask)
+    agent._actor_update(features, batch.follows)
     assert changed(actor, agent._actor_parameters)
     for name, tensor in others.items():
         assert torch.equal(tensor, agent.policy.state_dict()[name]), name
@@ -459,7 +459,7 @@ def test_the_actor_climbs_the_lower_critic(make_agent: MakeAgent) -> None:
     features = torch.randn(4, 3, agent.world_model.latent_size)
     mask = torch.ones(4, 3, dtype=torch.bool)
     for _ in range(80):
-        agent._actor_update(features, mask)
+        agent._actor_update(features, mask[1:])
     # Samples of the actor leave about 0.02 around the best action.
     torch.testing.assert_close(
         agent.actor_critic.actor.mode(features[:-1]), torch.full((3, 3, 2), 0.5), atol=0.1, rtol=0
@@ -480,7 +480,7 @@ def test_the_entropy_weight_pulls_the_entropy_to_its_target(
     mask = torch.ones(50, 40, dtype=torch.bool)
     mask[:, 20:] = False
     before = agent.actor_critic.log_entropy_weight.item()
-    agent._actor_update(features, mask)
+    agent._actor_update(features, mask[1:])
     entropy = losses_of(agent)["policy_entropy"]
     step = agent.actor_critic.log_entropy_weight.item() - before
     # σ is 8e-5 or 1.0: after the tanh, far below and above the entropy asked for.
@@ -501,7 +501,7 @@ def test_the_entropy_is_the_mean_of_minus_the_log_density(
     mask = torch.ones(4, 3, dtype=torch.bool)
     mask[2:, 1] = False
     weight = agent.actor_critic.entropy_weight.item()
-    agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), mask)
+    agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), mask[1:])
     mean = log_density.detach()[mask[1:]].mean().item()
     logged = losses_of(agent)
     assert logged["policy_entropy"] == pytest.approx(-mean, rel=1e-5)
@@ -518,7 +518,7 @@ def test_the_entropy_weight_is_bounded(make_agent: MakeAgent, hand_made: HandMad
     )
     with torch.no_grad():
         agent.actor_critic.actor.network[-1].bias[2:] = -9
-    agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), hand_made().mask)
+    agent._actor_update(torch.zeros(4, 3, agent.world_model.latent_size), hand_made().follows)
     assert agent.actor_critic.log_entropy_weight.item() == 2
 
 
