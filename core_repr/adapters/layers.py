@@ -64,6 +64,10 @@ def held_by_wrappers(env: Any) -> int:
 class KeepsLast(gym.Wrapper[Any, Any, Any, Any]):
     """Copies the last observation of an episode, which a reset may write over."""
 
+    def __str__(self) -> str:
+        """Returns what the environment calls itself, by which it is recorded."""
+        return str(self.env)
+
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Takes a step."""
         observation, reward, terminated, truncated, info = self.env.step(action)

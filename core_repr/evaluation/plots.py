@@ -155,7 +155,8 @@ def training_diagnostics(source: StrPath, path: StrPath) -> Path:
     from matplotlib.ticker import EngFormatter
 
     columns = read_progress(source)
-    shown = panels(columns)
+    # A loss that is 0 throughout, such as of terminations where there are none, has no panel.
+    shown = panels(name for name, numbers in columns.items() if np.nan_to_num(numbers).any())
     rows = math.ceil(len(shown) / 4)
     figure = Figure(figsize=(14, 3 * rows), layout="constrained")
     places = list(figure.subplots(rows, 4, squeeze=False).flat)

@@ -68,6 +68,15 @@ def test_training_diagnostics(log: Path, tmp_path: Path) -> None:
     assert not np.array_equal(whole, drawn(training_diagnostics(thin, tmp_path / "thin.png")))
 
 
+def test_a_loss_that_is_0_throughout_has_no_panel(tmp_path: Path) -> None:
+    pictures = []
+    for name in ("continuation_loss", "n_updates"):
+        log = {STEPS: ["1", "2"], "train/kl": ["3.0", "2.0"], f"train/{name}": ["0.0", "0.0"]}
+        path = write(tmp_path / f"{name}.csv", log)
+        pictures.append(drawn(training_diagnostics(path, tmp_path / f"{name}.png")))
+    assert np.array_equal(*pictures)
+
+
 def test_what_was_logged_has_a_panel_and_nothing_else() -> None:
     logged = ["time/env_steps", "train/model_loss", "train/pixel_loss", "train/pixel_chance"]
     logged += ["train/n_updates", "train/critic_loss", "train/kl", "train/actor_loss"]
