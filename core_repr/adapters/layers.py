@@ -47,14 +47,15 @@ def action_repeat(env: Any) -> int:
 
 
 def held_by_wrappers(env: Any) -> int:
-    """Returns how many steps of the environment the wrappers within the time limit hold an action.
+    """Returns for how many steps the wrappers within the time limit hold an action.
 
     Args:
         env: See :func:`layers`; 1 where it has no time limit in this process.
     """
     repeat, limited = 1, False
     for layer in layers(env):
-        if isinstance(layer, gym.wrappers.TimeLimit):
+        if isinstance(layer, gym.wrappers.TimeLimit) and not limited:
+            # The outermost counts; gym.make may have put on another.
             repeat, limited = 1, True
         elif isinstance(layer, gym.Wrapper):
             repeat *= int(getattr(layer, "action_repeat", 1))

@@ -320,6 +320,7 @@ def test_a_time_limit_around_a_held_action_is_recorded_in_the_steps_of_the_envir
 
     assert limit(gym.wrappers.TimeLimit(Held(make_pixels()), 5)) == 15
     assert limit(Held(make_pixels(max_episode_steps=6))) == 6
+    assert limit(gym.wrappers.TimeLimit(Held(make_pixels(max_episode_steps=60)), 5)) == 15
 
 
 def test_that_an_environment_renders_its_own_frames_is_recorded(
