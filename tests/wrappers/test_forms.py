@@ -174,6 +174,34 @@ def test_what_is_kept_does_not_change_at_the_next_step(
     assert_same(play(view, robot_model, one_array=True), play(view, robot_model))
 
 
+@pytest.mark.parametrize("view", ["vector", "SB3"])
+def test_the_last_latents_are_of_what_an_episode_ended_in(
+    robot_model: CoReWorldModel, view: str
+) -> None:
+    """Whether or not the next episode's first observation is written over it."""
+    last = []
+    for one_array in (False, True):
+
+        def make(one_array: bool = one_array) -> Robot:
+            return Robot(one_array=one_array)
+
+        env: Any
+        if view == "vector":
+            vector = SyncVectorEnv([make] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+            env = CoReVectorWrapper(vector, robot_model, keep=["camera"])
+            env.reset(seed=0)
+            *_, info = [env.step(np.ones((2, 2), np.float32)) for _ in range(5)][-1]
+            last.append(info["final_obs"][1])
+        else:
+            env = CoReVecEnvWrapper(DummyVecEnv([make] * 2), robot_model, keep=["camera"])
+            env.seed(0)
+            env.reset()
+            *_, infos = [env.step(np.ones((2, 2), np.float32)) for _ in range(5)][-1]
+            last.append(infos[1]["terminal_observation"])
+    for name in ("latent", "camera"):
+        assert np.array_equal(last[0][name], last[1][name]), name
+
+
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("broken_at", [0, 3, 5])
 def test_proprioception_that_is_not_finite_is_refused(
