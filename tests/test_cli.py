@@ -129,8 +129,8 @@ def test_settings_that_do_not_fit_are_refused_in_a_sentence(
 ) -> None:
     assert cli.main(["train", "--agent.batch-size", "0"]) == 1
     assert capsys.readouterr().err == (
-        "core-repr: The config's field 'batch_size' does not fit: input should be greater than or "
-        "equal to 1, not 0.\n"
+        "core-repr: The config's field 'agent.batch_size' does not fit: input should be greater "
+        "than or equal to 1, not 0.\n"
     )
     sizes = ["--world-model.frame-size", "16", "--world-model.crop-size", "16"]
     assert cli.main(["train", *sizes]) == 1

@@ -249,9 +249,19 @@ def test_junk_in_any_field_is_a_value_error_or_fits(junk: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"averaging_rate": 0}, "'averaging_rate' does not fit: input should be greater than 0"),
-        ({"initial_updates": -1}, "'initial_updates' does not fit: input should be greater than"),
-        ({"initial_update": 1}, "'initial_update' is not known"),
+        (
+            {"averaging_rate": 0},
+            "'agent.averaging_rate'.*input should be greater than 0",
+        ),
+        (
+            {"initial_updates": -1},
+            "'agent.initial_updates' does not fit: input should be greater than",
+        ),
+        ({"initial_update": 1}, "'agent.initial_update' is not known"),
+        (
+            {"replay_size": 7, "learning_starts": 7},
+            r"'agent' does not fit: .*\(7\).*greater, not 7",
+        ),
     ],
 )
 def test_constructors_refuse_in_one_sentence(fields: dict[str, Any], words: str) -> None:

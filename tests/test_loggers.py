@@ -20,7 +20,8 @@ from core_repr.environments import EnvironmentChoice
 from core_repr.training import Schedule, resume, train
 from core_repr.training.callback import RunCallback
 from core_repr.training.interruption import Interrupted
-from core_repr.training.loggers import pending, restore_pending
+from core_repr.training.loggers import pending
+from core_repr.training.run_state import RunState
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0")
 
@@ -73,7 +74,7 @@ def test_what_waits_for_the_next_line_of_the_log_is_kept(tmp_path: Path) -> None
     state = json.loads(json.dumps(pending(logger)))
     for kept in (state, {name: state[name] for name in ("log", "log_counts")}):
         other = Logger(None, [TensorBoardOutputFormat(str(tmp_path))])
-        restore_pending(other, kept)
+        RunState(seconds=0, **kept).restore_log(other)
         other.record_mean("train/loss", 6.0)
         assert (
             other.name_to_value["train/loss"] == 3 and other.name_to_value["train/n_updates"] == 7

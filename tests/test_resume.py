@@ -398,6 +398,26 @@ def test_a_run_without_checkpoints_does_not_start_again_over_its_logs(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seconds": None}, r"'seconds' does not fit"),
+        ({"env_steps": "many"}, r"'env_steps' does not fit"),
+        ({"finished": []}, r"'finished' does not fit"),
+        ({"log_counts": {"time/fps": "x"}}, r"'log_counts.time/fps' does not fit"),
+    ],
+)
+def test_a_run_whose_record_was_damaged_is_refused_in_a_sentence(
+    unbroken: tuple[Path, CoReSAC], tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken[0], run)
+    path = newest_path(run) / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ValueError, match=rf"run\.json: the field {words}: .*it was damaged\.$"):
+        resume(run, env_steps=400, device="cpu")
+
+
 # From another training's model
 
 

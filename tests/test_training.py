@@ -1,4 +1,5 @@
 import csv
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from core_repr.agent import CoReSAC
 from core_repr.config import CoReConfig
 from core_repr.environments import EnvironmentChoice
 from core_repr.evaluation import evaluate
-from core_repr.training import Schedule, resume, train
+from core_repr.training import DatasetSchedule, Schedule, resume, train
 from core_repr.training.settings import RunSettings
 from core_repr.world_model import CoReWorldModel
 
@@ -212,6 +213,10 @@ def test_a_training_without_an_update_is_refused(
     words = r"64 environment steps end before.*16 agent steps of 4 .* 64 in all.*learning-starts"
     with pytest.raises(ValueError, match=words):
         train(PIXELS, tiny_config(), tmp_path / "new" / "run", Schedule(env_steps=64), device="cpu")
+    words = r"^80 environment steps end before the first update: 4 agent steps of 4 .*1e-09 updates"
+    config = tiny_config(agent={"updates_per_step": 1e-9})
+    with pytest.raises(ValueError, match=words):
+        train(PIXELS, config, tmp_path / "new" / "run", Schedule(env_steps=80), device="cpu")
     assert not list(tmp_path.iterdir())
 
 
@@ -255,6 +260,16 @@ def test_a_schedule_takes_positive_numbers(field: str) -> None:
     Schedule(**{field: lowest})
     with pytest.raises(ValueError, match=f"{field}.*{lowest - 1}"):
         Schedule(**{field: lowest - 1})
+
+
+def test_a_schedule_takes_finite_numbers() -> None:
+    for field, value in (("checkpoint_minutes", math.inf), ("checkpoint_minutes", math.nan)):
+        with pytest.raises(ValueError, match=rf"{field} must be at (most|least) .*, not {value}\."):
+            Schedule(**{field: value})
+    Schedule(seed=2**32 - 1)
+    for kind in (Schedule, functools.partial(DatasetSchedule, "data")):
+        with pytest.raises(ValueError, match=r"^seed must be at most 4294967295, not 4294967296\."):
+            kind(seed=2**32)
 
 
 def test_training_and_validation_differ_where_they_should() -> None:

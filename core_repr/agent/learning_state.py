@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from core_repr.agent import checkpoint
 from core_repr.agent.checkpoint import GlobalGenerators
 from core_repr.agent.learner import SequenceLearner
-from core_repr.files.json_files import read_json, write_json
+from core_repr.files.json_files import fit, read_json, write_json
 from core_repr.files.names import TENSORS_FILE, VALUES_FILE
 from core_repr.files.weights import state
 
@@ -116,12 +116,7 @@ def read_values(folder: Path) -> LearningValues:
             f"{path} has format {fields.get('format_version')!r}, but this release reads "
             f"{FORMAT_VERSION}; install a core-repr release that fits it."
         )
-    try:
-        return _values.validate_python(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path}: the field {name!r} does not fit: {first['msg']}.") from None
+    return fit(path, fields, _values)
 
 
 def restore(algorithm: SequenceLearner, folder: Path, with_global_generators: bool = False) -> None:

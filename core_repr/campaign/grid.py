@@ -28,7 +28,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length
 """Of a setting or a change; it becomes a folder's."""
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("settings", of="grid")
 @checked_dataclass(frozen=True, config=STRICT)
 class Setting:
     """What the environments of a grid are like.
@@ -44,7 +44,7 @@ class Setting:
     validation: dict[str, Any] = Field(default_factory=lambda: {"split": "val"})
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("", of="grid")
 @checked_dataclass(frozen=True, config=STRICT)
 class Grid:
     """Which trainings a campaign makes: every combination.
@@ -249,7 +249,7 @@ def read_grid(grid: str | Path) -> Grid:
     try:
         return _adapter.validate_python(_plain(fields))
     except ValidationError as error:
-        raise ValueError(f"{grid}: {sentence(error).replace('The config', 'the grid')}") from None
+        raise ValueError(f"{grid}: {sentence(error, of='grid')}") from None
 
 
 def _text(grid: str | Path) -> str:

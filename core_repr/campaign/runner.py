@@ -17,7 +17,7 @@ from core_repr.config import CoReConfig, EnvironmentConfig, FeedForwardSACConfig
 from core_repr.evaluation.episodes import Evaluation
 from core_repr.evaluation.results import Training, append, check_table
 from core_repr.files.json_files import read_json, write_json
-from core_repr.files.names import EVALUATIONS_FILE, MODEL_FOLDER, RUN_FILE, SETTINGS_FILE
+from core_repr.files.names import EVALUATIONS_FILE, MODEL_FOLDER, SETTINGS_FILE
 from core_repr.files.places import user_path
 from core_repr.files.strict_json import parse_json
 from core_repr.training.settings import RunSettings
@@ -257,12 +257,13 @@ def _evaluated(cell: Cell, run: Path, device: str) -> Row:
 
 def _is_finished(run: Path, env_steps: int) -> bool:
     from core_repr.training.origin import newest_checkpoint
+    from core_repr.training.run_state import RunState
 
     checkpoint = newest_checkpoint(run)
     if checkpoint is None:
         return False
-    state = read_json(checkpoint / RUN_FILE)
-    return bool(state["finished"]) and state["env_steps"] >= env_steps
+    state = RunState.read(checkpoint)
+    return state.finished and state.env_steps >= env_steps
 
 
 def _check_run(cell: Cell, run: Path) -> None:

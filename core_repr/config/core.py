@@ -23,7 +23,7 @@ from core_repr.config.parts import (
 from core_repr.files.values import decode
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("environment.wrappers")
 @dataclass(frozen=True, config=STRICT)
 class WrapperConfig:
     """A wrapper around an environment.
@@ -38,7 +38,7 @@ class WrapperConfig:
     arguments: Arguments = Field(default_factory=dict)
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("environment")
 @dataclass(frozen=True, config=STRICT)
 class EnvironmentConfig:
     """The environment that a model was trained in.
@@ -96,7 +96,7 @@ class EnvironmentConfig:
         return self
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("")
 @dataclass(frozen=True, config=STRICT)
 class CoReConfig:
     """A model, what teaches it, its agent and the environment that they are trained in.

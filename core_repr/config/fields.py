@@ -1,6 +1,7 @@
 """Kinds of fields that the parts of a config share, and how a field that does not fit is named."""
 
 import functools
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -29,16 +30,18 @@ Arguments = Annotated[dict[str, Any], PlainSerializer(encode, when_used="json")]
 _kinds: set[Any] = set()
 
 
-def sentence(error: ValidationError, of: str = "config") -> str:
+def sentence(error: ValidationError, path: str = "", of: str = "config") -> str:
     """Says in one sentence which field does not fit, and why.
 
     Args:
         error: The first of its problems is named.
-        of: What the field is a part of.
+        path: Where in the whole the part is that does not fit.
+        of: What the whole is.
     """
     first = error.errors(include_url=False)[0]
     # pydantic puts the kind of a part into the path.
-    name = ".".join(str(step) for step in first["loc"] if step not in _kinds)
+    steps = [str(step) for step in first["loc"] if step not in _kinds]
+    name = ".".join([path, *steps] if path else steps)
     message = first["msg"].removeprefix("Value error, ")
     where = f"The {of}'s field {name!r}" if name else f"The {of}"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -56,17 +59,26 @@ def sentence(error: ValidationError, of: str = "config") -> str:
     return f"{where} does not fit: {message[0].lower()}{message[1:]}{value}."
 
 
-def refuses_in_a_sentence(part: type[Part]) -> type[Part]:
-    """Lets the constructor's errors read like those of :meth:`CoReConfig.from_json`."""
-    _kinds.add(getattr(part, "kind", None))
-    plain = part.__init__
+def refuses_in_a_sentence(path: str, of: str = "config") -> Callable[[type[Part]], type[Part]]:
+    """Returns a decorator of a dataclass, whose errors read as if the whole were read from JSON.
 
-    @functools.wraps(plain)
-    def init(self: Any, *values: Any, **fields: Any) -> None:
-        try:
-            plain(self, *values, **fields)
-        except ValidationError as error:
-            raise ValueError(sentence(error)) from None
+    Args:
+        path: Where in the whole the class is.
+        of: What the whole is.
+    """
 
-    part.__init__ = init  # type: ignore[method-assign]
-    return part
+    def decorate(part: type[Part]) -> type[Part]:
+        _kinds.add(getattr(part, "kind", None))
+        plain = part.__init__
+
+        @functools.wraps(plain)
+        def init(self: Any, *values: Any, **fields: Any) -> None:
+            try:
+                plain(self, *values, **fields)
+            except ValidationError as error:
+                raise ValueError(sentence(error, path, of)) from None
+
+        part.__init__ = init  # type: ignore[method-assign]
+        return part
+
+    return decorate

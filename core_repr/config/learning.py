@@ -50,8 +50,18 @@ class LearningConfig:
     mean_recurrence: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
+    @model_validator(mode="after")
+    def _learning_starts_in_time(self) -> "LearningConfig":
+        if self.replay_size <= self.learning_starts:
+            raise ValueError(
+                "learning starts when the replay buffer holds more than learning_starts "
+                f"({self.learning_starts}) steps, so replay_size must be greater, not "
+                f"{self.replay_size}"
+            )
+        return self
 
-@refuses_in_a_sentence
+
+@refuses_in_a_sentence("agent.imagination")
 @dataclass(frozen=True, config=STRICT)
 class ImaginationConfig:
     """How actor and value learn from roll-outs of the world model, in place of the critics.
@@ -93,7 +103,7 @@ class ImaginationConfig:
         return self
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("agent.similarity")
 @dataclass(frozen=True, config=STRICT)
 class PolicySimilarityConfig:
     """PSE's contrastive loss: states are alike where a good policy acts alike from them on.
@@ -119,7 +129,7 @@ class PolicySimilarityConfig:
     kind: Kind[Literal["policy-similarity"]] = "policy-similarity"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("agent")
 @dataclass(frozen=True, config=STRICT)
 class FeedForwardSACConfig(LearningConfig):
     """SAC on stacked frames, learned from single steps, as in the published code of RAD and CURL.
@@ -168,7 +178,7 @@ class FeedForwardSACConfig(LearningConfig):
     initial_log_entropy_weight: float = -2.3
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("agent")
 @dataclass(frozen=True, config=STRICT)
 class QTOptConfig(LearningConfig):
     """Q-learning on stacked frames, whose actions a cross-entropy search finds.
@@ -217,7 +227,7 @@ class QTOptConfig(LearningConfig):
         return self
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("agent")
 @dataclass(frozen=True, config=STRICT)
 class SACConfig(LearningConfig):
     """The SAC agent that learns together with the world model (Table 5).

@@ -59,7 +59,7 @@ def _follow_frame(crop: Any, validate: ValidatorFunctionWrapHandler, info: Valid
     return Crop.of_frame(Fraction(validate(crop), frame_size), frame_size)
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model.encoder.gate")
 @dataclass(frozen=True, config=STRICT)
 class GateConfig:
     """The gating network before the encoder, whose mask shows what it uses (Figure 5).
@@ -146,7 +146,7 @@ class _Encoder:
         return tuple(sides)
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model.encoder")
 @dataclass(frozen=True, config=STRICT)
 class EncoderConfig(_Encoder):
     """The observation encoder f: convolutions, a linear layer and LayerNorm without affine.
@@ -158,7 +158,7 @@ class EncoderConfig(_Encoder):
     kind: Kind[Literal["convolutional"]] = "convolutional"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model.encoder")
 @dataclass(frozen=True, config=STRICT)
 class SharedEncoderConfig(_Encoder):
     """Convolutions that critics and actor share; each has a linear layer and LayerNorm of its own.
@@ -207,7 +207,7 @@ class _Dynamics:
     log_std_offset: Annotated[float, Field(ge=-10, le=10)] = 0.0
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model.dynamics")
 @dataclass(frozen=True, config=STRICT)
 class RecurrentDynamicsConfig(_Dynamics):
     """The recurrent state-space model (Appendix A).
@@ -227,7 +227,7 @@ class RecurrentDynamicsConfig(_Dynamics):
     initial_std: NonNegative | None = None
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model.dynamics")
 @dataclass(frozen=True, config=STRICT)
 class FeedForwardDynamicsConfig(_Dynamics):
     """A state-space model without recurrence (Figure 3): s alone, of what was just observed.
@@ -246,7 +246,7 @@ class FeedForwardDynamicsConfig(_Dynamics):
         return 0
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model.dynamics")
 @dataclass(frozen=True, config=STRICT)
 class IdentityDynamicsConfig:
     """No state-space model: the latent state is what was just encoded, nothing predicts it.
@@ -264,7 +264,7 @@ DynamicsConfig = Annotated[
 ]
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("world_model")
 @dataclass(frozen=True, config=STRICT)
 class WorldModelConfig:
     """What a model sees and how its latent state follows from it (Table 4).
@@ -305,7 +305,7 @@ class WorldModelConfig:
         return self
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.frames")
 @dataclass(frozen=True, config=STRICT)
 class ContrastiveConfig:
     """L_c, equation (1), and the observation-representation decoder g that it trains.
@@ -332,7 +332,7 @@ class ContrastiveConfig:
     kind: Kind[Literal["contrastive"]] = "contrastive"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.frames")
 @dataclass(frozen=True, config=STRICT)
 class ReconstructionConfig:
     """L_x, the error of frames decoded pixel by pixel, in place of L_c (Recon).
@@ -355,7 +355,7 @@ class ReconstructionConfig:
     kind: Kind[Literal["reconstruction"]] = "reconstruction"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.frames")
 @dataclass(frozen=True, config=STRICT)
 class MomentumContrastConfig:
     """CURL's contrastive loss between two views of each frame, in place of L_c (RCURL).
@@ -371,7 +371,7 @@ class MomentumContrastConfig:
     kind: Kind[Literal["momentum-contrast"]] = "momentum-contrast"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.frames")
 @dataclass(frozen=True, config=STRICT)
 class BisimulationConfig:
     """DBC's losses, in place of L_c, with the dynamics ``"identity"`` alone.
@@ -401,7 +401,7 @@ FramesConfig = Annotated[
 ]
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.kl")
 @dataclass(frozen=True, config=STRICT)
 class KLConfig:
     """L_KL, equation (2), between posterior and prior.
@@ -417,7 +417,7 @@ class KLConfig:
     kind: Kind[Literal["balanced-kl"]] = "balanced-kl"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.reward")
 @dataclass(frozen=True, config=STRICT)
 class RewardConfig:
     """L_r, and the reward head that it trains.
@@ -436,7 +436,7 @@ class RewardConfig:
     kind: Kind[Literal["smooth-l1"]] = "smooth-l1"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.inverse_dynamics")
 @dataclass(frozen=True, config=STRICT)
 class InverseDynamicsConfig:
     """L_a, and the inverse dynamics head that it trains.
@@ -452,7 +452,7 @@ class InverseDynamicsConfig:
     kind: Kind[Literal["squared-error"]] = "squared-error"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives.continuation")
 @dataclass(frozen=True, config=STRICT)
 class ContinuationConfig:
     """The continuation loss, and the head that it trains: whether an episode goes on.
@@ -470,7 +470,7 @@ class ContinuationConfig:
     kind: Kind[Literal["cross-entropy"]] = "cross-entropy"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("objectives")
 @dataclass(frozen=True, config=STRICT)
 class ObjectivesConfig:
     """The terms of J_M, with the heads that they train; ``None`` for a term that there is not.
@@ -495,7 +495,7 @@ class ObjectivesConfig:
         return self.kl is not None or getattr(self.frames, "decoded", None) == "prior"
 
 
-@refuses_in_a_sentence
+@refuses_in_a_sentence("augmentation")
 @dataclass(frozen=True, config=STRICT)
 class AugmentationConfig:
     """How the frames that the learner sees are changed, besides the random crop.

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_json
 from core_repr.files.writing import write_atomically
 
 MAX_JSON_BYTES = 100_000_000
+
+Typed = TypeVar("Typed")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -73,3 +77,25 @@ def refuse_large(path: Path, size: int, limit: int) -> None:
             f"{path.name} is not saved, because it could not be loaded again: it would have "
             f"{size:,} bytes, more than {limit:,}."
         )
+
+
+def fit(path: Path, fields: Mapping[str, Any], adapter: TypeAdapter[Typed]) -> Typed:
+    """Returns what was read from a file in the type that it was written from.
+
+    Args:
+        path: Of the file.
+        fields: What :func:`read_json` returned of it.
+        adapter: Of the type.
+
+    Raises:
+        ValueError: If they do not fit; the message names the field.
+    """
+    try:
+        return adapter.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        problem = first["msg"].lower()
+        raise ValueError(
+            f"{path}: the field {name!r} does not fit: {problem}; it was damaged."
+        ) from None

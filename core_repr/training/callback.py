@@ -16,20 +16,20 @@ from core_repr.agent import SequenceAlgorithm
 from core_repr.evaluation.episodes import evaluate
 from core_repr.evaluation.foresight import Foresight
 from core_repr.evaluation.plots import training_diagnostics
-from core_repr.files.json_files import read_json, write_json
+from core_repr.files.json_files import write_json
 from core_repr.files.names import (
     DIAGNOSTICS_FILE,
     EVALUATIONS_FILE,
     MANIFEST_FILE,
     MODEL_FOLDER,
     PROGRESS_FILE,
-    RUN_FILE,
 )
 from core_repr.files.writing import append, new_folder, remove
 from core_repr.training.folders import copy_logs
 from core_repr.training.interruption import Interrupted, StopRequest
-from core_repr.training.loggers import pending, restore_pending
+from core_repr.training.loggers import pending
 from core_repr.training.origin import checkpoints, next_checkpoint
+from core_repr.training.run_state import RunState
 from core_repr.training.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class RunCallback(BaseCallback):
 
     def restore(self, checkpoint: Path, agent: SequenceAlgorithm) -> None:
         """Resumes from a checkpoint: the clock, the last evaluation, the values to be logged."""
-        state = read_json(checkpoint / RUN_FILE)
-        self.started = time.monotonic() - state["seconds"]
-        self.last_return = state["last_return"]
-        restore_pending(agent.logger, state)
+        state = RunState.read(checkpoint)
+        self.started = time.monotonic() - state.seconds
+        self.last_return = state.last_return
+        state.restore_log(agent.logger)
         self._is_new = self._checkpoint_due = False
 
     def _on_training_start(self) -> None:
@@ -156,7 +156,7 @@ class RunCallback(BaseCallback):
         with new_folder(next_checkpoint(self.folder)) as checkpoint:
             self.model.save_checkpoint(checkpoint)
             write_json(checkpoint / MANIFEST_FILE, self.model.replay_buffer.manifest())
-            write_json(checkpoint / RUN_FILE, self._state(finished))
+            self._state(finished).write(checkpoint)
             copy_logs(self.folder, checkpoint)
         for path in older:
             remove(path)
@@ -164,14 +164,14 @@ class RunCallback(BaseCallback):
         self._checkpoint_due = False
         self._saved_at, self._saved_steps = time.monotonic(), self.model.num_timesteps
 
-    def _state(self, finished: bool) -> dict[str, Any]:
-        return {
-            "finished": finished,
-            "env_steps": self.model.env_steps,
-            "seconds": time.monotonic() - self.started,
-            "last_return": self.last_return,
+    def _state(self, finished: bool) -> RunState:
+        return RunState(
+            seconds=time.monotonic() - self.started,
+            finished=finished,
+            env_steps=self.model.env_steps,
+            last_return=self.last_return,
             **pending(self.logger),
-        }
+        )
 
     def _evaluate(self) -> None:
         foresight = Foresight(self.model, self.validation_env)

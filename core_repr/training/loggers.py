@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,16 +67,6 @@ def pending(logger: Logger) -> dict[str, Any]:
             name: list(excluded) for name, excluded in logger.name_to_excluded.items()
         },
     }
-
-
-def restore_pending(logger: Logger, state: Mapping[str, Any]) -> None:
-    """Puts into a logger what :func:`pending` told of another one."""
-    for name, value in state.get("log", {}).items():
-        logger.name_to_value[name] = value
-        # Every output takes it for granted that each name has an entry.
-        logger.name_to_excluded[name] = tuple(state.get("log_excluded", {}).get(name, ()))
-    for name, count in state.get("log_counts", {}).items():
-        logger.name_to_count[name] = count
 
 
 def further_outputs(

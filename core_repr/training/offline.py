@@ -32,7 +32,6 @@ from core_repr.files.names import (
     MODEL_FOLDER,
     PROGRESS_FILE,
     REPLAY_FOLDER,
-    RUN_FILE,
     SETTINGS_FILE,
 )
 from core_repr.files.places import user_path
@@ -49,11 +48,11 @@ from core_repr.training.loggers import (
     LoggerName,
     further_outputs,
     pending,
-    restore_pending,
 )
 from core_repr.training.origin import checkpoints, newest_checkpoint, next_checkpoint
 from core_repr.training.progress import ProgressFile
-from core_repr.training.settings import made_with
+from core_repr.training.run_state import RunState
+from core_repr.training.settings import check_schedule, made_with
 
 HELD_OUT = 10
 """Every tenth episode is for validation, and not learned from."""
@@ -85,9 +84,7 @@ class DatasetSchedule:
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("updates", "evaluation_interval"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        check_schedule(self)
 
 
 def train_from_dataset(
@@ -158,7 +155,7 @@ def resume_from_dataset(
     if updates is not None:
         schedule = replace(schedule, updates=updates)
     checkpoint = newest_checkpoint(folder)
-    done = 0 if checkpoint is None else int(read_json(checkpoint / RUN_FILE)["updates"])
+    done = 0 if checkpoint is None else RunState.read(checkpoint).updates
     if done >= schedule.updates:
         raise ValueError(
             f"{folder} has {done} updates already; to train it further, say how far with --updates."
@@ -212,7 +209,7 @@ def _learn(
         agent.set_logger(Logger(str(folder), [ProgressFile(folder / PROGRESS_FILE), *further]))
         at_end.callback(close_logger, agent.logger)
         if checkpoint is not None:
-            restore_pending(agent.logger, read_json(checkpoint / RUN_FILE))
+            RunState.read(checkpoint).restore_log(agent.logger)
         run.learn()
     return agent
 
@@ -326,7 +323,7 @@ class _Run:
             )
         if checkpoint is not None:
             buffer.restore(read_json(checkpoint / MANIFEST_FILE))
-            self.started -= float(read_json(checkpoint / RUN_FILE)["seconds"])
+            self.started -= RunState.read(checkpoint).seconds
         self.agent.replay_buffer = buffer
 
     def what_was_read(self) -> dict[str, object]:
@@ -457,8 +454,8 @@ class _Run:
             self.agent.save_checkpoint(checkpoint)
             write_json(checkpoint / MANIFEST_FILE, self.agent.replay_buffer.manifest())
             seconds = time.monotonic() - self.started
-            state = {"updates": self.agent.updates, "seconds": seconds}
-            write_json(checkpoint / RUN_FILE, {**state, **pending(self.agent.logger)})
+            log = pending(self.agent.logger)
+            RunState(seconds=seconds, updates=self.agent.updates, **log).write(checkpoint)
             copy_logs(self.folder, checkpoint)
         for path in older:
             remove(path)

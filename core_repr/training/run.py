@@ -22,7 +22,6 @@ from core_repr.files.names import (
     MODEL_FOLDER,
     PROGRESS_FILE,
     REPLAY_FOLDER,
-    RUN_FILE,
     SETTINGS_FILE,
 )
 from core_repr.files.places import user_path
@@ -33,6 +32,7 @@ from core_repr.training.interruption import StopRequest
 from core_repr.training.loggers import LoggerName, further_outputs
 from core_repr.training.origin import Origin, newest_checkpoint
 from core_repr.training.progress import ProgressFile
+from core_repr.training.run_state import RunState
 from core_repr.training.settings import RunSettings, Schedule
 from core_repr.training.training_episodes import TrainingEpisodes
 
@@ -127,15 +127,15 @@ def resume(
     if env_steps is not None:
         settings = replace(settings, schedule=replace(settings.schedule, env_steps=env_steps))
     if checkpoint is not None:
-        state = read_json(checkpoint / RUN_FILE)
-        if env_steps is not None and not state["finished"] and state["env_steps"] >= env_steps:
+        state = RunState.read(checkpoint)
+        if env_steps is not None and not state.finished and state.env_steps >= env_steps:
             raise ValueError(
-                f"{folder} has {state['env_steps']} environment steps already; name more with "
+                f"{folder} has {state.env_steps} environment steps already; name more with "
                 "--env-steps, or leave it out."
             )
-        if state["finished"] and state["env_steps"] >= settings.schedule.env_steps:
+        if state.finished and state.env_steps >= settings.schedule.env_steps:
             raise ValueError(
-                f"{folder} has finished, at {state['env_steps']} environment steps; to train it "
+                f"{folder} has finished, at {state.env_steps} environment steps; to train it "
                 "further, say how far with --env-steps."
             )
     return _learn(folder, settings, device, loggers)
@@ -250,4 +250,12 @@ def _check_goal(agent: SequenceAlgorithm, env_steps: int, origin: Origin | None)
             f"{env_steps:,} environment steps end before learning starts: {own}"
             f"{agent.learning_starts:,} agent steps of {repeat} come before, {start:,} in all; "
             "raise --env-steps, or lower --agent.learning-starts."
+        )
+    learning = agent.config.agent
+    steps = math.ceil(env_steps / repeat) - before - agent.learning_starts
+    if learning.initial_updates + steps * learning.updates_per_step < 1:
+        raise ValueError(
+            f"{env_steps:,} environment steps end before the first update: {steps:,} agent steps "
+            f"of {repeat} learn, with {learning.updates_per_step:g} updates each; raise "
+            "--env-steps or --agent.updates-per-step."
         )

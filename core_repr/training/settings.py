@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import distribution, version
 from pathlib import Path
@@ -18,6 +19,9 @@ from core_repr.files.names import SETTINGS_FILE
 from core_repr.files.strict_json import parse_json
 from core_repr.files.values import decode, encode, plain_arguments
 from core_repr.training.origin import Origin
+
+MAX_SEED = 2**32 - 1
+"""NumPy's."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,28 @@ class Schedule:
     episode_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value is None:
-                continue
-            lowest = 0 if name in ("seed", "checkpoint_minutes") else 1
-            # `not >=` also refuses what is not a number.
-            if not value >= lowest:
-                raise ValueError(f"{name} must be at least {lowest}, not {value}.")
+        check_schedule(self)
+
+
+def check_schedule(schedule: Any) -> None:
+    """Refuses numbers that no training can have.
+
+    Args:
+        schedule: A dataclass of numbers, and of what has been checked otherwise.
+
+    Raises:
+        ValueError: In a sentence that names the field.
+    """
+    for name, value in asdict(schedule).items():
+        if value is None or isinstance(value, str):
+            continue
+        lowest = 0 if name in ("seed", "checkpoint_minutes") else 1
+        highest = MAX_SEED if name == "seed" else sys.float_info.max
+        # `not >=` also refuses what is not a number.
+        if not value >= lowest:
+            raise ValueError(f"{name} must be at least {lowest}, not {value}.")
+        if value > highest:
+            raise ValueError(f"{name} must be at most {highest}, not {value}.")
 
 
 @dataclass(frozen=True)

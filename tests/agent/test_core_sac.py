@@ -73,7 +73,7 @@ def test_half_an_update_for_each_step_after_the_first_data(make_agent: MakeAgent
     assert len(agent.replay_buffer) == 40
 
 
-@pytest.mark.parametrize("replay_size", [30, 33])
+@pytest.mark.parametrize("replay_size", [31, 33])
 def test_a_replay_buffer_too_small_to_start_learning_is_refused(
     make_agent: MakeAgent, replay_size: int
 ) -> None:

@@ -65,6 +65,7 @@ def tiny_paper(proprioception: dict[str, int]) -> CoReConfig:
             actor_layers=(16, 15, 14),
             critic_layers=(15, 16, 14),
             replay_size=300,
+            learning_starts=0,
             precision="float32",
             model_max_gradient_norm=MODEL_LIMIT,
             critic_max_gradient_norm=CRITIC_LIMIT,

@@ -87,11 +87,11 @@ def test_a_frame_is_as_large_as_the_variant_needs_it(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"variants": ["coer"]}, "'coer' is not a variant; expected core"),
-        ({"environments": []}, "the grid's field 'environments' does not fit"),
-        ({"settings": {}}, "the grid's field 'settings' does not fit"),
+        ({"environments": []}, "The grid's field 'environments' does not fit"),
+        ({"settings": {}}, "The grid's field 'settings' does not fit"),
         ({"seeds": [0, 0]}, "The grid holds cartpole-swingup/none/core/seed-0 twice."),
-        ({"seeds": [-1]}, "the grid's field 'seeds.0' does not fit"),
-        ({"env_steps": 0}, "the grid's field 'env_steps' does not fit"),
+        ({"seeds": [-1]}, "The grid's field 'seeds.0' does not fit"),
+        ({"env_steps": 0}, "The grid's field 'env_steps' does not fit"),
         ({"wariants": ["core"]}, "wariants"),
         ({"settings": {"../up": {}}}, "settings"),
         (
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said_before_anything_starts(
         ("seeds: [0\n", "is not valid YAML"),
         ("!!python/object/apply:os.system ['true']\n", "is not valid YAML"),
         ("seeds: [0]\nseeds: [1]\n", "line 2, is not valid YAML: 'seeds' stands twice"),
-        ("seeds: [0]\n", "the grid lacks the field 'title'"),
+        ("seeds: [0]\n", "The grid lacks the field 'title'"),
     ],
 )
 def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str) -> None:
