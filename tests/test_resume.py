@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from core_repr.agent import CoReSAC, learning_state
-from core_repr.config import CoReConfig
+from core_repr.config import CoReConfig, RewardConfig
 from core_repr.environments import EnvironmentChoice
 from core_repr.evaluation.plots import EVALUATION_RETURN, read_progress
 from core_repr.training import Interrupted, Origin, Schedule, callback, resume, train
@@ -500,6 +500,30 @@ def test_a_model_that_is_there_already_is_refused(
     origin = Origin.find(unbroken[0])
     with pytest.raises(ValueError, match=r"300 .* end before learning starts: the model's own 312"):
         train(PIXELS, tiny_config(), tmp_path / "run", SCHEDULE, "cpu", origin)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["run", "model"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.replace(agent=replace(config.agent, actor_layers=(7,))),
+        lambda config: config.replace(
+            objectives=replace(config.objectives, reward=RewardConfig(layers=(6, 6)))
+        ),
+    ],
+)
+def test_other_sizes_than_those_of_the_model_are_refused(
+    unbroken: tuple[Path, CoReSAC],
+    tiny_config: Callable[..., CoReConfig],
+    tmp_path: Path,
+    kind: str,
+    change: Callable[[CoReConfig], CoReConfig],
+) -> None:
+    origin = Origin.find(unbroken[0] if kind == "run" else unbroken[0] / "model", "user/repo")
+    schedule = replace(SCHEDULE, env_steps=420)
+    with pytest.raises(ValueError, match=r"continues from user/repo keeps the sizes.*leave out"):
+        train(PIXELS, change(tiny_config()), tmp_path / "run", schedule, "cpu", origin)
     assert not (tmp_path / "run").exists()
 
 

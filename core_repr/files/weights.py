@@ -82,13 +82,15 @@ def load_weights(path: Path, module: Module) -> Module:
     """
     expected = state(module)
     with open_file(path) as file:
-        metadata = _read_metadata(path, file, expected)
+        metadata, declared = _read_header(path, file, expected)
         file.seek(0)
         # What has grown since is cut, and refused as such.
         content = file.read(LENGTH_BYTES + MAX_HEADER_BYTES + _bytes(expected))
     header = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
     checksum = metadata.get(CHECKSUM)
     if checksum is not None and checksum != _checksum(content, header):
+        # Of tensors of other sizes, another number of bytes was read.
+        _refuse_others(path, declared, _of_module(expected))
         raise _broken(path, "differs from its own checksum")
     try:
         loaded = {current_name(name): value for name, value in from_safetensors(content).items()}
@@ -131,7 +133,7 @@ def check_weights(path: Path, module: nn.Module) -> None:
     """
     expected = state(module)
     with open_file(path) as file:
-        _read_metadata(path, file, expected)
+        _read_header(path, file, expected)
     try:
         with safe_open(path, framework="pt") as tensors:
             slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
@@ -147,10 +149,14 @@ def check_weights(path: Path, module: nn.Module) -> None:
     _refuse_others(path, found, _of_module(expected))
 
 
-def _read_metadata(
+def _read_header(
     path: Path, file: BinaryIO, expected: Mapping[str, torch.Tensor]
-) -> dict[str, str]:
-    """Checks what safetensors does not: sizes, names that occur twice, and words beside tensors."""
+) -> tuple[dict[str, str], Tensors]:
+    """Checks what safetensors does not: sizes, names that occur twice, and words beside tensors.
+
+    Returns:
+        The words, and what the file says that its tensors are.
+    """
     size, needed = os.fstat(file.fileno()).st_size, _bytes(expected)
     if max(size, needed) > MAX_WEIGHT_BYTES:
         raise ValueError(
@@ -169,7 +175,14 @@ def _read_metadata(
         raise _broken(path, "has a header or metadata of another form")
     if unknown := metadata.keys() - METADATA:
         raise _broken(path, f"has unknown metadata, {_quote(min(unknown))}")
-    return metadata
+    tensors = {name: each for name, each in fields.items() if name != "__metadata__"}
+    try:
+        return metadata, {
+            current_name(name): (DTYPES.get(each["dtype"], each["dtype"]), tuple(each["shape"]))
+            for name, each in tensors.items()
+        }
+    except (KeyError, TypeError):
+        raise _broken(path, "has a header or metadata of another form") from None
 
 
 def _bytes(tensors: Mapping[str, torch.Tensor]) -> int:

@@ -13,6 +13,9 @@ from core_repr.files.secrets import redact
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")
+NO_REVISION = re.compile(r"[\x00- \x7f~^:?*\[\\]|\.\.|@\{|//|^[/.-]|[/.]$|^$|/\.|\.lock(/|$)")
+"""What Git allows in no name of a branch or tag; it would lead to another page of the Hub."""
+
 OTHER_PAGES = ("api", "collections", "datasets", "docs", "models", "papers", "spaces")
 """What stands in the place of a user in addresses of other things than models."""
 
@@ -40,15 +43,18 @@ def find_repository(
         revision: What was asked for beside it.
 
     Raises:
-        ValueError: If an address is not that of a model, or names another revision.
+        ValueError: If an address is not that of a model, or names another revision, or nothing
+            can have the revision's name.
     """
     if not isinstance(model, str):
         return None
+    _check_revision(revision)
     if REPOSITORY.fullmatch(model):
         return Repository(model, revision)
     if "://" not in model and not model.startswith(tuple(f"{host}/" for host in HOSTS)):
         return None
     found = _read(model)
+    _check_revision(found.revision)
     if found.revision is None:
         return found._replace(revision=revision)
     if revision not in (None, found.revision):
@@ -84,6 +90,14 @@ def _revision(rest: list[str]) -> str | None:
         return None
     revision = unquote("/".join(rest[1:]))
     return revision if len(rest) == 2 or revision.startswith("refs/pr/") else None
+
+
+def _check_revision(revision: str | None) -> None:
+    if revision is not None and (not isinstance(revision, str) or NO_REVISION.search(revision)):
+        raise ValueError(
+            f"{redact(str(revision))!r} is not a valid revision; name a branch, a tag, a pull "
+            "request such as 'refs/pr/1', or a commit."
+        )
 
 
 def check_repository(name: str) -> None:

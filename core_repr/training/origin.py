@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from core_repr.agent import SequenceAlgorithm, learning_state
+from core_repr.agent import SequenceAlgorithm, agent_folder, learning_state
+from core_repr.config import CoReConfig
 from core_repr.files.names import CONFIG_FILE, EVALUATIONS_FILE, MAX_RECORD_BYTES, VALUES_FILE
 from core_repr.files.reading import read_bounded
 from core_repr.files.strict_json import parse_last_line
@@ -64,6 +65,26 @@ class Origin:
                 steps, updates = _progress(place / EVALUATIONS_FILE)
                 return cls(str(folder), steps, updates, False, name)
         return cls(str(folder), 0, 0, False, name)
+
+    def check(self, config: CoReConfig) -> None:
+        """Refuses settings that the model's weights do not fit.
+
+        Args:
+            config: Of the training that continues from it.
+
+        Raises:
+            ValueError: If they do not, or a file of the model is broken.
+        """
+        folder = Path(self.model)
+        own = load_config(folder)
+        agent_folder.check(folder, own)
+        try:
+            agent_folder.check(folder, config.replace(environment=own.environment))
+        except ValueError as error:
+            raise ValueError(
+                f"A training that continues from {self.name} keeps the sizes of its networks; "
+                "leave out the settings that change them."
+            ) from error
 
     def load_into(self, agent: SequenceAlgorithm) -> None:
         """Gives a new agent the weights, the optimisers if there are any, and the counters."""

@@ -85,6 +85,8 @@ def train(
     refuse_to_replace(folder)
     settings = RunSettings(environment, config, schedule, origin)
     settings.check()
+    if origin is not None:
+        origin.check(config)
     return _learn(folder, settings, device, loggers)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,3 +90,20 @@ def test_models_are_loaded_by_the_address_of_their_page(
         weights = loaded.state_dict()
         assert all(torch.equal(weights[k], v) for k, v in model.state_dict().items())
         assert zoo.find(address).name == commit
+
+
+@pytest.mark.parametrize(
+    "revision",
+    ["..", "", "a/../b", "/main", "main/", "main?x=1", "v1~2", "HEAD^", "a b", "a:b", "x.lock", 3],
+)
+def test_what_no_revision_can_be_named_is_refused(revision: Any) -> None:
+    for model in ("user/repo", "https://huggingface.co/user/repo"):
+        with pytest.raises(ValueError, match="is not a valid revision; name a branch"):
+            find_repository(model, revision)
+        with pytest.raises(ValueError, match="is not a valid revision"):
+            CoReWorldModel.from_pretrained(model, revision=revision)
+
+
+@pytest.mark.parametrize("revision", ["main", "refs/pr/1", "v1.0", "user/topic", "0a" * 20, "ä"])
+def test_names_of_revisions(revision: str) -> None:
+    assert find_repository("user/repo", revision) == ("user/repo", revision)
