@@ -117,6 +117,7 @@ def evaluate(
     deterministic: bool = True,
     progress: Callable[[int, float], None] | None = None,
     on_step: Callable[[gym.Env[Any, Any], Any], None] | None = None,
+    max_steps: int = 100_000,
 ) -> Evaluation:
     """Let an agent act for some whole episodes. The environment stays open.
 
@@ -129,12 +130,14 @@ def evaluate(
         progress: Called after each episode with the number of finished episodes and its return.
         on_step: Called with the environment and its observation after each reset and each step,
             for instance to collect frames.
+        max_steps: An episode that has not ended after so many steps is taken to have no end.
 
     Returns:
         The returns, lengths and seeds of the episodes.
 
     Raises:
-        ValueError: If `episodes` is less than one, or an action or a reward is not finite.
+        ValueError: If `episodes` is less than one, an action or a reward is not finite, or an
+            episode does not end.
         TypeError: If `env` is a vector environment.
     """
     if episodes < 1:
@@ -176,6 +179,12 @@ def evaluate(
             episode_return += float(reward)
             length += 1
             finished = terminated or truncated
+            if length == max_steps and not finished:
+                raise ValueError(
+                    f"the episode with seed {episode_seed} has not ended after {max_steps:,} "
+                    "steps: give the environment a time limit, such as gymnasium.make's "
+                    "max_episode_steps"
+                )
         returns.append(episode_return)
         lengths.append(length)
         if progress is not None:

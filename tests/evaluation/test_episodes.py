@@ -141,3 +141,9 @@ def test_bad_input_is_refused() -> None:
         evaluate(Recurrent(), vector, episodes=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="0, 0 and 0"):
         Evaluation((), (), ())
+
+
+def test_an_episode_without_an_end_is_refused() -> None:
+    assert evaluate(Recurrent(), Counter(), 2, seed=6, max_steps=7).lengths == (6, 7)
+    with pytest.raises(ValueError, match=r"seed 8 has not ended after 7 steps: .*time limit"):
+        evaluate(Recurrent(), Counter(), 2, seed=7, max_steps=7)
