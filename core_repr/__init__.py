@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core_repr import agent, config, envs, evaluation, world_model, wrappers, zoo
     from core_repr.agent import CoReSAC, load_agent
     from core_repr.config import CoReConfig
+    from core_repr.envs.action_repeat import ActionRepeat
     from core_repr.envs.distraction_wrapper import DistractionWrapper
     from core_repr.envs.image_distraction_wrapper import ImageDistractionWrapper
     from core_repr.world_model import CoReWorldModel, LatentState
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionRepeat",
     "CoReConfig",
     "CoReSAC",
     "CoReVecEnvWrapper",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "ActionRepeat": "core_repr.envs.action_repeat",
     "CoReConfig": "core_repr.config",
     "CoReSAC": "core_repr.agent",
     "CoReVecEnvWrapper": "core_repr.wrappers",
