@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from core_repr.envs.action_repeat import ActionRepeat
     from core_repr.envs.distraction_wrapper import DistractionWrapper
     from core_repr.envs.image_distraction_wrapper import ImageDistractionWrapper
+    from core_repr.envs.one_hot_action import OneHotAction
     from core_repr.world_model import CoReWorldModel, LatentState
     from core_repr.wrappers import CoReVecEnvWrapper, CoReVectorWrapper, CoReWrapper
 
@@ -44,6 +45,7 @@ __all__ = [
     "DistractionWrapper",
     "ImageDistractionWrapper",
     "LatentState",
+    "OneHotAction",
     "__version__",
     "agent",
     "config",
@@ -66,6 +68,7 @@ _HOME = {
     "DistractionWrapper": "core_repr.envs.distraction_wrapper",
     "ImageDistractionWrapper": "core_repr.envs.image_distraction_wrapper",
     "LatentState": "core_repr.world_model",
+    "OneHotAction": "core_repr.envs.one_hot_action",
     "load_agent": "core_repr.agent",
 }
 _SUBPACKAGES = {"agent", "config", "envs", "evaluation", "world_model", "wrappers", "zoo"}

@@ -10,8 +10,11 @@ import io
 import logging
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -118,8 +121,26 @@ def _run(typed: list[str]) -> int:
         unrendered = explain(error)
         if unrendered is None and not isinstance(error, (*EXPECTED, gym.error.Error)):
             raise
-        print(f"core-repr: {unrendered or _with_advice(error)}", file=sys.stderr)
+        print(f"core-repr: {unrendered or _with_advice(error) + _place(error)}", file=sys.stderr)
         return 1
+
+
+def _place(error: BaseException) -> str:
+    """Where a user's own code raised an error, such as an environment of theirs; or nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if error.__cause__ is not None:
+        frames = traceback.extract_tb(error.__cause__.__traceback__) or frames
+    for frame in reversed(frames):
+        place = Path(frame.filename)
+        if _PACKAGE in place.parents:
+            return ""
+        if place.is_file() and not any(folder in place.parents for folder in _INSTALLED):
+            return f" ({place}, line {frame.lineno})"
+    return ""
+
+
+_PACKAGE = Path(__file__).parent
+_INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
 
 
 def _with_advice(error: Exception) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 from tqdm import TqdmExperimentalWarning, tqdm
 
 from core_repr import zoo
+from core_repr.adapters.layers import action_repeat
 from core_repr.agent import load_agent
 from core_repr.environments import make_environment, split_arguments, written
 from core_repr.evaluation import (
@@ -157,7 +158,7 @@ def train_on_latents(
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.logger import CSVOutputFormat, Logger
 
-    repeat = env.get_wrapper_attr("action_repeat")
+    repeat = action_repeat(env)
     agent_steps = env_steps // repeat
 
     class Validation(BaseCallback):

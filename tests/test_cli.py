@@ -124,6 +124,19 @@ def test_what_is_mistyped_is_guessed(capsys: pytest.CaptureFixture[str]) -> None
     assert "there are train, evaluate" in capsys.readouterr().err
 
 
+def test_an_error_in_code_of_ones_own_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text("import numpy\nnumpy.zeros(3) + numpy.zeros(4)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cli.main(["train", "--env", "Mine-v0", "--import", "mine"]) == 1
+    error = capsys.readouterr().err
+    assert "could not be broadcast" in error and f"({tmp_path / 'mine.py'}, line 2)" in error
+    # What is not their code's fault is told without.
+    assert cli.main(["evaluate", str(tmp_path)]) == 1
+    assert " line " not in capsys.readouterr().err
+
+
 def test_settings_that_do_not_fit_are_refused_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

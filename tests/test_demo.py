@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
+import stable_baselines3
 
-from core_repr import cli, demo
+from core_repr import ActionRepeat, cli, demo
 from core_repr.agent import CoReSAC
 from core_repr.config import (
     CoReConfig,
@@ -21,8 +23,6 @@ from core_repr.environments import make_environment
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained, tiny model of the real environment, with its agent."""
-    import gymnasium as gym
-
     sizes = WorldModelConfig(
         frame_size=24,
         crop_size=20,
@@ -101,6 +101,18 @@ def test_evaluate_writes_every_episode(
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", "no-such-model-v0"]) == 1
     assert "no-such-model-v0" in capsys.readouterr().err
+
+
+def test_an_environment_need_not_say_how_long_it_holds_an_action(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, learned = gym.make("Pendulum-v1"), []
+    monkeypatch.setattr(
+        stable_baselines3.SAC, "learn", lambda _self, steps, *_, **__: learned.append(steps)
+    )
+    demo.train_on_latents(env, env, tmp_path, 300, seed=0)
+    demo.train_on_latents(ActionRepeat(ActionRepeat(env, 2), 3), env, tmp_path, 300, seed=0)
+    assert learned == [300, 50]
 
 
 def test_the_environment_is_made_again(model: Path) -> None:

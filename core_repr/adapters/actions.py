@@ -52,8 +52,14 @@ class ActionScaler:
         self._centre = (exact_low + exact_high) / 2
 
     def to_model(self, actions: Shaped[np.ndarray, "n ..."]) -> Float32[np.ndarray, "n a"]:
-        """Returns a batch of actions, flat and in [−1, 1]; what is out of bounds is clipped."""
+        """Returns a batch of actions, flat and in [−1, 1]; what is out of bounds is clipped.
+
+        Raises:
+            ValueError: If one is not finite: neither would any latent state after it be.
+        """
         scaled = (np.reshape(actions, (-1, len(self._centre))) - self._centre) * self._slope
+        if not np.isfinite(scaled).all():
+            raise ValueError(f"The action {actions} is not finite.")
         clipped: Float32[np.ndarray, "n a"] = np.clip(scaled, -1, 1).astype(np.float32)
         return clipped[:, self._varies]
 
@@ -77,8 +83,10 @@ def bounded(space: spaces.Space[Any]) -> spaces.Box:
         ValueError: If it has no bounds, none that float32 can compute with, or a single action.
     """
     if not isinstance(space, spaces.Box) or space.dtype == np.bool_ or not space.low.size:
+        discrete = isinstance(space, spaces.Discrete)
+        way = "; put core_repr.OneHotAction around it" if discrete else ""
         raise TypeError(
-            f"The model needs a Box of continuous actions, but the environment has {space}."
+            f"The model needs a Box of continuous actions, but the environment has {space}{way}."
         )
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class FrameReader:
         self._stacked, self._channels_first, frame_side = _layout(space.shape)
         self._dtype = np.dtype(space.dtype)
         self._high = _highest(space)
+        self._is_dark = False
         self.side = frame_side if side is None else side
         if frame_side < self.side:
             raise ValueError(
@@ -93,14 +95,22 @@ class FrameReader:
         )
 
     def _to_bytes(self, frames: NDArray[Any]) -> NDArray[np.uint8]:
-        """Rounds; what is a little outside of the range, as rounding leaves it, is clipped."""
+        """Rounds; what is a little outside, as rounding or resizing leaves it, is clipped."""
         low, high = frames.min(initial=0), frames.max(initial=0)
-        if not -self._high <= low <= high <= 2 * self._high:
+        if not -0.25 * self._high <= low <= high <= 1.25 * self._high:
             finite = np.isfinite(low) and np.isfinite(high)
             seen = f"from {low:g} to {high:g}" if finite else "that are not finite"
             raise ValueError(
                 f"The frames hold values {seen}, but the observation space says {self._dtype} "
                 f"from 0 to {self._high:g}; bring them there, or change the space."
+            )
+        if not self._is_dark and self._high == 255 and 0 < high <= 1 and (frames % 1).any():
+            self._is_dark = True
+            warnings.warn(
+                f"The frames hold values from {low:g} to {high:g}, almost black, for the "
+                f"observation space says {self._dtype} from 0 to 255; if 1 is meant to be white, "
+                "make it a space from 0 to 1.",
+                stacklevel=2,
             )
         scaled = frames * (255 / self._high) if self._high != 255 else frames
         rounded: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

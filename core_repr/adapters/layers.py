@@ -77,6 +77,24 @@ class KeepsLast(gym.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
 
+class _InVector(KeepsLast):
+    """What stands in a vector in an environment's place: its attributes are the environment's.
+
+    Vectors of SB3 set and get attributes of what they hold.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns an attribute of the environment."""
+        if name.startswith("_"):
+            raise AttributeError(f"{self} has no attribute {name!r}")
+        return getattr(self.env, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute of the environment."""
+        is_own = name == "env" or name.startswith("_")
+        super().__setattr__(name, value) if is_own else setattr(self.env, name, value)
+
+
 def keep_last(vector: Any) -> None:
     """Makes a vector that resets by itself tell what an episode ended in, not what came next.
 
@@ -89,7 +107,7 @@ def keep_last(vector: Any) -> None:
     for layer in layers(vector):
         envs = vars(layer).get("envs") if hasattr(layer, "num_envs") else None
         if isinstance(envs, list):
-            envs[:] = [env if isinstance(env, KeepsLast) else KeepsLast(env) for env in envs]
+            envs[:] = [env if isinstance(env, KeepsLast) else _InVector(env) for env in envs]
 
 
 def ask(last: Any, method: str, *arguments: Any) -> Any:

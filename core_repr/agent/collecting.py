@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from core_repr.adapters import Observation, last_observations
 from core_repr.agent import environment
 from core_repr.agent.learner import SequenceLearner
 from core_repr.agent.policy import RecurrentState
+
+MANY_STEPS = 10_000
+"""More than an episode usually has."""
 
 
 class Collecting(SequenceLearner):
@@ -79,6 +83,13 @@ class Collecting(SequenceLearner):
                     for row, seen in last_observations(infos, dones).items()
                 }
             steps += 1
+            if steps == MANY_STEPS:
+                warnings.warn(
+                    f"No episode has ended within {MANY_STEPS:,} agent steps, and nothing is "
+                    "learned before one does; if they have no end, make the environment with a "
+                    "time limit, such as gymnasium.make's max_episode_steps.",
+                    stacklevel=2,
+                )
             self._last_obs = observations  # type: ignore[assignment]
             self._last_episode_starts = dones
 

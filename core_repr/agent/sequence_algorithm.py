@@ -320,7 +320,7 @@ class SequenceAlgorithm(Collecting, Saving):
                     raise FloatingPointError(
                         f"The {name.replace('_', ' ')} is {number} at update {update + 1}, agent "
                         f"step {self.num_timesteps}: learning stops. Resume from what was saved "
-                        "last, with smaller learning rates."
+                        "last, with smaller learning rates, or scale rewards that are very large."
                     )
                 self.logger.record_mean(f"train/{name}", number)
         self.logger.record("train/n_updates", self.updates, exclude="tensorboard")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from core_repr.commands.environment import Import, import_module
 from core_repr.commands.threads import use_one_thread
 
 
@@ -20,6 +21,8 @@ class Demo:
         env_steps: Simulator steps to train SB3's SAC for.
         episodes: Episodes of each evaluation.
         seed: Seeds everything that is random.
+        import_: Module to import first, which registers the environment that the model was
+            trained in.
     """
 
     model: tyro.conf.Positional[str] = "cartpole-swingup-easy-v0"
@@ -27,11 +30,13 @@ class Demo:
     env_steps: int = 40_000
     episodes: int = 10
     seed: int = 0
+    import_: Import = None
 
     def __call__(self) -> int:
         """Runs the demo."""
         from core_repr.demo import demo
 
         use_one_thread()
+        import_module(self.import_)
         demo(self.model, self.folder, self.env_steps, self.episodes, self.seed)
         return 0

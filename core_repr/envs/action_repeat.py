@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from core_repr.envs.checks import require_integer
@@ -46,7 +47,8 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         total = 0.0
         for _ in range(self.action_repeat):
             observation, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
+            # An array of one is one.
+            total += np.asarray(reward, np.float64).item()
             if terminated or truncated:
                 break
         return observation, total, terminated, truncated, info

@@ -284,6 +284,11 @@ class DistractionWrapper(MovingDistractions):
             self._view.close()
         super().close()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what was copied; the copied environment may have another model until a reset."""
+        self.__dict__.update(state)
+        self._has_state = False
+
     def _start(self) -> None:
         if self._simulator()[0] is not self._model:
             self._attach()

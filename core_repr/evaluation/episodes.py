@@ -168,15 +168,18 @@ def evaluate(
                     "observation, or for a model that has diverged"
                 )
             observation, reward, terminated, truncated, _ = env.step(action)
-            if not math.isfinite(float(reward)):
+            # An array of one is one, as it is for SB3.
+            number = np.asarray(reward, np.float64)
+            if number.size != 1 or not np.isfinite(number).all():
                 raise ValueError(
                     f"the reward of step {length} of the episode with seed {episode_seed} is "
-                    f"{reward}, which is not finite: look at what the environment does there"
+                    f"{reward}, which is not one finite number: look at what the environment does "
+                    "there"
                 )
             if on_step is not None:
                 on_step(env, observation)
             episode_start = np.zeros(1, dtype=bool)
-            episode_return += float(reward)
+            episode_return += number.item()
             length += 1
             finished = terminated or truncated
             if length == max_steps and not finished:

@@ -72,7 +72,7 @@ class Foresight(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Takes a step, and keeps its reward."""
         result = self.env.step(action)
-        self._episodes[-1].rewards.append(float(result[1]))
+        self._episodes[-1].rewards.append(np.asarray(result[1], np.float64).item())
         return result
 
     def predict(

@@ -41,6 +41,12 @@ def test_what_is_out_of_bounds_is_clipped() -> None:
     assert scale(spaces.Box(-2, 2, (2,)), [[-9, 5]]) == [[-1, 1]]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="is not finite"):
+        scale(spaces.Box(-2, 2, (2,)), [[1, value]])
+
+
 def test_an_action_that_cannot_vary_is_in_the_middle() -> None:
     space = spaces.Box(np.array([-1.0, 4.0]), np.array([1.0, 4.0]))
     assert scale(space, [[1, 4]]) == [[1, 0]]

@@ -136,6 +136,17 @@ def test_what_is_a_little_outside_of_the_range_is_clipped(
     assert (frames == expected).all()
 
 
+def test_frames_that_are_almost_black_are_told_of_once() -> None:
+    space = box((SIDE, SIDE, 3), 0, 255, np.float32)
+    reader = FrameReader(space, SIDE)
+    reader(np.zeros((1, SIDE, SIDE, 3), np.float32))
+    reader(np.ones((1, SIDE, SIDE, 3), np.float32))
+    dark = np.full((1, SIDE, SIDE, 3), 0.5, np.float32)
+    with pytest.warns(UserWarning, match=r"from 0 to 0\.5, almost black.*space from 0 to 1\."):
+        reader(dark)
+    reader(dark)
+
+
 @pytest.mark.parametrize(
     ("value", "high", "dtype", "words"),
     [
@@ -144,6 +155,8 @@ def test_what_is_a_little_outside_of_the_range_is_clipped(
         (-np.inf, 255, np.float32, "not finite"),
         (255, 1, np.float32, "from 0 to 255, but the observation space says float32 from 0 to 1"),
         (-1.5, 1, np.float32, "from -1.5 to 0, but"),
+        (-0.8, 1, np.float32, "from -0.8 to 0, but"),
+        (1.9, 1, np.float32, "from 0 to 1.9, but"),
         (60_000, 255, np.uint16, "from 0 to 60000, but .* says uint16 from 0 to 255"),
     ],
 )

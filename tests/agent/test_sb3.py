@@ -26,7 +26,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from core_repr.agent import CoReSAC
+from core_repr.agent import CoReSAC, collecting
 from core_repr.agent.policy import CoRePolicy
 from core_repr.config import CoReConfig
 
@@ -483,6 +483,15 @@ def test_a_step_that_cannot_be_used_is_refused_with_its_number(
     assert "\n" not in str(refusal.value)
     # What was collected before is there, and learning can continue.
     assert len(agent.replay_buffer) == 16
+
+
+def test_episodes_that_do_not_end_are_told_of(
+    make_pixels: MakeEnv, make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MANY_STEPS", 8)
+    agent = make_agent(make_pixels(length=8))
+    with pytest.warns(UserWarning, match=r"within 8 agent steps.*time limit"):
+        agent.learn(8)
 
 
 @pytest.mark.parametrize("reward", [np.nan, 1e300])

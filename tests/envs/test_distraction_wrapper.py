@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import gymnasium as gym
 import mujoco
 import numpy as np
@@ -322,3 +324,14 @@ def test_processes_give_the_same_frames() -> None:
     venv.seed(5)
     np.testing.assert_array_equal(venv.reset(), expected)
     venv.close()
+
+
+def test_a_copy_is_reset_before_it_steps(wrap) -> None:
+    env = wrap("Hopper-v5", "medium", dynamic=True)
+    env.reset(seed=1)
+    twin = copy.deepcopy(env)
+    with pytest.raises(gym.error.ResetNeeded):
+        twin.step(twin.action_space.sample())
+    frames, _ = play(env, 2, 3)
+    np.testing.assert_array_equal(play(twin, 2, 3)[0], frames)
+    twin.close()

@@ -147,3 +147,22 @@ def test_an_episode_without_an_end_is_refused() -> None:
     assert evaluate(Recurrent(), Counter(), 2, seed=6, max_steps=7).lengths == (6, 7)
     with pytest.raises(ValueError, match=r"seed 8 has not ended after 7 steps: .*time limit"):
         evaluate(Recurrent(), Counter(), 2, seed=7, max_steps=7)
+
+
+class Paid(Counter):
+    """Pays what it is told to."""
+
+    def __init__(self, reward: Any) -> None:
+        super().__init__()
+        self._reward = reward
+
+    def step(self, action: np.ndarray) -> Any:
+        observation, _, *rest = super().step(action)
+        return observation, self._reward, *rest
+
+
+def test_an_array_of_one_is_a_reward() -> None:
+    assert evaluate(Recurrent(), Paid(np.array([0.5])), 1, seed=4).returns == (2.0,)
+    for reward in (np.array([0.5, 0.5]), np.array([np.nan]), None):
+        with pytest.raises(ValueError, match=r"reward of step 0 .* not one finite number"):
+            evaluate(Recurrent(), Paid(reward), 1, seed=4)
