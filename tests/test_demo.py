@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encoder=EncoderConfig(filters=(4, 4), kernel_size=4, strides=(4, 2)),
         dynamics=RecurrentDynamicsConfig(deterministic_size=8, stochastic_size=4),
     )
-    agent = SACConfig(actor_layers=(8,), critic_layers=(8,), replay_size=50)
+    agent = SACConfig(actor_layers=(8,), critic_layers=(8,), replay_size=50, learning_starts=0)
     env = gym.make(
         "distracting_control/cartpole-swingup-v0",
         difficulty="easy",
