@@ -20,7 +20,7 @@ from core_repr.environments import EnvironmentChoice
 from core_repr.training import Schedule, resume, train
 from core_repr.training.callback import RunCallback
 from core_repr.training.interruption import Interrupted
-from core_repr.training.loggers import pending
+from core_repr.training.loggers import WandbOutput, pending
 from core_repr.training.run_state import RunState
 
 PIXELS = EnvironmentChoice("core-repr-tests/Pixels-v0")
@@ -55,7 +55,7 @@ def test_tensorboard_and_wandb(
     schedule = Schedule(200, evaluation_episodes=1, log_interval=1)
     train(PIXELS, tiny_config(), run, schedule, "cpu", loggers=("tensorboard", "wandb"))
     (started,) = wandb.runs
-    assert (started["id"], started["resume"]) == ("cartpole-seed-0", "allow")
+    assert (started["name"], started["resume"]) == ("cartpole-seed-0", "allow")
     assert started["config"]["schedule"]["env_steps"] == 200
     steps, numbers = wandb.logged[-1]
     assert steps > 0 and "eval/mean_reward" in numbers and wandb.finished == 1
@@ -64,6 +64,14 @@ def test_tensorboard_and_wandb(
     assert len((run / "progress.csv").read_text().splitlines()) > 2
     resume(run, 300, "cpu", loggers=("wandb", "tensorboard"))
     assert wandb.runs[-1]["id"] == started["id"] and wandb.logged[-1][0] > steps
+    # One of the same name elsewhere is another run.
+    other = tmp_path / "other" / "cartpole" / "seed-0"
+    other.mkdir(parents=True)
+    WandbOutput(other, {})
+    assert wandb.runs[-1]["name"] == started["name"] and wandb.runs[-1]["id"] != started["id"]
+    (other / "wandb.json").write_text('{"id": "a/b"}')
+    with pytest.raises(ValueError, match=r"wandb\.json holds no id"):
+        WandbOutput(other, {})
 
 
 def test_what_waits_for_the_next_line_of_the_log_is_kept(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
+from core_repr.files.json_files import read_json, write_json
+
 LoggerName = Literal["csv", "tensorboard", "wandb"]
+
+WANDB_FILE = "wandb.json"
+WANDB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class WandbOutput(KVWriter):
@@ -33,7 +40,8 @@ class WandbOutput(KVWriter):
                 "Weights & Biases needs its package: pip install wandb."
             ) from None
         name = "-".join(run.resolve().parts[-2:])
-        self._run = wandb.init(dir=str(run), name=name, id=name, resume="allow", config=settings)
+        own_id = _wandb_id(run / WANDB_FILE)
+        self._run = wandb.init(dir=str(run), name=name, id=own_id, resume="allow", config=settings)
 
     def write(
         self,
@@ -52,6 +60,18 @@ class WandbOutput(KVWriter):
     def close(self) -> None:
         """Ends the run there."""
         self._run.finish()
+
+
+def _wandb_id(path: Path) -> str:
+    """Returns what a run is known by there, its own also where another has the same name."""
+    if path.is_file():
+        known = read_json(path).get("id")
+        if not isinstance(known, str) or WANDB_ID.fullmatch(known) is None:
+            raise ValueError(f"{path} holds no id of a run; remove it, and the run gets a new one.")
+        return known
+    new = secrets.token_hex(4)
+    write_json(path, {"id": new})
+    return new
 
 
 def pending(logger: Logger) -> dict[str, Any]:
