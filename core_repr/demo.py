@@ -64,12 +64,10 @@ def demo(
     source = zoo.find(model)
     core_agent = load_agent(source, device="cpu")
     environment = core_agent.environment_config
-    for option, value, least in (
-        ("--env-steps", env_steps, environment.action_repeat),
-        ("--episodes", episodes, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{option} must be at least {least}, not {value}.")
+    if env_steps < environment.action_repeat:
+        raise ValueError(
+            f"--env-steps must be at least {environment.action_repeat}, not {env_steps}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     # Whoever finds it knows that the other files are a demo's, also of one that was broken off.
     write_atomically(folder / RESULTS_FILE, b"{}\n")

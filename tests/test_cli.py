@@ -59,6 +59,13 @@ def test_settings_from_a_file(
     assert config.objectives.kl.weight == 0.5
     assert config.world_model == usual.world_model
     assert config.objectives.reward == usual.objectives.reward
+    # The crop keeps its share of the frame, as on the command line.
+    larger = tmp_path / "larger.yaml"
+    for text, crop in (("frame_size: 84", 75), ("frame_size: 84, crop_size: 64", 64)):
+        larger.write_text(f"world_model: {{{text}}}\n")
+        assert cli.main(["train", "--config", str(larger)]) == 0
+        sizes = trainings[-1][1].world_model
+        assert (sizes.frame_size, sizes.crop_size) == (84, crop)
     for name in ("yaml", "json"):
         capsys.readouterr()
         shown = ["config", "show", "--preset", "paper", "--variant", "rsac", "--format", name]
@@ -89,6 +96,7 @@ def test_settings_from_a_file(
     ("text", "message"),
     [
         ("agent: {batch: 4}", "'agent.batch' is not known"),
+        ("world_model: {frame_size: 0}", "'world_model.frame_size' does not fit"),
         ("agent: {batch_size: 0}", "'agent.batch_size' does not fit"),
         ("agent: {batch_size: [", "line 1, is not valid YAML"),
         ("- agent", "holds no settings"),
@@ -334,7 +342,7 @@ def test_a_model_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("device", "words"), [("gpu", "'gpu'"), ("cuda:9", "finds no such GPU.*core-repr doctor")]
+    ("device", "words"), [("gpu", "'gpu'"), ("cuda:9", "finds no GPU.*core-repr doctor")]
 )
 def test_a_device_that_is_not_there_is_refused(
     trainings: list[tuple[Any, ...]],

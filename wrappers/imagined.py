@@ -49,7 +49,7 @@ class Imagination:
         device: str | torch.device | None,
     ) -> None:
         for name, number in (("horizon", horizon), ("num_envs", num_envs)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
                 raise ValueError(f"{name}={number!r} does not do: expected a number, at least 1.")
         self.model = load_model(model, None, device)
         blank = self.model.initial_state(1)
@@ -159,7 +159,8 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
 
     An episode starts at a latent state that was recorded. An action leads to a sample of the prior;
     the reward is the one that the model predicts, the observation [h, mean of the prior], and so an
-    agent that learns here acts in the real environment in :class:`~core_repr.CoReWrapper`. An
+    agent that learns here acts in the real environment in :class:`~core_repr.CoReWrapper`; actions
+    are flat, also where the real environment's have several axes. An
     episode terminates with the probability that the model predicts; a model without the objective
     ``continuation`` foresees no termination. After ``horizon`` steps an episode is truncated. The
     next one starts at once: the last observations are in ``info["final_obs"]``.
@@ -218,7 +219,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             seed: Draws where they start.
             options: Of ``"reset_mask"``, whose episodes; all of them without.
         """
-        first = seed if seed is None or isinstance(seed, int) else seed[0]
+        first = seed[0] if isinstance(seed, Sequence | np.ndarray) else seed
         self._imagination.seed(first)
         self._imagination.start((options or {}).get("reset_mask"))
         return self._imagination.observations, {}

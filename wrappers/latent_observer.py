@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core_repr import zoo
 from core_repr.adapters import ActionScaler, Observation, ObservationReader, refuse_grey
+from core_repr.hub.devices import find_device
 from core_repr.world_model import CoReWorldModel, LatentState
 from core_repr.wrappers.environment_check import differences, renders_as_trained
 from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
@@ -283,7 +284,7 @@ def load_model(
                 f"revision={revision!r} chooses a version of a Hub repository, but the model is "
                 "given as it is; leave it out."
             )
-        asked = model.device if device is None else _device(device)
+        asked = model.device if device is None else find_device(device)
         if asked.type != model.device.type or asked.index not in (None, model.device.index):
             raise ValueError(
                 f"device={str(device)!r} was asked for, but the model is on {model.device}; "
@@ -295,19 +296,7 @@ def load_model(
             "The model must be a zoo name, a folder, a Hub repository or a CoReWorldModel, not "
             f"a {type(model).__name__}."
         )
-    place = _device("cpu" if device is None else device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={str(device)!r} was asked for, but PyTorch finds no GPU here.")
-    return zoo.load(model, place, revision=revision)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.device(device)
-    except RuntimeError:
-        raise ValueError(
-            f"device={device!r} is not a device of PyTorch: expected 'cpu', 'cuda' or 'cuda:1'."
-        ) from None
+    return zoo.load(model, "cpu" if device is None else device, revision=revision)
 
 
 def _listed(names: Iterable[str]) -> str:

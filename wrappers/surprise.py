@@ -135,9 +135,10 @@ class Surprise:
             surprise.limit = float(fields["limit"])
             size = len(surprise.center)
             fits = surprise.precision.shape == (size, size) and surprise.limit > 0
+            np.linalg.cholesky(surprise.precision)  # Or it measures no distance.
             if fields["format_version"] != FORMAT_VERSION or not fits:
                 raise ValueError
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
             raise ValueError(f"{place} is not a calibration of surprise.") from None
         return surprise
 
@@ -155,7 +156,8 @@ def calibrate_surprise(
         seed: Of the first episode and of random actions.
 
     Raises:
-        ValueError: If there are fewer than 100 steps, or the model has no recurrent prior.
+        ValueError: If fewer than 100 of the steps have a step before them in their episode, or the
+            model has no recurrent prior.
     """
     from core_repr.wrappers.imagined import play
 

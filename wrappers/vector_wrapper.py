@@ -115,8 +115,9 @@ class CoReVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
         rows = None if mask is None else np.flatnonzero(mask)
         if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-            self._observer.seed(seeds, rows)
+            if isinstance(seed, int | np.integer):
+                seed = [int(seed) + i for i in range(self.num_envs)]
+            self._observer.seed(seed, rows)
         self._ended[slice(None) if rows is None else rows] = False
         latents = self._observer.start(observations, rows)
         return self._observer.observation(latents, observations), infos

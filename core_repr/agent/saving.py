@@ -16,6 +16,7 @@ from core_repr.agent import agent_folder, learning_state
 from core_repr.agent.learner import SequenceLearner
 from core_repr.files.names import CONFIG_FILE, MANIFEST_FILE, TENSORS_FILE, VALUES_FILE
 from core_repr.files.places import refuse_others, user_path, without_ending
+from core_repr.hub.devices import find_device
 from core_repr.hub.model_folder import load_config
 from core_repr.hub.pretrained import Pretrained
 
@@ -104,6 +105,7 @@ class Saving(Pretrained, SequenceLearner):
         device: torch.device | str = "auto",
         **options: Any,
     ) -> Self:
+        device = device if device == "auto" else find_device(device)
         config = load_config(folder)
         # Before anything is allocated that the files do not hold.
         agent_folder.check(folder, config)

@@ -11,6 +11,7 @@ import tyro
 from core_repr.benchmarks.agent_names import AgentName
 from core_repr.commands.device import check_device
 from core_repr.commands.memory import keep_freed_memory
+from core_repr.commands.numbers import at_least
 
 
 @dataclass
@@ -39,9 +40,7 @@ class BenchEnvironment:
         from core_repr.benchmarks import environment, robosuite
         from core_repr.benchmarks.report import report
 
-        for name, value in (("--rounds", self.rounds), ("--cycles", self.cycles)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}.")
+        at_least(1, rounds=self.rounds, cycles=self.cycles)
         of_robosuite = self.suite == "robosuite"
         parts = (robosuite if of_robosuite else environment).parts(self.rounds)
         with tqdm(total=parts, bar_format="{l_bar}{bar}| {postfix}") as bar:
@@ -88,9 +87,7 @@ class BenchUpdate:
 
         # As in core-repr train.
         keep_freed_memory()
-        for name, value in (("--rounds", self.rounds), ("--threads", self.threads)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}.")
+        at_least(1, rounds=self.rounds, threads=self.threads)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         presets = ["compact", "paper"] if self.preset is None else [self.preset]
@@ -133,9 +130,7 @@ class BenchWrapper:
         from core_repr.benchmarks.report import report
         from core_repr.benchmarks.wrapper import benchmark_wrapper
 
-        for name in ("environments", "rounds", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        at_least(1, environments=self.environments, rounds=self.rounds, threads=self.threads)
         with tqdm(total=self.rounds, unit="round") as bar:
             figures = benchmark_wrapper(
                 self.preset, self.environments, self.rounds, self.threads, bar.update
@@ -188,10 +183,7 @@ class BenchAgents:
         from core_repr.benchmarks.agents import compare
         from core_repr.benchmarks.report import report
 
-        for name in ("env-steps", "evaluations", "episodes"):
-            value = getattr(self, name.replace("-", "_"))
-            if value < 1:
-                raise ValueError(f"--{name} must be at least 1, not {value}.")
+        at_least(1, env_steps=self.env_steps, evaluations=self.evaluations, episodes=self.episodes)
         for name in ("agents", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} must name at least one.")

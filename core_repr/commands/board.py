@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tyro
 
+from core_repr.commands.numbers import at_least
+
 
 @dataclass
 class Board:
@@ -30,8 +32,7 @@ class Board:
 
         if not 0 < self.port < 65_536:
             raise ValueError(f"--port must be from 1 to 65535, not {self.port}.")
-        if not self.seconds >= 0:
-            raise ValueError(f"--seconds must be at least 0, not {self.seconds}.")
+        at_least(0, seconds=self.seconds)
         # Or says what is wrong.
         build_page(self.folder, 0)
         serve(self.folder, self.port, self.open, self.seconds)

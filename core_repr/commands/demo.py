@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from core_repr.commands.environment import Import, import_module
+from core_repr.commands.numbers import at_least
 from core_repr.commands.threads import use_one_thread
 
 
@@ -36,6 +37,8 @@ class Demo:
         """Runs the demo."""
         from core_repr.demo import demo
 
+        at_least(1, episodes=self.episodes)
+        at_least(0, seed=self.seed)
         use_one_thread()
         import_module(self.import_)
         demo(self.model, self.folder, self.env_steps, self.episodes, self.seed)

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 
 def check_device(device: str) -> str:
-    """Returns the device if this machine has it: SB3 would take the CPU without a word.
+    """Returns the device if this machine has it.
 
     Raises:
         ValueError: If there is no such device.
     """
-    import torch
+    from core_repr.hub.devices import find_device
 
-    if device == "auto":
-        return device
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise ValueError(f'--device is "auto", "cpu" or "cuda", not {device!r}.') from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"--device is {device}, but torch {torch.__version__} finds no such GPU; leave it out "
-            "to take what there is, or see core-repr doctor."
-        )
+    if device != "auto":
+        try:
+            find_device(device)
+        except ValueError as error:
+            raise ValueError(f"--{error}") from None
     return device

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
+from core_repr.commands.numbers import at_least
 from core_repr.commands.threads import use_one_thread
 from core_repr.files.secrets import redact
 
@@ -60,6 +61,8 @@ class Evaluate:
         from core_repr.evaluation.recording import check_renders
         from core_repr.files.json_files import write_outcome
 
+        at_least(1, episodes=self.episodes)
+        at_least(0, seed=self.seed)
         self._check_files()
         use_one_thread()
         import_module(self.import_)

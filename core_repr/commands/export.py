@@ -39,7 +39,7 @@ class Export:
         from core_repr.world_model import CoReWorldModel
 
         source = zoo.find(self.model)
-        output = self.output or Path(Path(self.model).name + SUFFIXES[self.format])
+        output = self.output or Path(Path(self.model).resolve().name + SUFFIXES[self.format])
         output = user_path(output)
         check_file(output)
         actor = None

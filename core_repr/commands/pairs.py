@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, open_agent
+from core_repr.commands.numbers import at_least
 
 
 @dataclass
@@ -45,8 +46,8 @@ class Pairs:
         from core_repr.evaluation.pairs import record_pairs
         from core_repr.files.places import user_path
 
-        if self.episodes < 1:
-            raise ValueError(f"--episodes must be at least 1, not {self.episodes}.")
+        at_least(1, episodes=self.episodes)
+        at_least(0, seed=self.seed)
         agent, env = open_agent(self.model, self.changes, "train", self.import_)
         with tqdm(total=self.episodes, unit="pair") as bar:
             recorded = record_pairs(

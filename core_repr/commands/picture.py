@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
+from core_repr.commands.numbers import at_least
 from core_repr.commands.progress import progress_bars
 from core_repr.commands.threads import use_one_thread
 
@@ -56,10 +57,13 @@ class Picture:
         from core_repr.evaluation import pictures
         from core_repr.evaluation.recording import FPS
 
-        for name in ("episodes", "training_episodes", "updates"):
-            if getattr(self, name) < 1:
-                option = name.replace("_", "-")
-                raise ValueError(f"--{option} must be at least 1, not {getattr(self, name)}.")
+        at_least(
+            1,
+            episodes=self.episodes,
+            training_episodes=self.training_episodes,
+            updates=self.updates,
+        )
+        at_least(0, seed=self.seed)
         pictures.check_place(self.output)
         use_one_thread()
         import_module(self.import_)

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, import_module
+from core_repr.commands.numbers import at_least
 from core_repr.commands.threads import use_one_thread
 from core_repr.files.secrets import redact
 
@@ -46,10 +47,12 @@ class Probe:
         from core_repr import zoo
         from core_repr.agent import load_agent
         from core_repr.environments import known_arguments, make_environment
-        from core_repr.evaluation.probes import probe
+        from core_repr.evaluation.probes import LEAST_EPISODES, probe
         from core_repr.files.json_files import write_outcome
         from core_repr.files.places import check_file
 
+        at_least(LEAST_EPISODES, episodes=self.episodes)
+        at_least(0, seed=self.seed)
         if self.output is not None:
             check_file(self.output)
         import_module(self.import_)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from core_repr.commands.environment import EnvironmentChanges, Import, open_agent
+from core_repr.commands.numbers import at_least
 
 
 @dataclass
@@ -53,8 +54,8 @@ class Record:
         from core_repr.datasets.recording import record_dataset
         from core_repr.wrappers import CoReWrapper
 
-        if self.episodes < 1:
-            raise ValueError(f"--episodes must be at least 1, not {self.episodes}.")
+        at_least(1, episodes=self.episodes)
+        at_least(0, seed=self.seed)
         agent, env = open_agent(self.model, self.changes, self.split, self.import_)
         player: Any = agent
         if self.observations != "pixels":

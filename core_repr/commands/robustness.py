@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from core_repr.commands.environment import EnvArgs, Import, import_module, typed_arguments
+from core_repr.commands.numbers import at_least
 from core_repr.commands.threads import use_one_thread
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Robustness:
         from core_repr.files.names import ROBUSTNESS_FILE, ROBUSTNESS_PICTURE_FILE
         from core_repr.files.writing import write_atomically
 
+        at_least(1, episodes=self.episodes)
+        at_least(0, seed=self.seed)
         if self.output is not None:
             self._check_folder(self.output)
         use_one_thread()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from core_repr.commands.environment import Import, import_module
+from core_repr.commands.numbers import at_least
 from core_repr.commands.progress import progress_bars
 from core_repr.commands.threads import use_one_thread
 
@@ -154,8 +155,7 @@ class ZooPush:
         use_one_thread()
         import_module(self.import_)
         check_repository(self.repository)
-        if self.episodes < 0:
-            raise ValueError(f"--episodes must be at least 0, not {self.episodes}.")
+        at_least(0, episodes=self.episodes, seed=self.seed)
         if not self.yes and not sys.stdin.isatty():
             raise ValueError("Nobody can be asked here whether to upload; say so with --yes.")
         run = Path(self.run) if Path(self.run).is_dir() else zoo.find(self.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_settings(path: str | Path, base: CoReConfig) -> CoReConfig:
         if "format_version" in given:
             # A model's own, perhaps of an earlier release.
             return CoReConfig.from_json(json.dumps(given)).replace(environment=None)
-        return CoReConfig.from_json(json.dumps(_merged(fields, given)))
+        return CoReConfig.from_json(json.dumps(_merged(_with_crop(fields, base, given), given)))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{place}: {error}") from None
 
@@ -83,6 +84,15 @@ def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
+
+
+def _with_crop(fields: dict[str, Any], base: CoReConfig, given: Any) -> dict[str, Any]:
+    """The base's settings, whose crop has its share of a frame of another size."""
+    sizes = given.get("world_model")
+    if not isinstance(sizes, Mapping) or "frame_size" not in sizes:
+        return fields
+    resized = dataclasses.replace(base.world_model, frame_size=sizes["frame_size"])
+    return {**fields, "world_model": {**fields["world_model"], "crop_size": resized.crop_size}}
 
 
 def _merged(base: Any, given: Any) -> Any:

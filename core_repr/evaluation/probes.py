@@ -18,6 +18,7 @@ from core_repr.world_model import CoReWorldModel
 from core_repr.world_model.encoders import Encoder
 
 STACK = 3
+LEAST_EPISODES = 4
 """Frames that the comparisons see: velocities show in several frames only."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Shares of the number of samples that are tried as the weight of the squared coefficients."""
@@ -80,8 +81,8 @@ def probe(
     Raises:
         ValueError: If there are too few episodes.
     """
-    if episodes < 4:
-        raise ValueError(f"Probes need at least 4 episodes, not {episodes}.")
+    if episodes < LEAST_EPISODES:
+        raise ValueError(f"Probes need at least {LEAST_EPISODES} episodes, not {episodes}.")
     recorded = []
     for env, first in ((training_env, seed), (validation_env, seed + episodes)):
         for i in range(episodes):

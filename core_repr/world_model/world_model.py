@@ -14,6 +14,7 @@ from core_repr.config import CoReConfig
 from core_repr.files.names import CONFIG_FILE, MODEL_FILE
 from core_repr.files.weights import load_weights
 from core_repr.hub import model_folder
+from core_repr.hub.devices import find_device
 from core_repr.hub.pretrained import Pretrained
 from core_repr.world_model.batch import NO_OTHER_VIEWS, Observed, OtherViews, SequenceBatch
 from core_repr.world_model.dynamics import Dynamics, Noise
@@ -365,7 +366,7 @@ class CoReWorldModel(Pretrained, nn.Module, PyTorchModelHubMixin):  # type: igno
 
     @classmethod
     def _from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> "CoReWorldModel":
-        config = model_folder.load_config(folder)
+        place, config = find_device(device), model_folder.load_config(folder)
         with torch.device("meta"):
             blank = cls(config)
-        return load_weights(folder / MODEL_FILE, blank).to(device).eval()
+        return load_weights(folder / MODEL_FILE, blank).to(place).eval()

@@ -35,6 +35,8 @@ def actions(count: int) -> np.ndarray:
 def test_a_step_is_one_of_the_prior(model: CoReWorldModel, starts: LatentState) -> None:
     envs = ImaginedVectorEnv(model, starts, horizon=4, num_envs=5)
     observations, _ = envs.reset(seed=3)
+    for seed in (np.int64(3), [3, None], np.array([3])):
+        np.testing.assert_array_equal(envs.reset(seed=seed)[0], observations)
     # Each episode starts at one of the states.
     rows = [
         int((starts.features - torch.from_numpy(row)).abs().sum(1).argmin()) for row in observations

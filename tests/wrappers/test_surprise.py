@@ -66,9 +66,11 @@ def test_what_is_no_calibration_is_refused(
         Surprise(np.full((100, 4), np.nan))
     with pytest.raises(FileNotFoundError, match="There is no calibration"):
         Surprise.load(tmp_path / "none.json")
-    (tmp_path / "other.json").write_text('{"center": [1], "precision": [[1, 2]], "limit": 1}')
-    with pytest.raises(ValueError, match="is not a calibration of surprise"):
-        Surprise.load(tmp_path / "other.json")
+    for precision in ("[[1, 2]]", "[[-1]]", "[[NaN]]"):
+        fields = f'"format_version": 1, "center": [1], "precision": {precision}, "limit": 1'
+        (tmp_path / "other.json").write_text(f"{{{fields}}}")
+        with pytest.raises(ValueError, match=r"is not a calibration|is not valid JSON"):
+            Surprise.load(tmp_path / "other.json")
     model = CoReWorldModel(make_variant(tiny_config(), "no-recurrence"))
     with pytest.raises(ValueError, match="without recurrence"):
         calibrate_surprise(CoReWrapper(make_pixels(), model), 150)
