@@ -202,7 +202,7 @@ have taken the place of {gone}, which their recipes train again.
 All but `cheetah-run-medium-v2` and `cartpole-swingup-medium-v1` were trained with an entropy weight
 α that minimised log α · (H − H̄). Now it minimises the published α · (H − H̄), with which it falls
 more slowly, so that their recipes give other returns today: see
-[finger-spin](../docs/compact.md#the-entropy-weight).
+[finger-spin](../docs/trials.md#the-entropy-weight).
 
 Their recipes hold all their settings. They are not those of today's preset; this is what tells them
 apart. A model that continues from another one has optimisers and a replay buffer of its own, and
