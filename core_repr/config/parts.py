@@ -505,7 +505,7 @@ class AugmentationConfig:
             for none.
         texture_opacity: Greatest opacity of the random textures that are laid over half of the
             frames; 0 for none.
-        color_jitter: Greatest relative change of the colours, together with textures.
+        color_jitter: Greatest relative change of the colours of those frames; 0 for none.
         camera_jitter: How far half of the frames are turned, zoomed and shifted, each
             frame independently; 0 for none. At 0.1, 0.2 and 0.3 they are turned as far as the
             camera of the Distracting Control Suite rolls at easy, medium and hard.

@@ -85,6 +85,16 @@ def test_opacity_bounds_the_change() -> None:
     assert (augmented - 128).abs().max() <= 0.1 * 128 + 1
 
 
+def test_colours_change_without_textures_too() -> None:
+    overlay = TextureOverlay(16, opacity=0.0, color_jitter=0.2, device=torch.device("cpu"))
+    frames = torch.full((4, 4, 16, 16, 3), 128, dtype=torch.uint8)
+    augmented = overlay(frames, torch.Generator().manual_seed(0)).int()
+    # Every pixel of a frame alike, half of the frames, within the bounds of gain and offset.
+    assert (augmented == augmented[:, :, :1, :1]).all()
+    assert (augmented != 128).any(-1)[:, :, 0, 0].sum() == 8
+    assert (augmented - 128).abs().max() <= 0.2 * 128 + 0.1 * 255 + 1
+
+
 def test_textures_have_a_spectrum_that_falls() -> None:
     textures = make_textures(32, 64, np.random.default_rng(0)).astype(float)
     assert textures.std(axis=(1, 2)).mean() > 10
@@ -143,6 +153,7 @@ def test_only_what_is_asked_for_is_built() -> None:
     assert built() == [RandomCrop]
     assert built(WorldModelConfig(frame_size=84, crop_size=84)) == []
     everything = {"shift": 2, "camera_jitter": 0.1, "texture_opacity": 0.5, "color_jitter": 0.1}
+    assert built(color_jitter=0.1) == [RandomCrop, TextureOverlay]
     assert built(**everything) == [RandomCrop, RandomShift, CameraJitter, TextureOverlay]
 
 

@@ -51,7 +51,7 @@ class Pipeline:
             self.steps.append(RandomShift(config.shift))
         if config.camera_jitter:
             self.steps.append(CameraJitter(config.camera_jitter))
-        if config.texture_opacity:
+        if config.texture_opacity or config.color_jitter:
             opacity, color_jitter = config.texture_opacity, config.color_jitter
             self.steps.append(TextureOverlay(side, opacity, color_jitter, device))
 
