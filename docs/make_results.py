@@ -67,12 +67,12 @@ AGENT_LABELS: dict[AgentName, str] = {
 MISSING = "–"
 NO_LIMIT = 1e6
 LABELS = {
-    "without-contrast": "without L_c",
     "imagination-std-range": "imagination, std from 0.1 to 1",
     "imagination-two-updates": "imagination, 2 updates a step",
     "imagination-four-agent-updates": "imagination, 1 update in 16 steps, 4 of the agent in each",
     "imagination-update-each-step": "imagination, 1 update a step",
     "imagination-without-contrast": "imagination, 1 update a step, without L_c",
+    "without-contrast": "without L_c",
     "imagination-two-agent-updates": "imagination, 1 update in 8 steps, 2 of the agent in each",
     "two-updates": "2 updates a step",
     "imagination-one-update": "imagination, 1 update in 4 steps",
