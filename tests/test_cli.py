@@ -59,6 +59,12 @@ def test_settings_from_a_file(
     assert config.objectives.kl.weight == 0.5
     assert config.world_model == usual.world_model
     assert config.objectives.reward == usual.objectives.reward
+    # As with an option, the crop keeps its share of the frame's side.
+    some.write_text("world_model: {frame_size: 84}\n")
+    for typed in (["train", "--config", str(some)], ["train", "--world-model.frame-size", "84"]):
+        assert cli.main(typed) == 0
+        assert trainings[-1][1].world_model == dataclasses.replace(usual.world_model, frame_size=84)
+    some.write_text("agent: {batch_size: 4}\nobjectives:\n  kl: {weight: 0.5}\n")
     for name in ("yaml", "json"):
         capsys.readouterr()
         shown = ["config", "show", "--preset", "paper", "--variant", "rsac", "--format", name]
