@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import json
 import socket
@@ -15,7 +14,13 @@ from core_repr.campaign.grid import Cell, Grid, with_options
 from core_repr.campaign.results import CURVES_FILE, RESULTS_FILE
 from core_repr.config import CoReConfig, EnvironmentConfig, FeedForwardSACConfig
 from core_repr.evaluation.episodes import Evaluation
-from core_repr.evaluation.results import Training, append, check_table
+from core_repr.evaluation.results import (
+    Training,
+    append,
+    check_table,
+    cut_torn_row,
+    read_table,
+)
 from core_repr.files.json_files import read_json, write_json
 from core_repr.files.names import EVALUATIONS_FILE, MODEL_FOLDER, SETTINGS_FILE
 from core_repr.files.places import user_path
@@ -92,15 +97,17 @@ def run_campaign(
     Raises:
         ModuleNotFoundError: If Ray is missing.
         ConnectionError: If there is no cluster at the address.
-        ValueError: If a cell cannot be trained, or its run was started with other settings.
+        ValueError: If a cell cannot be trained, or its run was started with other settings, or a
+            table cannot be read.
         OSError: If the folder cannot be written to.
     """
     folder = user_path(folder).absolute()
     cells = grid.cells()
     table = folder / RESULTS_FILE
     if folder.is_dir():
-        check_table(table)
-        check_table(folder / CURVES_FILE)
+        for each in (table, folder / CURVES_FILE):
+            check_table(each)
+            cut_torn_row(each)
     for cell in cells:
         _check_run(cell, folder / RUNS_FOLDER / cell.name)
     done = _done(table)
@@ -292,12 +299,24 @@ def _check_run(cell: Cell, run: Path) -> None:
         )
 
 
-def _done(table: Path) -> set[tuple[str, int]]:
-    """Returns name and environment steps of the trainings that have a row."""
-    if not table.exists():
-        return set()
-    with open(table, newline="") as file:
-        return {(row["model"], int(row["env_steps"] or 0)) for row in csv.DictReader(file)}
+def _done(table: Path) -> dict[tuple[str, int], int]:
+    """Returns name and environment steps of the trainings that have a row → its episodes.
+
+    Raises:
+        ValueError: If a line is not a row; the message names it.
+    """
+    known: dict[tuple[str, int], int] = {}
+    if not table.exists() or not table.stat().st_size:
+        return known
+    for number, row in read_table(table):
+        try:
+            known[row["model"], int(row["env_steps"] or 0)] = int(row["episodes"])
+        except ValueError:
+            raise ValueError(
+                f"{table}, line {number}, is not a row of a campaign: expected whole numbers of "
+                "env_steps and episodes; remove the line, and its result is made again."
+            ) from None
+    return known
 
 
 def _check(cells: Sequence[Cell]) -> None:
