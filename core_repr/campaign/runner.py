@@ -19,10 +19,16 @@ from core_repr.evaluation.results import (
     append,
     check_table,
     cut_torn_row,
+    discard,
     read_table,
 )
 from core_repr.files.json_files import read_json, write_json
-from core_repr.files.names import EVALUATIONS_FILE, MODEL_FOLDER, SETTINGS_FILE
+from core_repr.files.names import (
+    EVALUATIONS_FILE,
+    MANIFEST_FILE,
+    MODEL_FOLDER,
+    SETTINGS_FILE,
+)
 from core_repr.files.places import user_path
 from core_repr.files.strict_json import parse_json
 from core_repr.training.settings import RunSettings
@@ -74,7 +80,8 @@ def run_campaign(
     it was stopped, its machine was lost or it failed; each finished one is evaluated and appends a
     row to ``results.csv``, and its learning curve to ``curves.csv``. What has a row is not done
     again, so a campaign that was stopped continues when it is started again; with more environment
-    steps, its trainings go on.
+    steps, its trainings go on; with another number of episodes, the finished ones are evaluated
+    again, and have another row in place of the former one.
 
     A training of the variant pse needs pairs of episodes of a good agent: it first trains one,
     the same without pairs, in ``policies/<cell>``, which records them into ``pairs/<cell>``.
@@ -97,7 +104,7 @@ def run_campaign(
     Raises:
         ModuleNotFoundError: If Ray is missing.
         ConnectionError: If there is no cluster at the address.
-        ValueError: If a cell cannot be trained, or its run was started with other settings, or a
+        ValueError: If a cell cannot be trained, its run was started with other settings, or a
             table cannot be read.
         OSError: If the folder cannot be written to.
     """
@@ -109,9 +116,10 @@ def run_campaign(
             check_table(each)
             cut_torn_row(each)
     for cell in cells:
+        _check_pairs(cell, folder)
         _check_run(cell, folder / RUNS_FOLDER / cell.name)
     done = _done(table)
-    remaining = [cell for cell in cells if (cell.name, grid.env_steps) not in done]
+    remaining = [c for c in cells if done.get((c.name, grid.env_steps)) != c.episodes]
     _check(remaining)
     if not remaining:
         return []
@@ -138,6 +146,7 @@ def run_campaign(
                     running[start.remote(cell, folder, device, threads, module)] = cell
             else:
                 _append_curve(folder / CURVES_FILE, curve)
+                discard(table, row[0])
                 append(table, *row)
                 outcome = Outcome(cell, row[-1])
                 finished += 1
@@ -243,23 +252,34 @@ def _evaluated(cell: Cell, run: Path, device: str) -> Row:
     agent = load_agent(run / MODEL_FOLDER, device=device)
     changes = cell.settings.environment.validation
     schedule = cell.settings.schedule
-    kept = run / EVALUATION_FILE.format(schedule.env_steps)
-    if kept.exists():
-        known = read_json(kept)
-        evaluation = Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
-    else:
+    evaluation = _kept(run, schedule.env_steps)
+    if evaluation is None or len(evaluation.returns) != cell.episodes:
         env = make_environment(agent.environment_config, **changes)
         try:
             agent.set_env(env)
             evaluation = evaluate(agent, env, cell.episodes, seed=0)
         finally:
             env.close()
-        write_json(kept, evaluation.to_dict())
+        write_json(run / EVALUATION_FILE.format(schedule.env_steps), evaluation.to_dict())
     settings = read_json(run / SETTINGS_FILE)
     training = Training(
         cell.name, cell.system, schedule.env_steps, schedule.seed, settings.get("commit")
     )
     return training, changed(agent.environment_config, changes), evaluation
+
+
+def _kept(run: Path, env_steps: int) -> Evaluation | None:
+    """Returns the evaluation of a run after so many steps; ``None`` where there is none."""
+    kept = run / EVALUATION_FILE.format(env_steps)
+    if not kept.exists():
+        return None
+    known = read_json(kept)
+    try:
+        return Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{kept} is not an evaluation; move it away, and it is made again."
+        ) from None
 
 
 def _is_finished(run: Path, env_steps: int) -> bool:
@@ -273,20 +293,47 @@ def _is_finished(run: Path, env_steps: int) -> bool:
     return state.finished and state.env_steps >= env_steps
 
 
+def _check_pairs(cell: Cell, folder: Path) -> None:
+    """Refuses to learn from other pairs than the grid's, or to mix results of such."""
+    manifest = folder / PAIRS_FOLDER / cell.name / MANIFEST_FILE
+    if not (_lacks_pairs(cell.settings.config) and manifest.exists()):
+        return
+    try:
+        segments = read_json(manifest)["segments"]
+        known = sum(len(segment["episodes"]) for segment in segments) // 2
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # The training itself says what is wrong with them, and the others go on.
+    if known != cell.pairs:
+        raise ValueError(
+            f"{manifest.parent} holds {known:,} pairs of episodes, not the grid's {cell.pairs:,}; "
+            "choose another folder for the campaign, or move it away, and the run that learned "
+            "from them."
+        )
+
+
 def _check_run(cell: Cell, run: Path) -> None:
     """Refuses to mix a grid's results with those of another one."""
     if not (run / SETTINGS_FILE).exists():
         return
+    wanted = cell.settings.schedule.env_steps
     try:
-        known = RunSettings.read(run)
+        known, kept = RunSettings.read(run), _kept(run, wanted)
     except (OSError, ValueError):
         return  # The training itself says what is wrong with it, and the others go on.
-    wanted = cell.settings.schedule.env_steps
-    if known.schedule.env_steps > wanted and not (run / EVALUATION_FILE.format(wanted)).exists():
-        raise ValueError(
-            f"{run} holds a training of {known.schedule.env_steps:,} environment steps, more than "
-            f"the grid's {wanted:,}; choose another folder for the campaign, or move it away."
-        )
+    if known.schedule.env_steps > wanted:
+        if kept is None:
+            raise ValueError(
+                f"{run} holds a training of {known.schedule.env_steps:,} environment steps, more "
+                f"than the grid's {wanted:,}; choose another folder for the campaign, or move it "
+                "away."
+            )
+        if len(kept.returns) != cell.episodes:
+            raise ValueError(
+                f"{run} holds a training that went on to {known.schedule.env_steps:,} environment "
+                f"steps, so it is not evaluated again after {wanted:,}: expected "
+                f"{len(kept.returns)} episodes as then, not {cell.episodes}; set episodes to that, "
+                "or choose another folder for the campaign."
+            )
     schedule = replace(known.schedule, env_steps=wanted)
     # What the run records of its environment is what it was made of.
     config = known.config.replace(environment=None)

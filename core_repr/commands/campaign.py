@@ -20,7 +20,7 @@ class Campaign:
 
     A campaign that was stopped, or lost a machine, continues where it was when it is started
     again: what has a row in results.csv is not done again, and what was under way resumes from its
-    checkpoint.
+    checkpoint. With another number of episodes in the grid, finished trainings are evaluated again.
 
     Attributes:
         grid: A YAML file, or one of the package's own: the paper's tables and figures; `list`

@@ -119,6 +119,27 @@ def cut_torn_row(path: Path) -> None:
         )
 
 
+def discard(path: Path, training: Training) -> None:
+    """Removes the rows of a training with so many steps; the others stay as they are.
+
+    Args:
+        path: A ``.csv`` file; may be missing.
+        training: Model and steps.
+
+    Raises:
+        ValueError: If the table cannot be read.
+        OSError: If it cannot be written.
+    """
+    if not path.exists():
+        return
+    of_training = (training.model, str(training.env_steps or ""))
+    lines = [n for n, row in read_table(path) if (row["model"], row["env_steps"]) == of_training]
+    if lines:
+        content = path.read_bytes().split(b"\n")
+        kept = (line for number, line in enumerate(content, 1) if number not in lines)
+        writing.write_atomically(path, b"\n".join(kept))
+
+
 def append(
     path: Path,
     training: Training,

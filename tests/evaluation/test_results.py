@@ -21,6 +21,7 @@ from core_repr.evaluation.results import (
     Training,
     append,
     check_table,
+    discard,
     read_table,
 )
 
@@ -98,6 +99,21 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: bytes) -> None:
     table.write_bytes(table.read_bytes() + b"\n" + line + b"\n")
     with pytest.raises(ValueError, match=r"results.csv, line 4, is not a row of results"):
         list(read_table(table))
+
+
+def test_a_row_is_discarded_and_the_others_stay_as_they_are(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    discard(table, TRAINING)
+    assert not table.exists()
+    evaluation = Evaluation((5.0,), (9,), (0,))
+    for training in (replace(TRAINING, env_steps=5), replace(TRAINING, model="other")):
+        append(table, training, ENVIRONMENT, evaluation)
+    before = table.read_bytes()
+    append(table, TRAINING, ENVIRONMENT, evaluation)
+    append(table, replace(TRAINING, model="third"), ENVIRONMENT, evaluation)
+    discard(table, TRAINING)
+    discard(table, replace(TRAINING, model="third"))
+    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize("preset", PRESETS)
