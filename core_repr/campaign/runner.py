@@ -31,6 +31,7 @@ from core_repr.files.names import (
 )
 from core_repr.files.places import user_path
 from core_repr.files.strict_json import parse_json
+from core_repr.files.writing import in_a_sentence
 from core_repr.training.settings import RunSettings
 
 RUNS_FOLDER = "runs"
@@ -106,9 +107,15 @@ def run_campaign(
         ConnectionError: If there is no cluster at the address.
         ValueError: If a cell cannot be trained, its run was started with other settings, or a
             table cannot be read.
+        FileExistsError: If a file is in the place of the folder.
         OSError: If the folder cannot be written to.
     """
     folder = user_path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"{folder} is a file, where a campaign needs a folder; choose another with --folder, "
+            "or move it away."
+        )
     cells = grid.cells()
     table = folder / RESULTS_FILE
     if folder.is_dir():
@@ -132,7 +139,8 @@ def run_campaign(
     outcomes: dict[str, Outcome] = {}
     finished = len(cells) - len(remaining)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with in_a_sentence(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         running = {start.remote(cell, folder, device, threads, module): cell for cell in remaining}
         while running:
             (ready, *_), _ = ray.wait([*running])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core_repr import campaign, cli
 from core_repr.campaign import Grid, Outcome, Setting, run_campaign, runner
 from core_repr.config import EnvironmentConfig
 from core_repr.evaluation import Evaluation
@@ -233,6 +234,37 @@ def test_other_pairs_are_not_mixed_with_those_that_were_recorded(tmp_path: Path)
     manifest.write_text(json.dumps({"segments": [{"episodes": [[0, 2]] * 4}]}))
     with pytest.raises(ValueError, match=r"seed-0 holds 2 pairs of episodes, not the grid's 500"):
         run_campaign(grid, tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").write_text("mine")
+    assert cli.main(["campaign", "compact", "--folder", str(tmp_path / "notes")]) == 1
+    error = capsys.readouterr().err
+    assert "notes is a file, where a campaign needs a folder; choose another" in error
+    assert len(error.splitlines()) == 1
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("returns", "text"),
+    [((1.0,), "return 1.0 (1 episode)\n"), ((1.0, 3.0), "return 2.0 ± 1.0 (2 episodes)\n")],
+)
+def test_an_outcome_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    returns: tuple[float, ...],
+    text: str,
+) -> None:
+    def run(grid: Grid, *_: Any, report: Any, **__: Any) -> list[Outcome]:
+        numbers = tuple(range(len(returns)))
+        report(Outcome(grid.cells()[0], Evaluation(returns, numbers, numbers)), 1, 1)
+        return []
+
+    monkeypatch.setattr(campaign, "run_campaign", run)
+    assert cli.main(["campaign", "compact"]) == 0
+    assert capsys.readouterr().out.splitlines(keepends=True)[1].endswith(text)
 
 
 def test_a_table_of_something_else_is_left_alone(tmp_path: Path) -> None:
