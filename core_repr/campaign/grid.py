@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,6 +14,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from core_repr.config import PRESETS, CoReConfig, make_variant
 from core_repr.config.fields import STRICT, Size, refuses_in_a_sentence, sentence
+from core_repr.config.settings_file import SECTIONS, with_settings
 from core_repr.environments import EnvironmentChoice, require_registered
 from core_repr.files.yaml_text import parse_yaml
 from core_repr.training.settings import RunSettings, Schedule
@@ -56,7 +56,8 @@ class Grid:
         settings: Name → what the environments are like.
         env_steps: Simulator steps of each training, before action repeat.
         variants: Systems of the paper.
-        changes: Name → option of ``core-repr train``, such as ``"objectives.kl.weight"`` → value.
+        changes: Name → option of ``core-repr train``, such as ``"objectives.kl.weight"`` → value,
+            or sections as a file of settings has them.
         seeds: Of the trainings.
         preset: Sizes and settings to start from.
         options: Options that all trainings have, like those of a change.
@@ -104,7 +105,7 @@ class Grid:
                 raise ValueError(f"The grid holds {name} twice.")
             names.add(name)
             config = make_variant(PRESETS[self.preset](), variant)
-            config = with_options(config, {**self.options, **changes[change]})
+            config = with_options(config, self.options, changes[change])
             yield Cell(
                 name,
                 environment,
@@ -183,42 +184,32 @@ def _is_registered(environment_id: str) -> bool:
     return True
 
 
-def with_options(config: CoReConfig, options: Mapping[str, Any]) -> CoReConfig:
+def with_options(config: CoReConfig, *options: Mapping[str, Any]) -> CoReConfig:
     """Returns a config with some settings changed, all at once.
 
     Args:
         config: The config.
-        options: Such as ``"objectives.kl.weight"`` → value; lists stand for tuples.
+        options: Such as ``"objectives.kl.weight"`` → value, or ``"objectives"`` → what a file of
+            settings has there; the last one goes first.
 
     Raises:
         ValueError: If there is no such setting, or a value is not one of its.
     """
-    changed: CoReConfig = _with(config, {tuple(o.split(".")): v for o, v in options.items()}, "")
-    return changed
-
-
-def _with(part: Any, changes: Mapping[tuple[str, ...], Any], path: str) -> Any:
-    """Returns a part with changes, each under its path from the part on."""
-    known = {f.name for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
-    fields: dict[str, Any] = {}
-    below: dict[str, dict[tuple[str, ...], Any]] = {}
-    for (name, *rest), value in changes.items():
-        if name not in known:
-            kind = getattr(part, "kind", type(part).__name__)
-            option = ".".join([*path.split("."), name, *rest]).lstrip(".")
-            raise ValueError(f"{option!r} is not a setting: {kind} has no {name!r}.")
-        if rest:
-            below.setdefault(name, {})[tuple(rest)] = value
-        else:
-            fields[name] = _tuples(value)
-    for name, further in below.items():
-        inner = fields.get(name, getattr(part, name))
-        fields[name] = _with(inner, further, f"{path}.{name}".lstrip("."))
-    return dataclasses.replace(part, **fields)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    nested = []
+    for name, value in (item for each in options for item in each.items()):
+        section, *further = name.split(".")
+        if section not in SECTIONS:
+            raise ValueError(
+                f"{name!r} is not a setting: expected a name that begins with one of "
+                f"{', '.join(SECTIONS)}, such as 'agent.batch_size'."
+            )
+        for part in reversed(further):
+            value = {part: value}
+        nested.append({section: value})
+    try:
+        return with_settings(config, *nested)
+    except TypeError as error:
+        raise ValueError(f"A setting has a value that is not one: {error}.") from None
 
 
 def grid_names() -> list[str]:

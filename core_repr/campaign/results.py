@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from core_repr.config import VARIANTS
 from core_repr.envs.levels import LEVELS
-from core_repr.evaluation.results import COLUMNS
+from core_repr.evaluation.results import read_table
 from core_repr.files.places import user_path
 
 RESULTS_FILE, CURVES_FILE = "results.csv", "curves.csv"
@@ -76,11 +76,7 @@ def read_rows(table: str | Path, name: str = RESULTS_FILE) -> list[Row]:
         raise FileNotFoundError(f"There is no table of results {str(path)!r}.")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} is too large for a table of results.")
-    with open(path, newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} does not begin with the columns {', '.join(COLUMNS)}.")
-        rows = [_row(path, number, fields) for number, fields in enumerate(reader, 2)]
+    rows = [_row(path, number, fields) for number, fields in read_table(path)]
     newest = {
         (row.setting, row.env_steps, row.system, row.environment, row.seed): row for row in rows
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import json
 import socket
@@ -15,11 +14,24 @@ from core_repr.campaign.grid import Cell, Grid, with_options
 from core_repr.campaign.results import CURVES_FILE, RESULTS_FILE
 from core_repr.config import CoReConfig, EnvironmentConfig, FeedForwardSACConfig
 from core_repr.evaluation.episodes import Evaluation
-from core_repr.evaluation.results import Training, append, check_table
+from core_repr.evaluation.results import (
+    Training,
+    append,
+    check_table,
+    cut_torn_row,
+    discard,
+    read_table,
+)
 from core_repr.files.json_files import read_json, write_json
-from core_repr.files.names import EVALUATIONS_FILE, MODEL_FOLDER, SETTINGS_FILE
+from core_repr.files.names import (
+    EVALUATIONS_FILE,
+    MANIFEST_FILE,
+    MODEL_FOLDER,
+    SETTINGS_FILE,
+)
 from core_repr.files.places import user_path
 from core_repr.files.strict_json import parse_json
+from core_repr.files.writing import in_a_sentence
 from core_repr.training.settings import RunSettings
 
 RUNS_FOLDER = "runs"
@@ -69,7 +81,8 @@ def run_campaign(
     it was stopped, its machine was lost or it failed; each finished one is evaluated and appends a
     row to ``results.csv``, and its learning curve to ``curves.csv``. What has a row is not done
     again, so a campaign that was stopped continues when it is started again; with more environment
-    steps, its trainings go on.
+    steps, its trainings go on; with another number of episodes, the finished ones are evaluated
+    again, and have another row in place of the former one.
 
     A training of the variant pse needs pairs of episodes of a good agent: it first trains one,
     the same without pairs, in ``policies/<cell>``, which records them into ``pairs/<cell>``.
@@ -92,19 +105,28 @@ def run_campaign(
     Raises:
         ModuleNotFoundError: If Ray is missing.
         ConnectionError: If there is no cluster at the address.
-        ValueError: If a cell cannot be trained, or its run was started with other settings.
+        ValueError: If a cell cannot be trained, its run was started with other settings, or a
+            table cannot be read.
+        FileExistsError: If a file is in the place of the folder.
         OSError: If the folder cannot be written to.
     """
     folder = user_path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"{folder} is a file, where a campaign needs a folder; choose another with --folder, "
+            "or move it away."
+        )
     cells = grid.cells()
     table = folder / RESULTS_FILE
     if folder.is_dir():
-        check_table(table)
-        check_table(folder / CURVES_FILE)
+        for each in (table, folder / CURVES_FILE):
+            check_table(each)
+            cut_torn_row(each)
     for cell in cells:
+        _check_pairs(cell, folder)
         _check_run(cell, folder / RUNS_FOLDER / cell.name)
     done = _done(table)
-    remaining = [cell for cell in cells if (cell.name, grid.env_steps) not in done]
+    remaining = [c for c in cells if done.get((c.name, grid.env_steps)) != c.episodes]
     _check(remaining)
     if not remaining:
         return []
@@ -117,7 +139,8 @@ def run_campaign(
     outcomes: dict[str, Outcome] = {}
     finished = len(cells) - len(remaining)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with in_a_sentence(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         running = {start.remote(cell, folder, device, threads, module): cell for cell in remaining}
         while running:
             (ready, *_), _ = ray.wait([*running])
@@ -131,6 +154,7 @@ def run_campaign(
                     running[start.remote(cell, folder, device, threads, module)] = cell
             else:
                 _append_curve(folder / CURVES_FILE, curve)
+                discard(table, row[0])
                 append(table, *row)
                 outcome = Outcome(cell, row[-1])
                 finished += 1
@@ -236,23 +260,34 @@ def _evaluated(cell: Cell, run: Path, device: str) -> Row:
     agent = load_agent(run / MODEL_FOLDER, device=device)
     changes = cell.settings.environment.validation
     schedule = cell.settings.schedule
-    kept = run / EVALUATION_FILE.format(schedule.env_steps)
-    if kept.exists():
-        known = read_json(kept)
-        evaluation = Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
-    else:
+    evaluation = _kept(run, schedule.env_steps)
+    if evaluation is None or len(evaluation.returns) != cell.episodes:
         env = make_environment(agent.environment_config, **changes)
         try:
             agent.set_env(env)
             evaluation = evaluate(agent, env, cell.episodes, seed=0)
         finally:
             env.close()
-        write_json(kept, evaluation.to_dict())
+        write_json(run / EVALUATION_FILE.format(schedule.env_steps), evaluation.to_dict())
     settings = read_json(run / SETTINGS_FILE)
     training = Training(
         cell.name, cell.system, schedule.env_steps, schedule.seed, settings.get("commit")
     )
     return training, changed(agent.environment_config, changes), evaluation
+
+
+def _kept(run: Path, env_steps: int) -> Evaluation | None:
+    """Returns the evaluation of a run after so many steps; ``None`` where there is none."""
+    kept = run / EVALUATION_FILE.format(env_steps)
+    if not kept.exists():
+        return None
+    known = read_json(kept)
+    try:
+        return Evaluation(*(tuple(known[name]) for name in ("returns", "lengths", "seeds")))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{kept} is not an evaluation; move it away, and it is made again."
+        ) from None
 
 
 def _is_finished(run: Path, env_steps: int) -> bool:
@@ -266,20 +301,47 @@ def _is_finished(run: Path, env_steps: int) -> bool:
     return state.finished and state.env_steps >= env_steps
 
 
+def _check_pairs(cell: Cell, folder: Path) -> None:
+    """Refuses to learn from other pairs than the grid's, or to mix results of such."""
+    manifest = folder / PAIRS_FOLDER / cell.name / MANIFEST_FILE
+    if not (_lacks_pairs(cell.settings.config) and manifest.exists()):
+        return
+    try:
+        segments = read_json(manifest)["segments"]
+        known = sum(len(segment["episodes"]) for segment in segments) // 2
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # The training itself says what is wrong with them, and the others go on.
+    if known != cell.pairs:
+        raise ValueError(
+            f"{manifest.parent} holds {known:,} pairs of episodes, not the grid's {cell.pairs:,}; "
+            "choose another folder for the campaign, or move it away, and the run that learned "
+            "from them."
+        )
+
+
 def _check_run(cell: Cell, run: Path) -> None:
     """Refuses to mix a grid's results with those of another one."""
     if not (run / SETTINGS_FILE).exists():
         return
+    wanted = cell.settings.schedule.env_steps
     try:
-        known = RunSettings.read(run)
+        known, kept = RunSettings.read(run), _kept(run, wanted)
     except (OSError, ValueError):
         return  # The training itself says what is wrong with it, and the others go on.
-    wanted = cell.settings.schedule.env_steps
-    if known.schedule.env_steps > wanted and not (run / EVALUATION_FILE.format(wanted)).exists():
-        raise ValueError(
-            f"{run} holds a training of {known.schedule.env_steps:,} environment steps, more than "
-            f"the grid's {wanted:,}; choose another folder for the campaign, or move it away."
-        )
+    if known.schedule.env_steps > wanted:
+        if kept is None:
+            raise ValueError(
+                f"{run} holds a training of {known.schedule.env_steps:,} environment steps, more "
+                f"than the grid's {wanted:,}; choose another folder for the campaign, or move it "
+                "away."
+            )
+        if len(kept.returns) != cell.episodes:
+            raise ValueError(
+                f"{run} holds a training that went on to {known.schedule.env_steps:,} environment "
+                f"steps, so it is not evaluated again after {wanted:,}: expected "
+                f"{len(kept.returns)} episodes as then, not {cell.episodes}; set episodes to that, "
+                "or choose another folder for the campaign."
+            )
     schedule = replace(known.schedule, env_steps=wanted)
     # What the run records of its environment is what it was made of.
     config = known.config.replace(environment=None)
@@ -292,12 +354,24 @@ def _check_run(cell: Cell, run: Path) -> None:
         )
 
 
-def _done(table: Path) -> set[tuple[str, int]]:
-    """Returns name and environment steps of the trainings that have a row."""
-    if not table.exists():
-        return set()
-    with open(table, newline="") as file:
-        return {(row["model"], int(row["env_steps"] or 0)) for row in csv.DictReader(file)}
+def _done(table: Path) -> dict[tuple[str, int], int]:
+    """Returns name and environment steps of the trainings that have a row → its episodes.
+
+    Raises:
+        ValueError: If a line is not a row; the message names it.
+    """
+    known: dict[tuple[str, int], int] = {}
+    if not table.exists() or not table.stat().st_size:
+        return known
+    for number, row in read_table(table):
+        try:
+            known[row["model"], int(row["env_steps"] or 0)] = int(row["episodes"])
+        except ValueError:
+            raise ValueError(
+                f"{table}, line {number}, is not a row of a campaign: expected whole numbers of "
+                "env_steps and episodes; remove the line, and its result is made again."
+            ) from None
+    return known
 
 
 def _check(cells: Sequence[Cell]) -> None:

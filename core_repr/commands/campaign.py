@@ -20,7 +20,7 @@ class Campaign:
 
     A campaign that was stopped, or lost a machine, continues where it was when it is started
     again: what has a row in results.csv is not done again, and what was under way resumes from its
-    checkpoint.
+    checkpoint. With another number of episodes in the grid, finished trainings are evaluated again.
 
     Attributes:
         grid: A YAML file, or one of the package's own: the paper's tables and figures; `list`
@@ -99,8 +99,11 @@ def _report(outcome: Outcome, done: int, total: int) -> None:
     if evaluation is None:
         print(f"[{done}/{total}] {name} failed: {outcome.error}", flush=True)
         return
+    episodes = len(evaluation.returns)
+    # Of a single episode, there is no standard error.
+    error = f" ± {evaluation.standard_error:.1f}" if episodes > 1 else ""
     print(
-        f"[{done}/{total}] {name}: return {evaluation.mean:.1f} ± {evaluation.standard_error:.1f} "
-        f"({len(evaluation.returns)} episodes)",
+        f"[{done}/{total}] {name}: return {evaluation.mean:.1f}{error} "
+        f"({episodes} episode{'s' * (episodes > 1)})",
         flush=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from core_repr.config.core import CoReConfig
+from core_repr.config.parts import Crop
 from core_repr.files.places import user_path
 from core_repr.files.reading import read_bounded
 from core_repr.files.yaml_text import parse_yaml
@@ -45,14 +45,38 @@ def read_settings(path: str | Path, base: CoReConfig) -> CoReConfig:
             f"{place} holds no settings; expected some of the sections {', '.join(SECTIONS)}, as "
             "core-repr config show prints them."
         )
-    fields = json.loads(base.to_json())
     try:
         if "format_version" in given:
             # A model's own, perhaps of an earlier release.
             return CoReConfig.from_json(json.dumps(given)).replace(environment=None)
-        return CoReConfig.from_json(json.dumps(_merged(_with_crop(fields, base, given), given)))
+        return with_settings(base, given)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def with_settings(base: CoReConfig, *given: Mapping[str, Any]) -> CoReConfig:
+    """Returns a config with some settings changed, all at once.
+
+    Args:
+        base: For what is not named.
+        given: Sections with settings, as a file has them, the last of which goes first. A part of
+            another kind stands alone and must be whole.
+
+    Raises:
+        TypeError: If a value is not one that JSON knows.
+        ValueError: If a setting is unknown or does not fit.
+    """
+    fields, crop = json.loads(base.to_json()), base.world_model.crop_size
+    del fields["world_model"]["crop_size"]
+    for each in given:
+        fields = _merged(fields, each)
+    sizes = fields["world_model"]
+    if isinstance(sizes, dict):
+        frame_size = sizes.get("frame_size")
+        if isinstance(crop, Crop) and isinstance(frame_size, int):
+            crop = Crop.of_frame(crop.share, frame_size)
+        sizes.setdefault("crop_size", crop)
+    return CoReConfig.from_json(json.dumps(fields))
 
 
 def write_settings(config: CoReConfig, kind: str) -> str:
@@ -84,15 +108,6 @@ def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
-
-
-def _with_crop(fields: dict[str, Any], base: CoReConfig, given: Any) -> dict[str, Any]:
-    """The base's settings, whose crop has its share of a frame of another size."""
-    sizes = given.get("world_model")
-    if not isinstance(sizes, Mapping) or "frame_size" not in sizes:
-        return fields
-    resized = dataclasses.replace(base.world_model, frame_size=sizes["frame_size"])
-    return {**fields, "world_model": {**fields["world_model"], "crop_size": resized.crop_size}}
 
 
 def _merged(base: Any, given: Any) -> Any:

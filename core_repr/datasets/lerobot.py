@@ -20,6 +20,9 @@ from core_repr.files.json_files import read_json
 STATE, ACTION, REWARD = "observation.state", "action", "next.reward"
 FIRST_FRAMES = 100_000
 """More frames than this are not read of one video at once."""
+LEAD = 32
+"""So many frames before the first one, decoding begins at a key frame: of the frames after it that
+are shown before it, up to 16, a decoder lacks what they follow from."""
 
 
 class LeRobotDataset(EpisodeDataset):
@@ -259,9 +262,11 @@ def _columns(table: Any, name: str) -> NDArray[np.float32]:
 def read_video(path: Path, first: int, count: int, side: int) -> NDArray[np.uint8]:
     """Reads some frames of a video, squeezed into squares.
 
+    What is before them is not decoded, but for what the codec needs.
+
     Args:
         path: The video.
-        first: Number of the first frame.
+        first: Number of the first frame, in the order in which they are shown.
         count: Of frames.
         side: Height and width in pixels.
 
@@ -271,20 +276,21 @@ def read_video(path: Path, first: int, count: int, side: int) -> NDArray[np.uint
     Raises:
         ValueError: If it cannot be decoded, or is too short.
     """
-    import imageio_ffmpeg
-
     if not 0 < count <= FIRST_FRAMES:
         raise ValueError(f"{path}: an episode of {count} frames is not one that can be read.")
-    chosen = rf"select=between(n\,{first}\,{first + count - 1}),scale={side}:{side}:flags=area"
-    done = subprocess.run(
-        [
-            *(imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-i", str(path)),
-            *("-fps_mode", "passthrough", "-vf", chosen, "-frames:v", str(count)),
-            *("-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
+    seek: tuple[str, ...] = ()
+    chosen = rf"between(n\,{first}\,{first + count - 1})"
+    times = _times(path, path.stat().st_mtime_ns) if first > LEAD else None
+    if times is not None and first + count <= len(times):
+        begin = times[first - LEAD]
+        # Halfway between frames: times that are written in decimals are not exact.
+        after = (times[first - 1] + times[first]) / 2
+        seek = ("-copyts", "-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{begin:.6f}")
+        chosen = rf"gt(t\,{after:.9f})"
+    done = _ffmpeg(
+        *(*seek, "-i", str(path), "-fps_mode", "passthrough"),
+        *("-vf", f"select={chosen},scale={side}:{side}:flags=area", "-frames:v", str(count)),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),
     )
     frames = np.frombuffer(done.stdout, np.uint8)
     if done.returncode or frames.size != count * side * side * 3:
@@ -292,3 +298,47 @@ def read_video(path: Path, first: int, count: int, side: int) -> NDArray[np.uint
         reason = lines[-1] if lines else f"it has fewer than {first + count} frames"
         raise ValueError(f"{path} cannot be read: {reason}.")
     return frames.reshape(count, side, side, 3)
+
+
+@lru_cache(maxsize=4)
+def _times(path: Path, changed: int) -> tuple[float, ...] | None:
+    """Returns when each frame is shown, without decoding any.
+
+    Args:
+        path: The video.
+        changed: When it was; one that is written again has other times.
+
+    Returns:
+        Seconds, in the order in which they are shown; ``None`` where the file does not tell them,
+        or is no MP4: other files do not say where decoding can begin.
+    """
+    done = _ffmpeg(
+        *("-copyts", "-f", "mov", "-i", str(path), "-an", "-c", "copy", "-f", "framecrc"),
+        "pipe:1",
+    )
+    text = done.stdout.decode(errors="replace")
+    base = re.search(r"^#tb 0: (\d+)/(\d+)$", text, re.MULTILINE)
+    if done.returncode or base is None:
+        return None
+    # A packet a line: stream, when to decode it, when to show it, how long, size, sum, flags.
+    packets = [line.split(",") for line in text.splitlines() if line.startswith("0,")]
+    # The flag 4 is of those that are decoded and not shown.
+    hidden = re.search(r"F=0x[0-9A-F]*[4-7C-F]\b", text)
+    try:
+        shown = sorted({int(packet[2]) for packet in packets})
+    except ValueError:  # One has no time.
+        return None
+    if hidden or len(shown) != len(packets):
+        return None
+    return tuple(time * int(base[1]) / int(base[2]) for time in shown)
+
+
+def _ffmpeg(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    import imageio_ffmpeg
+
+    return subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +54,90 @@ def check_table(path: Path) -> None:
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for {path.name}.")
     if not path.exists():
         return
-    with open(path, newline="") as file:
-        header = file.readline(1_000).rstrip("\r\n")
-    if header != ",".join(COLUMNS):
+    with open(path, "rb") as file:
+        header = file.readline(1_000).decode(errors="replace")
+    columns = ",".join(COLUMNS) + "\r\n"
+    # One that was torn is begun again.
+    if header.rstrip("\r\n") != columns.rstrip() and not columns.startswith(header):
         raise ValueError(
             f"{path} does not begin with the columns {', '.join(COLUMNS)}; choose another file."
         )
+
+
+def read_table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Reads the rows of a table.
+
+    Args:
+        path: A ``.csv`` file.
+
+    Yields:
+        The number of a row's line, and column → value.
+
+    Raises:
+        ValueError: If it is another table, or a line of it is not a row; the message names it.
+        OSError: If it cannot be read.
+    """
+    header, *lines = path.read_bytes().split(b"\n")
+    if header.rstrip(b"\r").decode(errors="replace") != ",".join(COLUMNS):
+        raise ValueError(f"{path} does not begin with the columns {', '.join(COLUMNS)}.")
+    for number, line in enumerate(lines, 2):
+        if not line.strip():
+            continue
+        if number > len(lines):
+            raise ValueError(
+                f"{path}, line {number}, has no line end, so it may not be whole: add one, or "
+                "remove the line and make its result again."
+            )
+        try:
+            (values,) = csv.reader([line.decode()])
+            row = dict(zip(COLUMNS, values, strict=True))
+        except (ValueError, csv.Error):
+            raise ValueError(
+                f"{path}, line {number}, is not a row of results: expected {len(COLUMNS)} values; "
+                "remove the line and make its result again."
+            ) from None
+        yield number, row
+
+
+def cut_torn_row(path: Path) -> None:
+    """Cuts the last line of a table where it has no line end, and warns of it.
+
+    A full disk or a power cut leaves such a line, of which a value may be a part of one.
+
+    Args:
+        path: A ``.csv`` file; may be missing.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    torn = writing.cut_torn_line(path) if path.exists() else ""
+    if torn:
+        warnings.warn(
+            f"The last line of {path} has no line end, so it may not be whole, and is cut: "
+            f"{torn[:1_000]!r}.",
+            stacklevel=2,
+        )
+
+
+def discard(path: Path, training: Training) -> None:
+    """Removes the rows of a training with so many steps; the others stay as they are.
+
+    Args:
+        path: A ``.csv`` file; may be missing.
+        training: Model and steps.
+
+    Raises:
+        ValueError: If the table cannot be read.
+        OSError: If it cannot be written.
+    """
+    if not path.exists():
+        return
+    of_training = (training.model, str(training.env_steps or ""))
+    lines = [n for n, row in read_table(path) if (row["model"], row["env_steps"]) == of_training]
+    if lines:
+        content = path.read_bytes().split(b"\n")
+        kept = (line for number, line in enumerate(content, 1) if number not in lines)
+        writing.write_atomically(path, b"\n".join(kept))
 
 
 def append(
@@ -67,6 +147,8 @@ def append(
     evaluation: Evaluation,
 ) -> None:
     """Appends the row of an evaluation to a table, which is made if needed.
+
+    A last line without its line end is cut before.
 
     Args:
         path: A ``.csv`` file.
@@ -81,6 +163,7 @@ def append(
     """
     check_table(path)
     path = user_path(path)
+    cut_torn_row(path)
     made_with = to_json(environment)
     environment_id = made_with.pop("id")
     arguments = made_with if "wrappers" in made_with else made_with["arguments"]

@@ -68,6 +68,23 @@ def append(path: Path, text: str) -> None:
         file.write(text)
 
 
+def cut_torn_line(path: Path) -> str:
+    """Cuts what follows the last line end of a file: a full disk or a power cut tore it.
+
+    Returns:
+        What was cut; empty where nothing was.
+
+    Raises:
+        OSError: If it cannot be written; the message names the path and the way out.
+    """
+    with in_a_sentence(path):
+        content = path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(path, end)
+    return content[end:].decode(errors="replace")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Gives a folder to write to, which becomes ``path`` when the block ends without an error.

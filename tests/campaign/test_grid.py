@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import yaml
 from core_repr import cli
 from core_repr.campaign import Grid, read_grid
 from core_repr.campaign.grid import grid_names, with_options
-from core_repr.config import compact, make_variant, variant_of
+from core_repr.config import CoReConfig, compact, make_variant, variant_of
+from core_repr.config.settings_file import flat, read_settings
 
 GRID: dict[str, Any] = {
     "title": "Small",
@@ -96,9 +99,17 @@ def test_a_frame_is_as_large_as_the_variant_needs_it(tmp_path: Path) -> None:
         ({"settings": {"../up": {}}}, "settings"),
         (
             {"options": {"agent.batchsize": 3}},
-            "'agent.batchsize' is not a setting",
+            "'agent.batchsize' is not known",
         ),
-        ({"options": {"agent": 3}}, "agent"),
+        ({"options": {"batch_size": 3}}, "'batch_size' is not a setting: expected a name that"),
+        ({"options": {"format_version": 3}}, "'format_version' is not a setting"),
+        ({"options": {"agent": 3}}, "The config's field 'agent' does not fit"),
+        (
+            {"options": {"agent.learning_starts": 9}, "changes": {"a": {"agent": 3}}},
+            "The config's field 'agent' does not fit",
+        ),
+        ({"options": {"objectives.kl": None, "objectives.kl.weight": 1}}, "lacks the field 'objec"),
+        ({"options": {"agent.discount": date(2020, 1, 1)}}, "A setting has a value that is not"),
         ({"options": {"agent.batch_size": -3}}, "batch_size"),
         ({"settings": {"x": {"arguments": {"dificulty": "easy"}}}}, "dificulty"),
         ({"settings": {"x": {"arguments": {"difficulty": "mild"}}}}, "'mild' is unknown"),
@@ -149,8 +160,70 @@ def test_options_reach_every_part() -> None:
     # Settings that must fit each other are changed together.
     encoder = {"world_model.encoder.filters": [8], "world_model.encoder.strides": [2]}
     assert with_options(config, encoder).world_model.encoder.filters == (8,)
-    with pytest.raises(ValueError, match=r"gait.x' is not a setting: .* no 'gait'"):
+    with pytest.raises(ValueError, match=r"'world_model.encoder.gait' is not known"):
         with_options(config, {"world_model.encoder.gait.x": 1})
+
+
+@pytest.mark.parametrize("variant", ["core", "recon", "sac-rad"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"world_model": {"frame_size": 84}, "objectives": {"reward": {"weight": 0.1}}},
+        {"world_model": {"frame_size": 84, "crop_size": 72}, "agent": {"batch_size": 4}},
+        {"objectives": {"reward": None}, "augmentation": {"shift": 2}},
+        {
+            "objectives": {
+                "frames": {
+                    "kind": "contrastive",
+                    "weight": 0.5,
+                    "layers": [8],
+                    "decoded": "posterior",
+                    "negatives": "mini-batch",
+                    "inverse_temperature": None,
+                    "proprioception": False,
+                }
+            }
+        },
+        {"objectives": {"frames": {"kind": "reconstruction"}}},
+        {"agent": {"batch_size": -3}},
+    ],
+)
+def test_nested_options_are_those_of_a_file_of_settings(
+    tmp_path: Path, settings: dict[str, Any], variant: str
+) -> None:
+    """A part of another kind must be whole in both, and everything else stays in both."""
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    base = make_variant(compact(), variant)
+
+    def outcome(made: Callable[[], CoReConfig]) -> CoReConfig | str:
+        try:
+            return made()
+        except ValueError as error:
+            return str(error).removeprefix(f"{path}: ")
+
+    expected = outcome(lambda: read_settings(path, base))
+
+    def of_grid(**fields: Any) -> CoReConfig:
+        (cell,) = read_grid(write(tmp_path, variants=[variant], **fields)).cells()
+        return cell.settings.config
+
+    assert outcome(lambda: of_grid(options=settings)) == expected
+    assert outcome(lambda: of_grid(changes={"one": settings})) == expected
+    dotted = dict(flat(settings))
+    if not isinstance(expected, str):
+        assert outcome(lambda: of_grid(options=dotted)) == expected
+
+
+def test_a_change_goes_before_the_options_setting_by_setting(tmp_path: Path) -> None:
+    options = {"objectives": {"kl": {"weight": 0.5, "free_nats": 2.0}}, "agent.batch_size": 4}
+    changes = {"a": {"objectives.kl.weight": 0.25, "agent": {"discount": 0.9}}}
+    (cell,) = read_grid(write(tmp_path, options=options, changes=changes)).cells()
+    config, usual = cell.settings.config, compact()
+    assert config.objectives == dataclasses.replace(
+        usual.objectives, kl=dataclasses.replace(usual.objectives.kl, weight=0.25, free_nats=2.0)
+    )
+    assert config.agent == dataclasses.replace(usual.agent, batch_size=4, discount=0.9)
 
 
 def test_the_grid_is_shown_without_training(

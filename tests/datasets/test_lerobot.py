@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 from core_repr import cli
-from core_repr.datasets import open_dataset
+from core_repr.datasets import lerobot, open_dataset
+from core_repr.datasets.lerobot import read_video
 from core_repr.evaluation import write_video
 
+imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -137,6 +140,81 @@ def test_frames_state_and_actions_are_read(make: Make) -> None:
         np.testing.assert_array_equal(episode.observations["state"], expected["observation.state"])
         np.testing.assert_array_equal(episode.actions, expected["action"][:-1])
         np.testing.assert_array_equal(episode.rewards, expected["next.reward"][:-1])
+
+
+MANY = 150
+CODECS = {
+    # LeRobot's own: AV1 with a key frame in two.
+    "av1": "-c:v libsvtav1 -preset 12 -g 2",
+    # Frames that are decoded in another order than they are shown in, also across key frames.
+    "h264": "-c:v libx264 -preset ultrafast -bf 8 -x264-params open-gop=1:keyint=40",
+    "hevc": "-c:v libx265 -preset ultrafast -x265-params open-gop=1:keyint=40:bframes=4",
+}
+
+
+@pytest.fixture(params=CODECS)
+def video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """No two of its frames are the same."""
+    return encoded(tmp_path / "video.mp4", *CODECS[request.param].split())
+
+
+def encoded(path: Path, *options: str, source: str = "") -> Path:
+    typed = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "quiet"]
+    typed += ["-f", "lavfi", "-i", f"testsrc2=size=64x64:rate=10{source}"]
+    typed += ["-frames:v", str(MANY), "-pix_fmt", "yuv420p", *options, str(path)]
+    subprocess.run(typed, check=True, stderr=subprocess.DEVNULL)
+    return path
+
+
+def check_frames(path: Path) -> None:
+    whole = read_video(path, 0, MANY, 16)
+    for first, count in ((1, 9), (32, 3), (33, 3), (79, 30), (101, 1), (MANY - 1, 1)):
+        found = read_video(path, first, count, 16)
+        np.testing.assert_array_equal(found, whole[first : first + count])
+    with pytest.raises(ValueError, match="fewer than 151 frames"):
+        read_video(path, 100, 51, 16)
+
+
+def test_frames_in_the_middle_of_a_video_are_those_of_the_whole(video: Path) -> None:
+    assert len(lerobot._times(video, 0) or ()) == MANY
+    check_frames(video)
+    # Without what is before them.
+    began = []
+    run = lerobot._ffmpeg
+
+    def seen(*arguments: str) -> Any:
+        began.append(float(arguments[arguments.index("-ss") + 1]))
+        return run(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lerobot, "_ffmpeg", seen)
+        read_video(video, 120, 2, 16)
+    assert began == [pytest.approx((120 - lerobot.LEAD) / 10)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "source"),
+    [
+        ("late.mp4", ("-output_ts_offset", "7"), ""),
+        ("uneven.mp4", ("-fps_mode", "vfr"), ",select=not(eq(mod(n\\,7)\\,3))"),
+        ("other.mkv", (), ""),
+        ("stream.ts", (), ""),
+        ("raw.h264", (), ""),
+    ],
+)
+def test_videos_of_other_times_are_read_too(
+    tmp_path: Path, name: str, options: tuple[str, ...], source: str
+) -> None:
+    check_frames(encoded(tmp_path / name, *options, source=source))
+
+
+def test_frames_that_are_not_shown_are_not_counted(tmp_path: Path) -> None:
+    whole, cut = encoded(tmp_path / "whole.mp4", "-g", "50"), tmp_path / "cut.mp4"
+    typed = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-ss", "1.3"]
+    subprocess.run([*typed, "-i", str(whole), "-c", "copy", str(cut)], check=True)
+    assert lerobot._times(cut, 0) is None
+    found = read_video(cut, 40, 9, 16)
+    np.testing.assert_array_equal(found, read_video(cut, 0, 49, 16)[40:])
 
 
 @pytest.mark.slow

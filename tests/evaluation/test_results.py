@@ -16,7 +16,14 @@ from core_repr.config import (
 )
 from core_repr.environments import changed
 from core_repr.evaluation import Evaluation
-from core_repr.evaluation.results import COLUMNS, Training, append, check_table
+from core_repr.evaluation.results import (
+    COLUMNS,
+    Training,
+    append,
+    check_table,
+    discard,
+    read_table,
+)
 
 ENVIRONMENT = EnvironmentConfig("an/Env-v0", {"split": "train", "level": 3}, (-1.0,), (1.0,), 4)
 TRAINING = Training("mine", "rsac", 100_000, 7, "abc")
@@ -59,6 +66,54 @@ def test_another_file_is_refused_and_stays(tmp_path: Path) -> None:
     assert notes.read_text() == "a,b\n1,2\n"
     with pytest.raises(FileNotFoundError, match="no folder"):
         check_table(tmp_path / "missing" / "results.csv")
+
+
+def test_a_row_that_was_torn_is_cut_before_the_next_one(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    evaluation = Evaluation((5.0,), (9,), (0,))
+    append(table, TRAINING, ENVIRONMENT, evaluation)
+    whole = table.read_bytes()
+    append(table, replace(TRAINING, seed=8), ENVIRONMENT, evaluation)
+    both = table.read_bytes()
+    for size in range(len(whole) + 1, len(both)):
+        table.write_bytes(both[:size])
+        with pytest.raises(ValueError, match=r"results.csv, line 3, has no line end"):
+            list(read_table(table))
+        with pytest.warns(UserWarning, match=r"results.csv has no line end.* is cut: 'm"):
+            append(table, replace(TRAINING, seed=8), ENVIRONMENT, evaluation)
+        assert table.read_bytes() == both
+    # What a power cut left of the first line of all, and a file that is empty.
+    table.write_bytes(whole[:20])
+    with pytest.warns(UserWarning, match="is cut"):
+        append(table, TRAINING, ENVIRONMENT, evaluation)
+    assert table.read_bytes() == whole
+    table.write_bytes(b"")
+    append(table, TRAINING, ENVIRONMENT, evaluation)
+    assert table.read_bytes() == whole
+
+
+@pytest.mark.parametrize("line", [b"a,b", b"\xff" * 3, b"\0" * 30, b'"a', b"," * 11])
+def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: bytes) -> None:
+    table = tmp_path / "results.csv"
+    append(table, TRAINING, ENVIRONMENT, Evaluation((5.0,), (9,), (0,)))
+    table.write_bytes(table.read_bytes() + b"\n" + line + b"\n")
+    with pytest.raises(ValueError, match=r"results.csv, line 4, is not a row of results"):
+        list(read_table(table))
+
+
+def test_a_row_is_discarded_and_the_others_stay_as_they_are(tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    discard(table, TRAINING)
+    assert not table.exists()
+    evaluation = Evaluation((5.0,), (9,), (0,))
+    for training in (replace(TRAINING, env_steps=5), replace(TRAINING, model="other")):
+        append(table, training, ENVIRONMENT, evaluation)
+    before = table.read_bytes()
+    append(table, TRAINING, ENVIRONMENT, evaluation)
+    append(table, replace(TRAINING, model="third"), ENVIRONMENT, evaluation)
+    discard(table, TRAINING)
+    discard(table, replace(TRAINING, model="third"))
+    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize("preset", PRESETS)
