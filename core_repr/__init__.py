@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from core_repr import agent, config, envs, evaluation, world_model, wrappers, zoo
     from core_repr.agent import CoReSAC, load_agent
     from core_repr.config import CoReConfig
+    from core_repr.envs.action_bounds import ActionBounds
     from core_repr.envs.action_repeat import ActionRepeat
     from core_repr.envs.distraction_wrapper import DistractionWrapper
     from core_repr.envs.image_distraction_wrapper import ImageDistractionWrapper
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionBounds",
     "ActionRepeat",
     "CoReConfig",
     "CoReSAC",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "ActionBounds": "core_repr.envs.action_bounds",
     "ActionRepeat": "core_repr.envs.action_repeat",
     "CoReConfig": "core_repr.config",
     "CoReSAC": "core_repr.agent",

@@ -31,7 +31,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from pydantic.dataclasses import dataclass
 
-from core_repr.config import EnvironmentConfig, WrapperConfig
+from core_repr.config import DATASET, EnvironmentConfig, WrapperConfig
 from core_repr.config.fields import STRICT
 from core_repr.files.json_files import read_json
 from core_repr.files.names import (
@@ -382,6 +382,12 @@ def _parameters(wrapper: WrapperConfig) -> dict[str, Any]:
 
 def _registered(environment_id: str) -> EnvSpec:
     if environment_id not in gym.registry:
+        if environment_id.startswith(DATASET):
+            raise gym.error.UnregisteredEnv(
+                f"The model is of a data set ({environment_id}), which tells of no environment to "
+                "make: put CoReWrapper around your own, or learn on in one with core-repr train "
+                "--from MODEL --env ID."
+            )
         instance = re.search(r"<([^<> ]+)[^<>]*>+$", environment_id)
         raise gym.error.UnregisteredEnv(
             f"The model was trained in an environment that has no id ({instance[1]}): register it "

@@ -22,7 +22,8 @@ class CoReWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
 
     The observation is ``[h, mean]``, the deterministic recurrent state and the mean of the
     posterior, float32 of shape ``(latent_size,)``. Rewards, ends, information and actions pass
-    unchanged; the model knows the actions as their place between the bounds.
+    unchanged; the model knows the actions as their place between the bounds, a model of a data set
+    between those that were recorded.
 
     Args:
         env: Environment with square RGB frames and a bounded ``Box`` of actions. Frames may have

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from core_repr.adapters.layers import action_repeat, ask, layers
@@ -40,6 +41,39 @@ def differences(env: Any, trained: EnvironmentConfig) -> list[str]:
     if repeat != trained.action_repeat:
         found.append(f"its action repeat is {repeat}, not {trained.action_repeat}")
     return found
+
+
+def different_bounds(action_space: gym.spaces.Box, trained: EnvironmentConfig) -> list[str]:
+    """Tells where the actions of an environment have other bounds than those of a training.
+
+    Those of a data set may be wider than the environment's: its model knows what each action is.
+
+    Args:
+        action_space: Of one environment, with as many dimensions as the model's.
+        trained: What the model's config records.
+
+    Returns:
+        A phrase of the first such dimension; none if there is no difference.
+    """
+    low, high = (np.float32(bound).reshape(-1) for bound in (action_space.low, action_space.high))
+    before = np.array([trained.action_low, trained.action_high], np.float32)
+    if trained.is_dataset:
+        other = (low < before[0]) | (high > before[1])
+        meaning = " as recorded, to which the model clips it"
+    else:
+        other = (low != before[0]) | (high != before[1])
+        meaning = ""
+    places = np.flatnonzero(other)
+    if not len(places):
+        return []
+    first = places[0]
+    numbers = (low[first], high[first], *before[:, first])
+    here, there, lowest, highest = (format(float(number), ".6g") for number in numbers)
+    more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+    return [
+        f"dimension {first} of its actions{more} is from {here} to {there}, not from {lowest} to "
+        f"{highest}{meaning}"
+    ]
 
 
 def renders_as_trained(env: Any, trained: EnvironmentConfig) -> bool:

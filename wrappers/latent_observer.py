@@ -16,10 +16,14 @@ from jaxtyping import Bool, Float32, Float64, Int, Shaped
 from numpy.typing import NDArray
 
 from core_repr import zoo
-from core_repr.adapters import ActionScaler, Observation, ObservationReader, refuse_grey
+from core_repr.adapters import ActionScaler, Observation, ObservationReader, bounded, refuse_grey
 from core_repr.hub.devices import find_device
 from core_repr.world_model import CoReWorldModel, LatentState
-from core_repr.wrappers.environment_check import differences, renders_as_trained
+from core_repr.wrappers.environment_check import (
+    differences,
+    different_bounds,
+    renders_as_trained,
+)
 from core_repr.wrappers.latent_tracker import Features, LatentTracker, torch_threads
 from core_repr.wrappers.surprise import Surprise
 
@@ -106,6 +110,7 @@ class LatentObserver:
         self._keep = [keep] if isinstance(keep, str) else list(keep)
         self.observation_space = self._space(observation_space)
         found = differences(env, config.environment)
+        found += different_bounds(bounded(action_space), config.environment)
         other = self._reader.frames.resized_from
         if other is not None and not renders_as_trained(env, config.environment):
             found.append(f"frames of {other} × {other} pixels are reduced to {side} × {side}")

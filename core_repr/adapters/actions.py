@@ -15,6 +15,10 @@ from core_repr.config import EnvironmentConfig
 class ActionScaler:
     """Brings actions of a bounded ``Box`` to [−1, 1] and back.
 
+    A model that was trained in an environment knows actions as their place between the bounds of
+    the environment that they are for. A model of a data set knows them in the data set's units:
+    their place is between the bounds that were recorded, whatever the environment takes.
+
     Dimensions that were constant in the training (low = high) are not among the model's.
 
     Args:
@@ -44,6 +48,9 @@ class ActionScaler:
         self._varies = slice(None) if varies.all() else varies
         # As SB3 computes: float32 in a float32 space.
         dtype = np.result_type(box.dtype, np.float32)
+        self._allowed = low.astype(dtype), high.astype(dtype)
+        if trained.is_dataset:
+            low, high = np.array(trained.action_low), np.array(trained.action_high)
         self._low, self._high = low.astype(dtype), high.astype(dtype)
         exact_low, exact_high = low.astype(np.float64), high.astype(np.float64)
         spread = exact_high - exact_low
@@ -70,8 +77,8 @@ class ActionScaler:
         actions = self._low + 0.5 * (actions + 1) * (self._high - self._low)
         if self.whole:
             actions = np.rint(actions)
-        # Rounding may have left the bounds by a hair.
-        actions = np.clip(actions, self._low, self._high)
+        # Rounding may have left the bounds by a hair, and a data set's may be wider.
+        actions = np.clip(actions, *self._allowed)
         return actions.astype(self._space.dtype).reshape(-1, *self._space.shape)
 
 

@@ -39,7 +39,9 @@ def action_repeat(env: Any) -> int:
     """Returns how many steps an action is held for: what all layers that tell it make together."""
     repeat, held = 1, 1
     for layer in layers(env):
-        own = getattr(layer, "action_repeat", 1) if isinstance(layer, gym.Env) else 1
+        # What stands in for an environment has its attributes, which count once.
+        tells = isinstance(layer, gym.Env) and not isinstance(layer, _InVector)
+        own = getattr(layer, "action_repeat", 1) if tells else 1
         repeat, held = repeat * int(own), layer
     if ask(held, "has_wrapper_attr", "action_repeat"):
         repeat *= int(ask(held, "get_wrapper_attr", "action_repeat"))

@@ -114,6 +114,9 @@ def check_rewards(rewards: NDArray[np.float32]) -> None:
 def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
     """Returns a config with the environment filled in.
 
+    A model of a data set may learn on in an environment with the same proprioception and bounds of
+    actions; what no data set tells, the name of the frames and the action repeat, may be any.
+
     Args:
         config: A config, perhaps with the environment of an earlier training.
         env: Where to learn now.
@@ -131,6 +134,10 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
     if before is None:
         _warn_of_crop(config.world_model)
     else:
+        if before.is_dataset and not now.is_dataset:
+            _check_like_dataset(now, before)
+            now = replace(now, action_low=before.action_low, action_high=before.action_high)
+            before = replace(before, pixels_key=now.pixels_key, action_repeat=now.action_repeat)
         for name in (
             "pixels_key",
             "proprioception",
@@ -150,6 +157,37 @@ def record_environment(config: CoReConfig, env: VecEnv) -> CoReConfig:
         if now.id != before.id:
             _log.warning("The model was trained in %s and continues in %s.", before.id, now.id)
     return config.replace(environment=now)
+
+
+def _check_like_dataset(now: EnvironmentConfig, dataset: EnvironmentConfig) -> None:
+    """Refuses an environment that is not like the data set that a model is of.
+
+    Raises:
+        ValueError: In a sentence that tells what to do.
+    """
+    if now.proprioception != dataset.proprioception:
+        here, there = now.proprioception or "none", dataset.proprioception or "none"
+        raise ValueError(
+            f"The model is of {dataset.id}, with the proprioception {there}, but the environment "
+            f"{now.id} has {here}; let it observe the same, under the same names, in a Dict beside "
+            "the frames."
+        )
+    if len(now.action_low) != len(dataset.action_low):
+        raise ValueError(
+            f"The model is of {dataset.id}, with {len(dataset.action_low)} action dimensions, but "
+            f"the environment {now.id} has {len(now.action_low)}; take one that acts as was "
+            "recorded."
+        )
+    # Spaces have float32's numbers.
+    own, known = (
+        np.array([each.action_low, each.action_high], np.float32) for each in (now, dataset)
+    )
+    if (own != known).any():
+        raise ValueError(
+            f"The model is of {dataset.id}, with actions from {[*dataset.action_low]} to "
+            f"{[*dataset.action_high]}, but the environment {now.id} takes others; put "
+            "core_repr.ActionBounds with these numbers around it."
+        )
 
 
 def _warn_of_crop(sizes: WorldModelConfig) -> None:

@@ -224,12 +224,13 @@ class SequenceAlgorithm(Collecting, Saving):
                 f"The agent learns in {self.n_envs} environments at once, but got {env.num_envs}; "
                 "load it with these instead."
             )
+        self.policy.config = config
         # A config knows neither the frames' form, nor the actions' shape and type.
         self.policy.adapt_to(env.observation_space, bounded(env.action_space))
         self.observation_space, self.action_space = env.observation_space, env.action_space
         self.n_envs = env.num_envs
         super().set_env(env, force_reset)
-        self.config = self.policy.config = self.world_model.config = config
+        self.config = self.world_model.config = config
         assert config.environment is not None
         self.environment_config = config.environment
 

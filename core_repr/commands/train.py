@@ -27,6 +27,7 @@ from core_repr.config import (
     ObjectivesConfig,
     SACConfig,
     WorldModelConfig,
+    WrapperConfig,
     make_variant,
     variant_of,
 )
@@ -50,7 +51,8 @@ class Train:
             env-steps can be changed.
         from_: A zoo name, a Hub repository, a model folder or a run's folder: starts a new run
             from its weights, and from its optimisers if it has them, in its environment, and with
-            its settings where no other ones are given.
+            its settings where no other ones are given. A model of a data set that tells of no
+            environment learns on in that of --env, with actions as far as they were recorded.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
             settings, where no other ones are given, and from the weights of its model or --from.
         preset: Sizes and settings: compact for a laptop's CPU, paper for a GPU, rendered in full.
@@ -119,6 +121,7 @@ class Train:
     def __call__(self) -> int:
         """Runs the training."""
         from core_repr import training
+        from core_repr.hub.model_folder import load_config
 
         check_device(self.device)
         import_module(self.import_)
@@ -135,6 +138,9 @@ class Train:
                 if training.is_from_dataset(run):
                     model = str(run / "model")
                     then = f"CoReWrapper(env, {model!r}), or core-repr train --from {run}"
+                    environment = load_config(run / "model").environment
+                    assert environment is not None
+                    then += " --env ID" * environment.is_dataset
                 print(f"{run} holds the run; next: {then}")
         except training.Interrupted as interruption:
             print(interruption)
@@ -176,16 +182,20 @@ class Train:
         )
         if self.from_ is not None:
             option = "from" if self.recipe is None else "recipe"
-            self._refuse_beside(option)
             origin = find_origin(self.from_)
             config = load_config(origin.model)
             assert config.environment is not None
+            chosen = ENVIRONMENT_OPTIONS if config.environment.is_dataset else ()
+            self._refuse_beside(option, chosen)
             if self.world_model != config.world_model:
                 raise ValueError(
                     f"--{option} starts with the sizes of {self.from_}; "
                     "leave out the options that begin with --world-model."
                 )
-            choice = EnvironmentChoice.recorded(config.environment, Path(origin.model))
+            if config.environment.is_dataset:
+                choice = self._choice_like(config)
+            else:
+                choice = EnvironmentChoice.recorded(config.environment, Path(origin.model))
             config = config.replace(
                 objectives=self.objectives, augmentation=self.augmentation, agent=self.agent
             )
@@ -257,6 +267,20 @@ class Train:
         choice = EnvironmentChoice(self.env, arguments, {}, validation, wrappers)
         return choice, self.env.replace("/", "-")
 
+    def _choice_like(self, config: CoReConfig) -> EnvironmentChoice:
+        """Returns where a model of a data set learns on, with the actions that it knows."""
+        dataset = config.environment
+        assert dataset is not None
+        if self.env is None:
+            raise ValueError(
+                f"{self.from_} is of a data set ({dataset.id}), which tells of no environment; "
+                "name one to learn on in with --env, of the suite's too."
+            )
+        choice, _ = self._choice(config.world_model.frame_size)
+        bounds = {"low": [*dataset.action_low], "high": [*dataset.action_high]}
+        within = WrapperConfig("core_repr.ActionBounds", bounds)
+        return replace(choice, wrappers=(*choice.wrappers, within))
+
     def _refuse_beside_recipe(self) -> None:
         self._refuse_option("config", "a recipe names every setting")
         assert self.recipe is not None
@@ -268,8 +292,13 @@ class Train:
         if self.variant != "core":
             raise ValueError("--recipe names every part of a model; leave out --variant.")
 
-    def _refuse_beside(self, option: str) -> None:
-        """Refuses what ``--resume``, ``--from`` or a recipe's model decides by itself."""
+    def _refuse_beside(self, option: str, chosen: tuple[str, ...] = ()) -> None:
+        """Refuses what ``--resume``, ``--from`` or a recipe's model decides by itself.
+
+        Args:
+            option: Which of them.
+            chosen: Further options that it leaves open.
+        """
         if option == "recipe":
             assert self.recipe is not None
             plain = train_by(self.recipe, self.from_)
@@ -279,6 +308,7 @@ class Train:
         else:
             plain = train_with_preset("compact")
         allowed = {option, f"{option}_", "env_steps", "updates", "device", "logger", "import_"}
+        allowed |= {*chosen}
         if option != "resume":
             allowed |= {
                 "from_",
@@ -378,6 +408,8 @@ def settings_of(path: str | Path, preset: str, variant: str) -> CoReConfig:
 def train_from(model: str) -> Train:
     """Returns the command with the settings and the environment of a model as its defaults.
 
+    A model of a data set that tells of no environment leaves that open.
+
     Args:
         model: A zoo name, a Hub repository, a model folder or a run's folder.
 
@@ -390,6 +422,8 @@ def train_from(model: str) -> Train:
     config = load_config(find_origin(model).model)
     assert config.environment is not None
     environment = config.environment
+    if environment.is_dataset:
+        return train_with(config)
     # Not from what is registered: --import may not have registered it yet.
     arguments = {**environment.arguments, "action_repeat": environment.action_repeat}
     choice = EnvironmentChoice(environment.id, arguments, wrappers=environment.wrappers)

@@ -5,7 +5,7 @@ authors published later); :data:`PRESETS` holds the presets by name, and :data:`
 systems that the paper compares.
 """
 
-from core_repr.config.core import CoReConfig, EnvironmentConfig, WrapperConfig
+from core_repr.config.core import DATASET, CoReConfig, EnvironmentConfig, WrapperConfig
 from core_repr.config.formats import FORMAT_VERSION
 from core_repr.config.learning import (
     AgentConfig,
@@ -39,6 +39,7 @@ from core_repr.config.presets import PRESETS, compact, paper
 from core_repr.config.variants import VARIANTS, make_variant, variant_of
 
 __all__ = [
+    "DATASET",
     "FORMAT_VERSION",
     "PRESETS",
     "VARIANTS",

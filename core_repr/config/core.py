@@ -22,6 +22,9 @@ from core_repr.config.parts import (
 )
 from core_repr.files.values import decode
 
+DATASET = "dataset/"
+"""How the id of an environment begins that is known from recorded episodes alone."""
+
 
 @refuses_in_a_sentence("environment.wrappers")
 @dataclass(frozen=True, config=STRICT)
@@ -44,7 +47,7 @@ class EnvironmentConfig:
     """The environment that a model was trained in.
 
     Attributes:
-        id: Gymnasium id.
+        id: Gymnasium id; ``"dataset/"`` and a name where there were only recorded episodes.
         arguments: Keyword arguments of ``gym.make``; they hold the frame's side in pixels too.
         action_low: Lower bound of each action dimension, in the environment's own units.
         action_high: Upper bound of each action dimension; where it is the same, the dimension is
@@ -75,6 +78,11 @@ class EnvironmentConfig:
     def action_size(self) -> int:
         """Number of action dimensions that vary: those that the model knows."""
         return sum(low < high for low, high in zip(self.action_low, self.action_high, strict=True))
+
+    @property
+    def is_dataset(self) -> bool:
+        """Whether there were only recorded episodes: the bounds are then those of their actions."""
+        return self.id.startswith(DATASET)
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> "EnvironmentConfig":

@@ -11,6 +11,8 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Float, Shaped
 from numpy import ndarray
 
+from core_repr.config import DATASET
+
 
 class RecordedEpisode(NamedTuple):
     """An episode of T steps.
@@ -82,7 +84,7 @@ class RecordedEnv(gym.Env[Any, Any]):
         self._name = dataset.name
 
     def __str__(self) -> str:
-        return f"dataset/{self._name}"
+        return f"{DATASET}{self._name}"
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Refuses: nothing can be played in a data set."""

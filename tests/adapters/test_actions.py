@@ -122,3 +122,24 @@ def test_what_was_constant_in_the_training_is_not_among_the_model_s_actions() ->
     # Elsewhere it may vary: the model cannot know how.
     elsewhere = ActionScaler(spaces.Box(-8, 8, (3,)), trained)
     assert elsewhere.to_model(np.float32([[8, 8, -4]])).tolist() == [[1, -0.5]]
+
+
+RECORDED = EnvironmentConfig("dataset/log", {}, (0.0, 4.0, -6.0), (0.5, 4.0, 2.0))
+
+
+def test_a_model_of_a_data_set_knows_actions_in_its_units_whatever_the_environment_takes() -> None:
+    actions = np.float32([[0, 4, 2], [0.25, 9, -2], [0.375, 4, -9], [-1, 4, 8]])
+    for high in (8, 100):
+        scaler = ActionScaler(spaces.Box(-high, high, (3,)), RECORDED)
+        assert scaler.to_model(actions).tolist() == [[-1, 1], [0, 0], [0.5, -1], [-1, 1]]
+        back = scaler.to_environment(np.float32([[-1, 1], [0, 0], [0.5, -1]]))
+        assert back.tolist() == [[0, 4, 2], [0.25, 4, -2], [0.375, 4, -6]]
+    # What the environment does not take, it does not get.
+    narrow = ActionScaler(spaces.Box(-1, 1, (3,)), RECORDED)
+    assert narrow.to_model(np.float32([[0.5, 1, 1]])).tolist() == [[1, 0.75]]
+    assert narrow.to_environment(np.float32([[1, 1], [1, -1]])).tolist() == [
+        [0.5, 1, 1],
+        [0.5, 1, -1],
+    ]
+    whole = ActionScaler(spaces.Box(-9, 9, (3,), np.int64), RECORDED)
+    assert whole.to_environment(np.float32([[1, 0.9]])).tolist() == [[0, 4, 2]]

@@ -10,7 +10,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from core_repr.adapters.layers import keep_last
+from core_repr.adapters.layers import action_repeat, keep_last
 
 
 @pytest.mark.parametrize("around", [lambda env: env, Monitor])
@@ -28,3 +28,11 @@ def test_attributes_of_environments_in_a_vector_are_theirs(
     assert vector.env_is_wrapped(Monitor) == [around is Monitor]
     with pytest.raises(AttributeError):
         vector.get_attr("nothing_like_it")
+
+
+def test_an_action_repeat_in_a_vector_counts_once(
+    make_pixels: Callable[..., gym.Env[Any, Any]],
+) -> None:
+    vector = DummyVecEnv([make_pixels, make_pixels])
+    keep_last(vector)
+    assert action_repeat(vector) == action_repeat(vector.envs[0]) == 4

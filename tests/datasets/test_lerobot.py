@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from core_repr import cli
+from core_repr import ActionBounds, cli
+from core_repr.agent import CoReSAC
+from core_repr.config import CoReConfig, EnvironmentConfig
 from core_repr.datasets import lerobot, open_dataset
 from core_repr.datasets.lerobot import read_video
 from core_repr.evaluation import write_video
@@ -248,6 +251,84 @@ def test_rewards_that_come_with_the_last_row_alone_are_told_to_be_lost(
     typed += ["--world-model.frame-size", "40", "--world-model.crop-size", "36"]
     with pytest.warns(UserWarning, match="All rewards of lerobot that have a frame after them are"):
         assert cli.main([*typed, "--agent.batch-size", "2"]) == 0
+
+
+TINY = [
+    *("--world-model.frame-size", "40", "--world-model.crop-size", "36"),
+    *("--agent.batch-size", "2", "--agent.sequence-length", "4"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", ["images"], indirect=True)
+def test_its_model_learns_on_in_an_environment_within_the_bounds_that_were_recorded(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    features = {
+        "action": {"dtype": "float32", "shape": [2]},
+        CAMERA: {"dtype": "image", "shape": [HEIGHT, WIDTH, 3]},
+        "next.reward": {"dtype": "float32", "shape": [1]},
+    }
+    typed = ["train", "--dataset", str(make(features=features)), "--updates", "1", *TINY]
+    assert cli.main([*typed, "--run", "run"]) == 0
+    assert "core-repr train --from run --env ID" in capsys.readouterr().out
+    few = ["--env-steps", "200", "--evaluation-episodes", "1", "--agent.updates-per-step", "0.1"]
+    few += ["--agent.learning-starts", "10"]
+    there = ["--env", "core-repr-tests/Pixels-v0", "--env-args", "frame_size=40"]
+    assert cli.main(["train", "--from", "run", *there, "--run", "on", *few]) == 0
+    config = json.loads((tmp_path / "on" / "model" / "config.json").read_text())["environment"]
+    every = np.concatenate([numbers(e)["action"] for e in range(3)])
+    assert (config["id"], config["action_repeat"]) == ("core-repr-tests/Pixels-v0", 4)
+    assert [config["action_low"], config["action_high"]] == [
+        every.min(0).tolist(),
+        every.max(0).tolist(),
+    ]
+    assert [wrapper["name"] for wrapper in config["wrappers"]] == ["core_repr.ActionBounds"]
+    assert cli.main(["evaluate", "on/model", "--episodes", "1"]) == 0
+    assert cli.main(["train", "--resume", "on", "--env-steps", "240"]) == 0
+    capsys.readouterr()
+    for arguments, words in (
+        (["train", "--from", "run"], "which tells of no environment; name one to learn on in"),
+        (["train", "--from", "run", "--task", "walker-walk"], "name one to learn on in with --env"),
+        (["train", "--from", "run", "--env", "nowhere-v0"], "not the id of a registered"),
+        (
+            ["train", "--from", "run", *there, "action_size=3"],
+            "ActionBounds has 2 lower and 2 upper bounds, but the environment has 3 action dim",
+        ),
+        (["train", "--from", "run", *there[:2]], "takes frames of 40 × 40 pixels"),
+        (["evaluate", "run/checkpoints/00000000"], "is of a data set (dataset/lerobot), which"),
+    ):
+        assert cli.main([*arguments, *([] if "evaluate" in arguments else ["--run", "no"])]) == 1
+        assert words in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("no").exists()
+
+
+def test_an_environment_that_is_not_like_the_data_set_is_refused(
+    tiny_config: Callable[..., CoReConfig], make_pixels: Callable[..., gym.Env[Any, Any]]
+) -> None:
+    low, high = (-1.0, 0.0), (1.0, 0.5)
+    recorded = EnvironmentConfig("dataset/log", {}, low, high)
+    state = replace(recorded, pixels_key="pixels", proprioception={"state": 3})
+    for dataset, action_size, words in (
+        (state, 2, r"the proprioception \{'state': 3\}, but the environment .*Pixels-v0 has none;"),
+        (recorded, 3, "with 2 action dimensions, but the environment .* has 3;"),
+        (
+            recorded,
+            2,
+            r"actions from \[-1.0, 0.0\] to \[1.0, 0.5\], but .* takes others; put core_re",
+        ),
+    ):
+        config = tiny_config().replace(environment=dataset)
+        with pytest.raises(ValueError, match=words):
+            CoReSAC("CoRePolicy", make_pixels(action_size=action_size), config)
+    config = tiny_config().replace(environment=recorded)
+    env = ActionBounds(make_pixels(), low, high)
+    agent = CoReSAC("CoRePolicy", env, config, device="cpu")
+    assert agent.environment_config.action_high == high
+    without = CoReSAC("CoRePolicy", None, config, device="cpu")
+    without.set_env(env)
+    assert without.config.environment == agent.config.environment
 
 
 def test_what_is_refused(make: Make, tmp_path: Path) -> None:
