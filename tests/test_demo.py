@@ -148,5 +148,5 @@ def test_files_of_an_earlier_demo_may_be_replaced(
 ) -> None:
     (tmp_path / "results.json").write_text(results)
     (tmp_path / "progress.csv").write_text("ours")
-    with pytest.raises(ValueError, match="--episodes must be at least 1"):
+    with pytest.raises(ValueError, match="needs at least 1"):
         demo.demo(model, tmp_path, 50, 0, 0)

@@ -50,9 +50,8 @@ class Train:
         resume: A run's folder: resumes it from its newest checkpoint, with its settings; only
             env-steps can be changed.
         from_: A zoo name, a Hub repository, a model folder or a run's folder: starts a new run
-            from its weights, and from its optimisers if it has them, in its environment, and with
-            its settings where no other ones are given. A model of a data set that tells of no
-            environment learns on in that of --env, with actions as far as they were recorded.
+            from its weights, and from its optimisers if it has them, in its environment (a data
+            set that tells of none: --env), and with its settings where no other ones are given.
         recipe: Name of a recipe of the zoo, or a file like one: trains with its environment and
             settings, where no other ones are given, and from the weights of its model or --from.
         preset: Sizes and settings: compact for a laptop's CPU, paper for a GPU, rendered in full.

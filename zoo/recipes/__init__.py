@@ -100,6 +100,6 @@ def load(name: str) -> Recipe:
             fields["environment"] = decode(fields["environment"])
         return Recipe(**fields)
     except ValidationError as error:
-        raise ValueError(f"The recipe {path}: {sentence(error, 'recipe')}") from None
+        raise ValueError(f"The recipe {path}: {sentence(error, of='recipe')}") from None
     except ValueError as error:
         raise ValueError(f"The recipe {path} does not fit: {str(error).rstrip('.')}.") from None
